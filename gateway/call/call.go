@@ -1,0 +1,206 @@
+// Package call holds what the gateway and the keeper of records both speak of: a call, its legs, the events that
+// happened to it and the cause of its end. It is plain data; it knows nobody else of ours.
+package call
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ID names a call for ever. It is a UUID version 7 (RFC 9562): its first 48 bits are the time at which the call was
+// identified, so that a partition by that time can be found from the id alone.
+type ID uuid.UUID
+
+// NewID makes an id whose embedded time is now.
+func NewID() ID { return ID(uuid.Must(uuid.NewV7())) }
+
+// ParseID reads the 36-character form.
+func ParseID(s string) (ID, error) {
+	u, err := uuid.Parse(s)
+	if err != nil {
+		return ID{}, fmt.Errorf("call id %q: expected a UUID such as 0197c3a0-5b1e-7c3e-9a55-0d3f6e0a1b2c", s)
+	}
+	return ID(u), nil
+}
+
+// Started is the time inside the id, to the millisecond, in UTC. It is the key of the partition that holds the call.
+func (id ID) Started() time.Time {
+	ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
+	return time.UnixMilli(ms).UTC()
+}
+
+func (id ID) String() string               { return uuid.UUID(id).String() }
+func (id ID) IsZero() bool                 { return id == ID{} }
+func (id ID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
+func (id *ID) UnmarshalText(b []byte) error {
+	return (*uuid.UUID)(id).UnmarshalText(b)
+}
+
+// State of a call's record.
+type State string
+
+const (
+	Open      State = "open"      // the call lives, or its process died and nobody has closed it yet
+	Closed    State = "closed"    // ended while the gateway watched
+	Recovered State = "recovered" // ended by a crash; closed by the process that came after
+)
+
+// Direction of a call, seen from the gateway's owner: a trunk's call comes In, a user's call to a trunk goes Out.
+type Direction string
+
+const (
+	In       Direction = "in"
+	Out      Direction = "out"
+	Internal Direction = "internal"
+)
+
+// Party says who ended a call.
+type Party string
+
+const (
+	Caller Party = "caller"
+	Callee Party = "callee"
+	System Party = "system"    // the gateway: refusal, time limit, lost media, a failed commit
+	Admin  Party = "admin"     // a person or a program over the API
+	Lost   Party = "node_lost" // the gateway died
+)
+
+// Call is one call as its events tell it: the record. Apply builds it; nothing else writes it.
+type Call struct {
+	ID        ID        `json:"id"`
+	Version   uint64    `json:"version"` // Seq of the last event applied
+	State     State     `json:"state"`
+	Tenant    string    `json:"tenant"`
+	LinkedID  ID        `json:"linkedId"` // the first call of a family (transfer, forward); its own id otherwise
+	Node      string    `json:"node"`
+	Epoch     uint64    `json:"epoch"` // counts the starts of that node
+	Origin    string    `json:"origin"`
+	SessionID string    `json:"sessionId,omitempty"` // of the RPC session that drives the call
+	Direction Direction `json:"direction"`
+
+	User  string `json:"user,omitempty"`  // id of the user who calls
+	Trunk string `json:"trunk,omitempty"` // id of the trunk the call came from
+	Route string `json:"route,omitempty"` // id of the route that was taken
+
+	From  string `json:"from"` // as it came: user part or number
+	To    string `json:"to"`
+	FromN string `json:"fromNumber,omitempty"` // after normalisation and rewriting
+	ToN   string `json:"toNumber,omitempty"`
+	ICID  string `json:"icid,omitempty"` // P-Charging-Vector (RFC 7315 4.6)
+
+	SetupAt      time.Time  `json:"setupAt"`
+	ProgressAt   *time.Time `json:"progressAt,omitempty"`   // first 18x of the callee
+	EarlyMediaAt *time.Time `json:"earlyMediaAt,omitempty"` // first 18x with SDP
+	AnsweredAt   *time.Time `json:"answeredAt,omitempty"`
+	EndedAt      *time.Time `json:"endedAt,omitempty"`
+
+	// Durations come from the monotonic clock: a step of the wall clock changes none of them. Milliseconds.
+	PDD      *int64 `json:"pddMs,omitempty"`  // INVITE of the caller to the first 18x or 2xx of the callee (ITU-T E.431 post-dialling delay)
+	Ring     *int64 `json:"ringMs,omitempty"` // first 18x to the answer or the end
+	Duration int64  `json:"durationMs"`
+	Bill     int64  `json:"billMs"` // answer to end; 0 if never answered
+
+	EndedBy    Party  `json:"endedBy,omitempty"`
+	Cause      Cause  `json:"cause"`
+	Attempts   int    `json:"attempts"`
+	Transcoded bool   `json:"transcoded"`
+	Incomplete bool   `json:"incomplete,omitempty"` // the end is an estimate
+	Legs       []*Leg `json:"legs,omitempty"`
+
+	startMono int64
+	answMono  int64
+	ringMono  int64
+}
+
+// Role of a leg in its call.
+type Role string
+
+const (
+	CallerLeg Role = "caller"
+	CalleeLeg Role = "callee"
+)
+
+// Leg is one party's side of a call, or one failed attempt to reach a party.
+type Leg struct {
+	No        int       `json:"leg"`     // 1 is the caller; attempts follow
+	Attempt   int       `json:"attempt"` // 0 for the caller, from 1 for each try to reach a callee
+	Role      Role      `json:"role"`
+	Kind      string    `json:"kind"` // sip, webrtc, rtp
+	Direction Direction `json:"direction"`
+	User      string    `json:"user,omitempty"`
+	Trunk     string    `json:"trunk,omitempty"`
+	Transport string    `json:"transport,omitempty"` // udp, tcp, tls, ws, wss
+
+	SIPCallID  string         `json:"sipCallId,omitempty"`
+	LocalTag   string         `json:"localTag,omitempty"`
+	RemoteTag  string         `json:"remoteTag,omitempty"`
+	FromURI    string         `json:"fromUri,omitempty"`
+	ToURI      string         `json:"toUri,omitempty"`
+	RequestURI string         `json:"requestUri,omitempty"`
+	Contact    string         `json:"contact,omitempty"`
+	PAI        string         `json:"pai,omitempty"`
+	Diversion  string         `json:"diversion,omitempty"`
+	UserAgent  string         `json:"userAgent,omitempty"`
+	Signalling netip.AddrPort `json:"signalling"` // the peer's
+
+	InviteAt   time.Time  `json:"inviteAt"`
+	ProgressAt *time.Time `json:"progressAt,omitempty"`
+	AnsweredAt *time.Time `json:"answeredAt,omitempty"`
+	EndedAt    *time.Time `json:"endedAt,omitempty"`
+	PDD        *int64     `json:"pddMs,omitempty"`
+	EarlyMedia bool       `json:"earlyMedia,omitempty"`
+	Media      Media      `json:"media"`
+	Quality    *Quality   `json:"quality,omitempty"`
+	Cause      Cause      `json:"cause"`
+	HungUp     bool       `json:"hungUp,omitempty"` // this party ended the call
+
+	// Dialog is what the SIP stack needs to end the leg after a crash; opaque here.
+	Dialog json.RawMessage `json:"-"`
+
+	inviteMono int64
+}
+
+// Media is what a leg's offer and answer agreed on.
+type Media struct {
+	Codec      string         `json:"codec,omitempty"` // PCMU/8000
+	Ptime      int            `json:"ptime,omitempty"` // ms
+	DTMF       string         `json:"dtmf,omitempty"`  // rfc4733, info, none
+	SRTP       string         `json:"srtp,omitempty"`  // none, sdes, dtls
+	Direction  string         `json:"direction,omitempty"`
+	Local      netip.AddrPort `json:"local"`
+	Remote     netip.AddrPort `json:"remote"`
+	Transcoded bool           `json:"transcoded,omitempty"`
+}
+
+// Quality is what a leg's RTP endpoint counted (RFC 3550). Received means from the peer, sent means to it.
+type Quality struct {
+	Received    uint64  `json:"received"`
+	ReceivedB   uint64  `json:"receivedBytes"`
+	Sent        uint64  `json:"sent"`
+	SentB       uint64  `json:"sentBytes"`
+	Lost        int64   `json:"lost"` // RFC 3550 6.4.1 cumulative; may be negative after duplicates
+	Duplicate   uint64  `json:"duplicate"`
+	Reordered   uint64  `json:"reordered"`
+	JitterMS    float64 `json:"jitterMs"` // RFC 3550 6.4.1, at the end
+	JitterMaxMS float64 `json:"jitterMaxMs"`
+	RTTMS       float64 `json:"rttMs,omitempty"` // of the last RTCP report; 0 = unknown
+	RemoteLost  int64   `json:"remoteLost"`      // what the peer reports of what we sent
+	RemoteJit   float64 `json:"remoteJitterMs,omitempty"`
+	Rejected    uint64  `json:"rejected"`            // packets from a source that the leg isn't locked to
+	FirstRTPMS  *int64  `json:"firstRtpMs,omitempty"` // from the leg's answer to the first packet
+	LastRTPMono int64   `json:"lastRtpMono,omitempty"` // monotonic ns of the last packet received; 0 = none
+}
+
+// Leg returns the leg with that number, or nil.
+func (c *Call) Leg(no int) *Leg {
+	for _, l := range c.Legs {
+		if l.No == no {
+			return l
+		}
+	}
+	return nil
+}

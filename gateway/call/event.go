@@ -1,0 +1,276 @@
+package call
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Event is something that happened to a call. Events of one call are numbered from 1 without gaps by the goroutine
+// that owns the call; (Call, Seq) is the key that makes writing one twice harmless.
+type Event struct {
+	Call ID
+	Seq  uint64
+	At   time.Time // wall clock: a label, never subtracted
+	Mono int64     // monotonic nanoseconds of the process that wrote it; comparable within one Epoch only
+	Leg  int       // 0 = the call itself
+	Data Data
+}
+
+// Data is the payload of an event. Each Kind has one type.
+type Data interface{ Kind() Kind }
+
+// Kind names an event in records and on the wire.
+type Kind string
+
+const (
+	KindStart     Kind = "call.start"
+	KindDecision  Kind = "decision"
+	KindLegNew    Kind = "leg.new"
+	KindProgress  Kind = "sip.1xx"
+	KindMedia     Kind = "sdp"
+	KindAnswer    Kind = "answer"
+	KindDialog    Kind = "reinvite"
+	KindBridge    Kind = "bridge.enter"
+	KindHold      Kind = "hold"
+	KindResume    Kind = "resume"
+	KindDTMF      Kind = "dtmf"
+	KindTransfer  Kind = "transfer"
+	KindInterim   Kind = "interim"
+	KindNote      Kind = "note"
+	KindLegEnd    Kind = "leg.end"
+	KindEnd       Kind = "call.end"
+	KindRecovered Kind = "recovered"
+)
+
+// Start identifies a call: its source is known. It is the first event of every record.
+type Start struct {
+	Tenant    string    `json:"tenant"`
+	LinkedID  ID        `json:"linkedId"`
+	Node      string    `json:"node"`
+	Epoch     uint64    `json:"epoch"`
+	Origin    string    `json:"origin"` // sip, jsonrpc
+	SessionID string    `json:"sessionId,omitempty"`
+	Direction Direction `json:"direction"`
+	User      string    `json:"user,omitempty"`
+	Trunk     string    `json:"trunk,omitempty"`
+	From      string    `json:"from"`
+	To        string    `json:"to"`
+	ICID      string    `json:"icid,omitempty"`
+}
+
+// Decision is a step of routing, admission or refusal, in words for people: what `why` prints.
+type Decision struct {
+	Route  string    `json:"route,omitempty"`
+	FromN  string    `json:"fromNumber,omitempty"`
+	ToN    string    `json:"toNumber,omitempty"`
+	To     Direction `json:"direction,omitempty"` // set when routing found out where the call goes
+	Text   string    `json:"text"`
+	Refuse bool      `json:"refuse,omitempty"`
+}
+
+// LegNew begins a leg: an INVITE came, or is about to leave.
+type LegNew struct {
+	Attempt    int             `json:"attempt"`
+	Role       Role            `json:"role"`
+	Medium     string          `json:"kind"` // sip, webrtc, rtp
+	Direction  Direction       `json:"direction"`
+	User       string          `json:"user,omitempty"`
+	Trunk      string          `json:"trunk,omitempty"`
+	Transport  string          `json:"transport,omitempty"`
+	SIPCallID  string          `json:"sipCallId,omitempty"`
+	LocalTag   string          `json:"localTag,omitempty"`
+	RemoteTag  string          `json:"remoteTag,omitempty"`
+	FromURI    string          `json:"fromUri,omitempty"`
+	ToURI      string          `json:"toUri,omitempty"`
+	RequestURI string          `json:"requestUri,omitempty"`
+	Contact    string          `json:"contact,omitempty"`
+	PAI        string          `json:"pai,omitempty"`
+	Diversion  string          `json:"diversion,omitempty"`
+	UserAgent  string          `json:"userAgent,omitempty"`
+	Signalling netip.AddrPort  `json:"signalling"`
+	Dialog     json.RawMessage `json:"dialog,omitempty"` // so that a crash can CANCEL it or answer it
+}
+
+// Progress is a provisional response of a callee.
+type Progress struct {
+	Status     int             `json:"status"`
+	Phrase     string          `json:"phrase,omitempty"`
+	Tag        string          `json:"tag,omitempty"`
+	EarlyMedia bool            `json:"earlyMedia,omitempty"`
+	Dialog     json.RawMessage `json:"dialog,omitempty"`
+}
+
+// Negotiated tells what a leg's media agreed on; again after each re-offer that changed it.
+type Negotiated struct {
+	Media
+}
+
+// Answer is the 2xx of a leg (of the caller's leg: the 2xx we sent).
+type Answer struct {
+	RemoteTag string          `json:"remoteTag,omitempty"`
+	Dialog    json.RawMessage `json:"dialog,omitempty"`
+}
+
+// Dialog is a dialog's state after something changed it (re-INVITE, target refresh, ACK).
+type Dialog struct {
+	Dialog json.RawMessage `json:"dialog"`
+}
+
+// Bridge says that two legs hear each other.
+type Bridge struct {
+	With int `json:"with"`
+}
+
+// Hold and Resume are told by the leg whose party asked.
+type Hold struct{}
+type Resume struct{}
+
+// DTMF is one digit that a leg's party sent. Digits are masked unless the settings say otherwise: they are PINs.
+type DTMF struct {
+	Digit      string `json:"digit"`
+	DurationMS int    `json:"durationMs"`
+	By         string `json:"by"` // rfc4733, info
+}
+
+// Transfer tells where a party sent the other.
+type Transfer struct {
+	To       string `json:"to"`
+	Attended bool   `json:"attended"`
+	Linked   ID     `json:"linked"`
+}
+
+// Interim is written every ten seconds of an answered call: after a crash the record ends here at the latest.
+type Interim struct {
+	Quality map[int]*Quality `json:"quality"` // by leg
+}
+
+// Note is anything else worth telling: an extra 2xx, a late answer, a failed re-INVITE.
+type Note struct {
+	Text string `json:"text"`
+}
+
+// LegEnd closes a leg.
+type LegEnd struct {
+	Cause   Cause    `json:"cause"`
+	HungUp  bool     `json:"hungUp,omitempty"`
+	Quality *Quality `json:"quality,omitempty"`
+}
+
+// End closes the call. It is the last event of every record that its own process closed.
+type End struct {
+	By    Party `json:"by"`
+	Cause Cause `json:"cause"`
+}
+
+// RecoveredEnd closes a call whose process died. At is when the recovery ran; the call's own end is EndAt, the last
+// sign of life in its events (interim, media, answer): never later than the truth, so that nobody pays for our crash.
+type RecoveredEnd struct {
+	EndAt   time.Time `json:"endAt"`
+	EndMono int64     `json:"endMono"` // in the monotonic clock of the dead process
+	Epoch   uint64    `json:"epoch"`   // of the process that closed it
+	Text    string    `json:"text,omitempty"`
+}
+
+func (Start) Kind() Kind        { return KindStart }
+func (Decision) Kind() Kind     { return KindDecision }
+func (LegNew) Kind() Kind       { return KindLegNew }
+func (Progress) Kind() Kind     { return KindProgress }
+func (Negotiated) Kind() Kind   { return KindMedia }
+func (Answer) Kind() Kind       { return KindAnswer }
+func (Dialog) Kind() Kind       { return KindDialog }
+func (Bridge) Kind() Kind       { return KindBridge }
+func (Hold) Kind() Kind         { return KindHold }
+func (Resume) Kind() Kind       { return KindResume }
+func (DTMF) Kind() Kind         { return KindDTMF }
+func (Transfer) Kind() Kind     { return KindTransfer }
+func (Interim) Kind() Kind      { return KindInterim }
+func (Note) Kind() Kind         { return KindNote }
+func (LegEnd) Kind() Kind       { return KindLegEnd }
+func (End) Kind() Kind          { return KindEnd }
+func (RecoveredEnd) Kind() Kind { return KindRecovered }
+
+// wire is an event's stored form: stable, since journals outlive versions.
+type wire struct {
+	Call ID              `json:"call"`
+	Seq  uint64          `json:"seq"`
+	At   time.Time       `json:"at"`
+	Mono int64           `json:"mono"`
+	Leg  int             `json:"leg,omitempty"`
+	Kind Kind            `json:"kind"`
+	Data json.RawMessage `json:"data"`
+}
+
+// MarshalJSON writes the stored form.
+func (e Event) MarshalJSON() ([]byte, error) {
+	if e.Data == nil {
+		return nil, fmt.Errorf("event %s/%d: no data", e.Call, e.Seq)
+	}
+	d, err := json.Marshal(e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("event %s/%d: %w", e.Call, e.Seq, err)
+	}
+	return json.Marshal(wire{e.Call, e.Seq, e.At, e.Mono, e.Leg, e.Data.Kind(), d})
+}
+
+// UnmarshalJSON reads the stored form. An unknown kind is an error: a journal is never read by an older program
+// without saying so.
+func (e *Event) UnmarshalJSON(b []byte) error {
+	var w wire
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	d, err := decode(w.Kind, w.Data)
+	if err != nil {
+		return fmt.Errorf("event %s/%d: %w", w.Call, w.Seq, err)
+	}
+	*e = Event{w.Call, w.Seq, w.At, w.Mono, w.Leg, d}
+	return nil
+}
+
+func decode(k Kind, b []byte) (Data, error) {
+	switch k {
+	case KindStart:
+		return as[Start](b)
+	case KindDecision:
+		return as[Decision](b)
+	case KindLegNew:
+		return as[LegNew](b)
+	case KindProgress:
+		return as[Progress](b)
+	case KindMedia:
+		return as[Negotiated](b)
+	case KindAnswer:
+		return as[Answer](b)
+	case KindDialog:
+		return as[Dialog](b)
+	case KindBridge:
+		return as[Bridge](b)
+	case KindHold:
+		return as[Hold](b)
+	case KindResume:
+		return as[Resume](b)
+	case KindDTMF:
+		return as[DTMF](b)
+	case KindTransfer:
+		return as[Transfer](b)
+	case KindInterim:
+		return as[Interim](b)
+	case KindNote:
+		return as[Note](b)
+	case KindLegEnd:
+		return as[LegEnd](b)
+	case KindEnd:
+		return as[End](b)
+	case KindRecovered:
+		return as[RecoveredEnd](b)
+	}
+	return nil, fmt.Errorf("kind %q: unknown to this version", k)
+}
+
+func as[T Data](b []byte) (Data, error) {
+	var v T
+	err := json.Unmarshal(b, &v)
+	return v, err
+}
