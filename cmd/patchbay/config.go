@@ -1,0 +1,156 @@
+package main
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the settings file: who may call, which carriers there are, where calls go, and the addresses we stand on.
+// Every key has its default in defaults; deploy/patchbay.yaml tells them all.
+type Config struct {
+	Demo    bool    `yaml:"demo"` // adds the users alice and bob and the trunk demo; true when there is no file
+	Node    Node    `yaml:"node"`
+	Log     Log     `yaml:"log"`
+	HTTP    HTTP    `yaml:"http"`
+	SIP     SIP     `yaml:"sip"`
+	Media   Media   `yaml:"media"`
+	Billing Billing `yaml:"billing"`
+	Limits  Limits  `yaml:"limits"`
+	Users   []User  `yaml:"users"`
+	Trunks  []Trunk `yaml:"trunks"`
+	Routes  []Route `yaml:"routes"`
+}
+
+// Node is this process among others.
+type Node struct {
+	Name  string        `yaml:"name"`  // in records and logs; the host's name if empty
+	Data  string        `yaml:"data"`  // folder of everything that must outlive the process
+	Drain time.Duration `yaml:"drain"` // how long a stop waits for running calls before it hangs them up; 0 = at once
+}
+
+// Log is where and how much is told.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// HTTP is the one HTTP server.
+type HTTP struct {
+	Listen netip.AddrPort `yaml:"listen"`
+}
+
+// SIP is the signalling side that users and carriers meet.
+type SIP struct {
+	Listen          []Listen      `yaml:"listen"`
+	Domain          string        `yaml:"domain"`           // of our users; the advertised host if empty
+	Realm           string        `yaml:"realm"`            // of digest challenges (RFC 7616 3.3); an HA1 is bound to it
+	UserAgent       string        `yaml:"user_agent"`       // User-Agent and Server headers
+	ResponseTimeout time.Duration `yaml:"response_timeout"` // a hop that gives no response at all is given up after this
+	RegisterMin     time.Duration `yaml:"register_min"`     // shortest registration of a user that is granted (else 423, RFC 3261 10.3)
+	RegisterMax     time.Duration `yaml:"register_max"`     // longest; what asks for more gets this
+}
+
+// Listen is one SIP listener.
+type Listen struct {
+	Transport string         `yaml:"transport"` // udp, tcp
+	Address   netip.AddrPort `yaml:"address"`   // what the socket binds to
+	Advertise string         `yaml:"advertise"` // host or host:port in Contact and Via; the bound one if empty
+}
+
+// Media is what RTP uses unless a user or a trunk says otherwise.
+type Media struct {
+	Addresses []MediaAddress `yaml:"addresses"` // the first is the default; one more for the other address family
+	Ports     Ports          `yaml:"ports"`
+	Codecs    []string       `yaml:"codecs"`  // in order of preference: PCMU, PCMA
+	DTMF      string         `yaml:"dtmf"`    // rfc4733, info, none
+	Timeout   time.Duration  `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
+}
+
+// MediaAddress is where RTP is received.
+type MediaAddress struct {
+	Bind      netip.Addr `yaml:"bind"`
+	Advertise netip.Addr `yaml:"advertise"` // in SDP; the bound one if not set
+}
+
+// Ports is an inclusive range of UDP ports. A leg takes two: RTP on an even one, RTCP on the next.
+type Ports struct {
+	Min uint16 `yaml:"min"`
+	Max uint16 `yaml:"max"`
+}
+
+// Billing is how records are kept.
+type Billing struct {
+	Database    Secret        `yaml:"database"`     // auto, none, or postgres://user:password@host/name
+	PostgresBin string        `yaml:"postgres_bin"` // folder of initdb and postgres, for auto; searched for if empty
+	Dir         string        `yaml:"dir"`          // journal and private cluster; <data>/billing if empty
+	Stall       time.Duration `yaml:"stall"`        // a commit slower than this refuses new calls until one is faster
+	MinFree     Size          `yaml:"min_free"`     // free disk space below this alarms
+	Reserve     Size          `yaml:"reserve"`      // and below this refuses new calls
+	DTMF        string        `yaml:"dtmf"`         // masked, clear: how digits stand in records
+}
+
+// Limits bound what the whole node takes on.
+type Limits struct {
+	Calls    int           `yaml:"calls"`    // calls at a time; the next gets 503
+	Duration time.Duration `yaml:"duration"` // of one call, from its answer
+	Ring     time.Duration `yaml:"ring"`     // how long a callee rings, unless its hop says otherwise
+}
+
+// User is a person or a desk phone that registers here.
+type User struct {
+	ID         string   `yaml:"id"`
+	Tenant     string   `yaml:"tenant"`
+	Login      string   `yaml:"login"`    // SIP user name, also for the digest; the id if empty
+	Password   Secret   `yaml:"password"` // either this
+	HA1        Secret   `yaml:"ha1"`      // or MD5 of login:realm:password, 32 hex digits
+	Numbers    []string `yaml:"numbers"`  // who calls one of them, or the login, reaches the user
+	CallerID   string   `yaml:"caller_id"`
+	CallerName string   `yaml:"caller_name"`
+	Codecs     []string `yaml:"codecs"`    // media.codecs if empty
+	MaxCalls   int      `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
+}
+
+// Trunk is a carrier that we exchange calls with.
+type Trunk struct {
+	ID         string         `yaml:"id"`
+	Tenant     string         `yaml:"tenant"`
+	Mode       string         `yaml:"mode"`      // register, address, carrier
+	Registrar  string         `yaml:"registrar"` // host or host:port that we register at
+	Proxy      string         `yaml:"proxy"`     // host or host:port that every request is sent to; the registrar if empty
+	Transport  string         `yaml:"transport"` // udp, tcp
+	Domain     string         `yaml:"domain"`    // in the URIs of From, To and the request; the host of registrar or proxy if empty
+	User       string         `yaml:"user"`      // our account there
+	AuthUser   string         `yaml:"auth_user"` // digest user name; user if empty
+	Password   Secret         `yaml:"password"`
+	Expires    time.Duration  `yaml:"expires"`   // asked of the registrar; what it grants counts
+	Addresses  []netip.Prefix `yaml:"addresses"` // whose calls are this trunk's
+	Bind       netip.AddrPort `yaml:"bind"`      // local address of its signalling; the system's choice if not set
+	Advertise  string         `yaml:"advertise"` // host or host:port in its Contact and Via
+	Media      MediaAddress   `yaml:"media"`     // media.addresses if not set
+	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
+	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
+	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From
+	FromNumber string         `yaml:"from_number"`
+	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls
+}
+
+// Route says where calls go. The first whose source and number fit is taken.
+type Route struct {
+	ID      string   `yaml:"id"`
+	Tenant  string   `yaml:"tenant"`
+	Source  []string `yaml:"source"`  // any, user, trunk, user:ID, trunk:ID
+	Number  []string `yaml:"number"`  // exact, prefix followed by *, or /regular expression/; any number if empty
+	Strip   int      `yaml:"strip"`   // characters taken off the front
+	Prefix  string   `yaml:"prefix"`  // then put in front
+	Replace string   `yaml:"replace"` // or the whole number; $1 is a regular expression's first group
+	To      []Hop    `yaml:"to"`      // tried in order
+}
+
+// Hop is one place that a route tries. Exactly one of Trunk, User and App is set.
+type Hop struct {
+	Trunk    string        `yaml:"trunk"`
+	User     string        `yaml:"user"`
+	App      string        `yaml:"app"`
+	Failover []string      `yaml:"failover"` // outcomes that go on to the next hop: retry, none, or SIP statuses
+	Ring     time.Duration `yaml:"ring"`     // limits.ring if 0
+}

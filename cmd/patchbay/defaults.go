@@ -1,0 +1,119 @@
+package main
+
+import (
+	"cmp"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// defaults is what holds where the file says nothing. The per-user, per-trunk and per-route ones are in complete.
+func defaults() Config {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	return Config{
+		Node: Node{Data: dataDir(), Drain: 30 * time.Second},
+		Log:  Log{Level: "info", Format: "text"},
+		HTTP: HTTP{Listen: netip.AddrPortFrom(loopback, 8888)},
+		SIP: SIP{
+			Listen: []Listen{
+				{Transport: "udp", Address: netip.AddrPortFrom(loopback, 5060)},
+				{Transport: "tcp", Address: netip.AddrPortFrom(loopback, 5060)},
+			},
+			Realm:           "patchbay",
+			UserAgent:       "Patchbay",
+			ResponseTimeout: 5 * time.Second,
+			RegisterMin:     60 * time.Second,
+			RegisterMax:     time.Hour,
+		},
+		Media: Media{
+			Addresses: []MediaAddress{{Bind: loopback}},
+			Ports:     Ports{Min: 20000, Max: 29999},
+			Codecs:    []string{"PCMU", "PCMA"},
+			DTMF:      "rfc4733",
+			Timeout:   30 * time.Second,
+		},
+		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
+		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second},
+	}
+}
+
+// dataDir is /var/lib/patchbay for root and the user's own data folder for everyone else (XDG base directories).
+func dataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/patchbay"
+	}
+	if d := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "patchbay")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "share", "patchbay")
+}
+
+// complete fills in what one setting takes from another, so that who reads a Config never has to ask again.
+func (c *Config) complete() {
+	if c.Node.Name == "" {
+		c.Node.Name = hostname()
+	}
+	c.Billing.Dir = cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing"))
+	for i := range c.Users {
+		u := &c.Users[i]
+		u.Tenant, u.Login = cmp.Or(u.Tenant, "default"), cmp.Or(u.Login, u.ID)
+		if len(u.Numbers) > 0 {
+			u.CallerID = cmp.Or(u.CallerID, u.Numbers[0])
+		}
+		u.CallerID = cmp.Or(u.CallerID, u.Login)
+		u.MaxCalls = cmp.Or(u.MaxCalls, c.Limits.Calls)
+		if len(u.Codecs) == 0 {
+			u.Codecs = c.Media.Codecs
+		}
+	}
+	for i := range c.Trunks {
+		c.completeTrunk(&c.Trunks[i])
+	}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		r.Tenant = cmp.Or(r.Tenant, "default")
+		if len(r.Source) == 0 {
+			r.Source = []string{"any"}
+		}
+		if len(r.Number) == 0 {
+			r.Number = []string{"*"}
+		}
+		for j := range r.To {
+			h := &r.To[j]
+			h.Ring = cmp.Or(h.Ring, c.Limits.Ring)
+			if len(h.Failover) == 0 {
+				h.Failover = []string{"retry"}
+			}
+		}
+	}
+}
+
+func (c *Config) completeTrunk(t *Trunk) {
+	t.Tenant, t.Transport = cmp.Or(t.Tenant, "default"), cmp.Or(t.Transport, "udp")
+	t.From, t.DTMF = cmp.Or(t.From, "caller"), cmp.Or(t.DTMF, c.Media.DTMF)
+	t.Expires = cmp.Or(t.Expires, 10*time.Minute)
+	if t.Mode == "carrier" {
+		t.Registrar = cmp.Or(t.Registrar, demoCarrier)
+		t.User = cmp.Or(t.User, demoUser)
+	}
+	t.Proxy = cmp.Or(t.Proxy, t.Registrar)
+	t.Domain = cmp.Or(t.Domain, host(cmp.Or(t.Registrar, t.Proxy)))
+	t.AuthUser = cmp.Or(t.AuthUser, t.User)
+	t.MaxCalls = cmp.Or(t.MaxCalls, c.Limits.Calls)
+	if len(t.Codecs) == 0 {
+		t.Codecs = c.Media.Codecs
+	}
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "patchbay"
+	}
+	return name
+}
