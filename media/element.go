@@ -1,0 +1,96 @@
+package media
+
+import (
+	"context"
+	"time"
+
+	"github.com/patchbay/patchbay/media/sdp"
+)
+
+// Element is a node of a pipeline.
+type Element interface {
+	// Source is the pad where frames leave, nil if the element has none there.
+	Source(Pad) *Source
+	// Sink is the pad where frames enter, nil if the element has none there.
+	Sink(Pad) Sink
+	// Stats adds the element's counts to s.
+	Stats(s *Snapshot)
+	// Close stops the element; twice is as good as once. When it returns, all its goroutines have ended and it pushes nothing.
+	Close() error
+}
+
+// Endpoint is an element at the network's edge that speaks SDP (RFC 3264). Its methods are called by one goroutine at a
+// time; they may be called while media flows.
+type Endpoint interface {
+	Element
+	// Remote reads a peer's SDP before anything is fixed: so that the offer to one side can be made from the other's,
+	// and the answer from the far answer.
+	Remote(body []byte) (*sdp.Description, error)
+	// Offer makes a first offer or a re-offer. Until its Commit the earlier agreement stands.
+	Offer(ctx context.Context, w Want) (Offer, error)
+	// Answer answers an offer. Nothing changes before Commit, so that a 488 leaves all as it was.
+	Answer(ctx context.Context, offer []byte, w Want) (Pending, error)
+}
+
+// Offer is one that we made. One port serves all its answers (RFC 3264 with forking, RFC 3261 13.2.2.4).
+type Offer interface {
+	SDP() []byte
+	// Accept reads the answer of the early dialog with that To-tag. A second one of the same tag replaces the first.
+	Accept(tag string, answer []byte) error
+	// Activate lets the early media of that dialog flow, and no other's.
+	Activate(tag string) error
+	// Commit makes that dialog's answer the agreement and forgets the others.
+	Commit(tag string) error
+	// Rollback forgets the offer: what was agreed before it stands. After Commit it does nothing.
+	Rollback()
+}
+
+// Pending is an answer that we made, before it is sent.
+type Pending interface {
+	SDP() []byte
+	Commit() error
+	Rollback()
+}
+
+// Want says what to negotiate. The zero value is everything the endpoint can do, both ways, no SRTP.
+type Want struct {
+	Formats    []*Format // best first; nil = the endpoint's own list
+	Direction  sdp.Direction
+	SRTP       SRTP
+	ICERestart bool
+	Ptime      int // ms; 0 = the peer's wish, else 20
+}
+
+// SRTP policy of an endpoint.
+type SRTP uint8
+
+const (
+	SRTPNever   SRTP = iota
+	SRTPPrefer       // offered, plain RTP accepted
+	SRTPRequire      // no media without it
+)
+
+// Snapshot collects an element's counts. Counts are since the element began.
+type Snapshot struct {
+	Streams []Stream
+	Notes   map[string]float64 // anything an element counts beside
+}
+
+// Stream is what one direction of one RTP stream counted (RFC 3550 6.4).
+type Stream struct {
+	Inbound   bool
+	SSRC      uint32
+	Format    *Format
+	Packets   uint64
+	Bytes     uint64 // of payload
+	Lost      int64  // cumulative, may be negative after duplicates; outbound: as the peer reported
+	Duplicate uint64
+	Reordered uint64
+	Rejected  uint64 // from a source that the stream isn't locked to
+	Jitter    time.Duration
+	JitterMax time.Duration
+	RTT       time.Duration // 0 = unknown
+	First     int64         // CLOCK_MONOTONIC ns of the first packet; 0 = none
+	Last      int64         // and of the last
+	Epochs    uint32        // how often the stream began anew (another SSRC)
+}

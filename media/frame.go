@@ -1,0 +1,102 @@
+// Package media is the pipeline core: elements with pads, links between them, converters that hang on sources, and the
+// seam to the network's edge (Endpoint). Frames are pushed on the goroutine that read them; nothing here queues.
+//
+// The package knows nobody of ours but its own leaf media/sdp.
+package media
+
+// Kind of a frame. Event frames (RFC 4733 telephone-events) travel beside audio on the same pad, on their own lane:
+// they are relayed, never converted.
+type Kind uint8
+
+const (
+	Audio Kind = iota
+	Video
+	Data
+	Event
+	kinds
+)
+
+func (k Kind) String() string {
+	if k < kinds {
+		return [...]string{"audio", "video", "data", "event"}[k]
+	}
+	return "unknown"
+}
+
+// Frame is one RTP payload or one data message. It is the sender's again when Push returns: a sink that keeps
+// something copies it.
+type Frame struct {
+	Kind      Kind
+	Format    *Format // one of the receiving sink's Caps while it is in Push
+	Payload   []byte
+	Timestamp uint32 // in units of Format.Clock
+	Sequence  uint16
+	Marker    bool   // begins a talkspurt (audio), ends a picture (video)
+	Epoch     uint32 // changes when another source, or another stream of it, feeds the sink: rebase Sequence and Timestamp
+	Arrival   int64  // CLOCK_MONOTONIC, ns
+}
+
+// Format says how payloads are coded. A sink and a source compare formats by Same; pointers matter only on the packet
+// path, where a frame carries the very pointer that its sink listed in Caps.
+type Format struct {
+	Kind     Kind
+	Codec    string // RTP payload format name (IANA), upper case; L16 is linear PCM in network byte order (RFC 3551 4.5.11)
+	Clock    int    // RTP clock rate, Hz
+	Channels int
+	Params   string // the fmtp that changes what the bytes mean, canonical; "" for most
+	Tag      int    // private to whoever made the format, e.g. the payload type
+}
+
+// Same reports whether frames of one format can be sent as the other.
+func (f *Format) Same(g *Format) bool {
+	return f == g || f != nil && g != nil && f.Codec == g.Codec && f.Clock == g.Clock && f.Channels == g.Channels &&
+		f.Kind == g.Kind && f.Params == g.Params
+}
+
+func (f *Format) String() string {
+	if f == nil {
+		return "none"
+	}
+	s := f.Codec + "/" + itoa(f.Clock)
+	if f.Channels > 1 {
+		s += "/" + itoa(f.Channels)
+	}
+	if f.Params != "" {
+		s += ";" + f.Params
+	}
+	return s
+}
+
+// Caps is what a sink takes, best first. It is immutable: a sink that takes something else hands out another Caps and
+// asks its pipeline to Renegotiate.
+type Caps struct{ Formats []*Format }
+
+// Find returns the caps' own pointer for a format, or nil.
+func (c *Caps) Find(f *Format) *Format {
+	if c == nil {
+		return nil
+	}
+	for _, g := range c.Formats {
+		if g.Same(f) {
+			return g
+		}
+	}
+	return nil
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + string(rune('0'+n%10))
+}
+
+// Well-known audio formats. They are values, so that nobody can change another's.
+func PCMU() *Format { return &Format{Codec: "PCMU", Clock: 8000, Channels: 1} }
+func PCMA() *Format { return &Format{Codec: "PCMA", Clock: 8000, Channels: 1} }
+func L16(clock int) *Format {
+	return &Format{Codec: "L16", Clock: clock, Channels: 1}
+}
+func TelephoneEvent(clock int) *Format {
+	return &Format{Kind: Event, Codec: "TELEPHONE-EVENT", Clock: clock, Channels: 1}
+}
