@@ -1,0 +1,121 @@
+package sip
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/auth"
+)
+
+// FrontConfig are a Front's settings.
+type FrontConfig struct {
+	Listen []Listen     // sockets to receive on; may be empty if every UA binds its own
+	Log    *slog.Logger // nil: nothing is logged
+	Limits Limits
+	Timers Timers
+	// Resolve finds the addresses of a host name; nil asks the system.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Trace, if set, sees every message that is sent (in = false) or was accepted for a UA (in = true). It must
+	// return soon and keep nothing of data.
+	Trace func(in bool, ua, network string, local, remote netip.AddrPort, data []byte)
+}
+
+// Limits bound what peers can make us hold. Zero values mean the defaults.
+type Limits struct {
+	MessageBytes         int           // one message; default and most 65535
+	HeaderLines          int           // header lines of a message; default 128
+	Connections          int           // accepted TCP connections; default 4096
+	ConnectionsPerSource int           // of them from one address; default 64
+	FirstMessage         time.Duration // an accepted connection must bring a welcome request within; default 10 s
+	Partial              time.Duration // a message that began must be whole within; default 10 s
+	Idle                 time.Duration // a connection without any byte is closed after; default 15 min
+	Transactions         int           // server transactions at once, all UAs together; default 16384
+	Dialogs              int           // dialogs of one UA; default 8192
+}
+
+// Inbound is what decides to which UA a request from outside belongs.
+type Inbound struct {
+	Source  netip.AddrPort
+	Network string         // "udp" or "tcp"
+	Local   netip.AddrPort // our socket
+	Method  string
+	URI     URI // request-URI
+	From    NameAddr
+	To      NameAddr
+	Headers Headers
+}
+
+// Config are a UA's settings.
+type Config struct {
+	Name string // unique within the Front; in logs and State
+	// Bind gives the UA sockets of its own beside or instead of the Front's: Network "udp", "tcp" or "" for both on
+	// the same port. If the Front already listens there, that socket is used.
+	Bind *Listen
+	// Advertise overrides what Via and Contact say, for this UA only.
+	Advertise HostPort
+	// Match tells whether a request that begins something belongs to this UA; UAs are asked in the order they were
+	// made, the first that says yes has it. Messages of known dialogs and transactions need no match. nil: none.
+	// It is called on the reader's goroutine and must not block.
+	Match func(Inbound) bool
+	// UserAgent is sent as User-Agent and Server; default "Patchbay".
+	UserAgent string
+	// Credentials answer challenges; an Invite may bring its own.
+	Credentials Credentials
+	// Authenticate, if set, challenges every INVITE that begins a dialog (407) and every MESSAGE-like request
+	// outside of dialogs. nil with a Registrar: the Registrar's.
+	Authenticate *auth.Server
+	// Registrar answers REGISTER; nil: 405.
+	Registrar *Registrar
+	// Symmetric sends requests within a dialog back to where its messages came from instead of where Contact points,
+	// as phones behind NAT need it (RFC 5626, RFC 3581). On by itself with a Registrar.
+	Symmetric bool
+	// Invite takes a new inbound INVITE, already answered 100 and authenticated if asked for. It has a goroutine of
+	// its own. nil: INVITE is answered 405.
+	Invite func(*Dialog)
+	// Options tells what OPTIONS outside of dialogs is answered; nil: 200 with our defaults.
+	Options func() Capabilities
+	// MaxDialogs overrides Limits.Dialogs.
+	MaxDialogs int
+	Timers     Timers // zero: the Front's
+}
+
+// Capabilities are an answer to OPTIONS.
+type Capabilities struct {
+	Status  int      // 0 = 200; 503 takes us out of a peer's rotation
+	Accept  []string // default application/sdp
+	Headers []Header
+	Body    []byte // SDP, if any
+}
+
+// Invite describes a dialog to begin.
+type Invite struct {
+	Target URI      // request-URI
+	To     NameAddr // zero: Target
+	From   NameAddr // a tag is added
+	// Contact is the user part of our Contact; "" = the user of From.
+	Contact string
+	// Route is the preloaded route set, outbound proxy first (RFC 3261 8.1.2). ;lr is expected.
+	Route []URI
+	// Destination overrides where the INVITE is sent. Zero: first Route, else Target.
+	Destination Destination
+	Headers     []Header // such as P-Asserted-Identity; the ones the stack writes itself are refused
+	Body        []byte   // the offer; required
+	ContentType string   // default application/sdp
+	Credentials Credentials
+	// Timeout is how long it may ring: then CANCEL, and Ended by timeout with status 408. 0: 3 minutes.
+	Timeout time.Duration
+	// TrialTimeout is how long to wait for any response at all; then Ended by timeout with status 408, so that
+	// another trunk can be tried. 0: 64*T1.
+	TrialTimeout time.Duration
+	CallID       string // "" = a new random one
+}
+
+func (c *Config) check() error {
+	if c.Name == "" {
+		return fmt.Errorf("sip: Config.Name is empty: expected a name that is unique within the Front")
+	}
+	return nil
+}

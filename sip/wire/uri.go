@@ -1,0 +1,466 @@
+// Package wire checks and reads what RFC 3261 says about bytes: URIs, name-addrs, header fields and their lists,
+// and whole messages, which are parsed by sipgo's parser and then validated here for what that parser lets pass.
+package wire
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// URI is a SIP, SIPS or other URI as a value. For schemes other than sip and sips only Scheme and Opaque are set
+// ("tel:+4930…": Opaque is "+4930…").
+type URI struct {
+	Scheme   string // lower case
+	User     string // as written on the wire: escapes are kept; see Unescape
+	Password string
+	Host     string // lower case name, IPv4, or IPv6 without brackets
+	Port     uint16 // 0 = none given
+	Params   []Parameter
+	Headers  string // what follows "?", as written
+	Opaque   string // the rest of a URI that is neither sip nor sips
+}
+
+// Parameter is one name and value of a parameter; an empty value is a parameter without "=".
+type Parameter struct{ Name, Value string }
+
+// IsZero tells whether no URI was set.
+func (u URI) IsZero() bool { return u.Scheme == "" }
+
+// Param returns the value of a URI parameter, and whether it is there.
+func (u URI) Param(name string) (string, bool) {
+	for _, p := range u.Params {
+		if strings.EqualFold(p.Name, name) {
+			return p.Value, true
+		}
+	}
+	return "", false
+}
+
+// With returns a copy with the parameter set; an empty value makes a parameter without "=".
+func (u URI) With(name, value string) URI {
+	params := make([]Parameter, 0, len(u.Params)+1)
+	for _, p := range u.Params {
+		if !strings.EqualFold(p.Name, name) {
+			params = append(params, p)
+		}
+	}
+	u.Params = append(params, Parameter{name, value})
+	return u
+}
+
+// Without returns a copy without the parameter.
+func (u URI) Without(name string) URI {
+	params := make([]Parameter, 0, len(u.Params))
+	for _, p := range u.Params {
+		if !strings.EqualFold(p.Name, name) {
+			params = append(params, p)
+		}
+	}
+	u.Params = params
+	return u
+}
+
+// Bare returns scheme, user, host and port only: an address-of-record (RFC 3261 10.3 step 5).
+func (u URI) Bare() URI {
+	u.Password, u.Params, u.Headers = "", nil, ""
+	return u
+}
+
+// String writes the URI. It does not check; a URI from ParseURI or NewURI is safe to write.
+func (u URI) String() string {
+	if u.Scheme == "" {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(u.Scheme)
+	b.WriteByte(':')
+	if u.Scheme != "sip" && u.Scheme != "sips" {
+		b.WriteString(u.Opaque)
+		return b.String()
+	}
+	if u.User != "" {
+		b.WriteString(u.User)
+		if u.Password != "" {
+			b.WriteByte(':')
+			b.WriteString(u.Password)
+		}
+		b.WriteByte('@')
+	}
+	b.WriteString(HostPort(u.Host, u.Port))
+	for _, p := range u.Params {
+		b.WriteByte(';')
+		b.WriteString(p.Name)
+		if p.Value != "" {
+			b.WriteByte('=')
+			b.WriteString(p.Value)
+		}
+	}
+	if u.Headers != "" {
+		b.WriteByte('?')
+		b.WriteString(u.Headers)
+	}
+	return b.String()
+}
+
+// Check refuses a URI that must not be sent: control characters, spaces or delimiters where they would change
+// what the URI says.
+func (u URI) Check() error {
+	switch u.Scheme {
+	case "":
+		return fmt.Errorf("sip: URI: expected a scheme such as sip, got none")
+	case "sip", "sips":
+		if u.Host == "" {
+			return fmt.Errorf("sip: URI %q: expected a host, got none", u.String())
+		}
+	default:
+		if u.Opaque == "" {
+			return fmt.Errorf("sip: URI %q: expected something after the scheme", u.String())
+		}
+	}
+	text := u.String()
+	if err := safeURI(text); err != nil {
+		return err
+	}
+	back, err := ParseURI(text)
+	if err != nil {
+		return err
+	}
+	if back.User != u.User || !strings.EqualFold(back.Host, u.Host) || back.Port != u.Port || len(back.Params) != len(u.Params) {
+		return fmt.Errorf("sip: URI %q: a part holds a delimiter: %w", clip(text), ErrUnsafe)
+	}
+	return nil
+}
+
+func safeURI(text string) error {
+	if len(text) > 2048 {
+		return fmt.Errorf("sip: URI of %d bytes: expected at most 2048", len(text))
+	}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c <= 0x20, c == 0x7f, c == '<', c == '>', c == '"':
+			return fmt.Errorf("sip: URI %q: byte 0x%02x is not allowed: %w", clip(text), c, ErrUnsafe)
+		}
+	}
+	return nil
+}
+
+// NewURI makes a sip URI of parts and checks them. user may be empty; it is escaped as RFC 3261 19.1.2 asks.
+// host is a name or an address, IPv6 with or without brackets.
+func NewURI(user, host string, port uint16) (URI, error) {
+	if err := Safe("URI user", user); err != nil {
+		return URI{}, err
+	}
+	u := URI{Scheme: "sip", User: EscapeUser(user), Host: strings.ToLower(strings.Trim(host, "[]")), Port: port}
+	if !validHost(u.Host) {
+		return URI{}, fmt.Errorf("sip: URI host %q: expected a name or an address", clip(host))
+	}
+	return u, u.Check()
+}
+
+// ParseURI reads a URI (RFC 3261 19.1). sip and sips URIs are taken apart, others keep what follows the scheme.
+func ParseURI(s string) (URI, error) {
+	if err := safeURI(s); err != nil {
+		return URI{}, err
+	}
+	scheme, rest, ok := strings.Cut(s, ":")
+	if !ok || !validScheme(scheme) {
+		return URI{}, fmt.Errorf("sip: URI %q: expected a scheme such as sip:", clip(s))
+	}
+	u := URI{Scheme: strings.ToLower(scheme)}
+	if u.Scheme != "sip" && u.Scheme != "sips" {
+		if rest == "" {
+			return URI{}, fmt.Errorf("sip: URI %q: expected something after the scheme", clip(s))
+		}
+		u.Opaque = rest
+		return u, nil
+	}
+	if at := userEnd(rest); at >= 0 {
+		u.User, u.Password, _ = strings.Cut(rest[:at], ":")
+		if u.User == "" {
+			return URI{}, fmt.Errorf("sip: URI %q: the user before @ is empty", clip(s))
+		}
+		rest = rest[at+1:]
+	}
+	rest, u.Headers, _ = strings.Cut(rest, "?")
+	hostport, params, _ := strings.Cut(rest, ";")
+	for p := range strings.SplitSeq(params, ";") {
+		if p == "" {
+			continue
+		}
+		k, v, _ := strings.Cut(p, "=")
+		if k == "" {
+			return URI{}, fmt.Errorf("sip: URI %q: a parameter without a name", clip(s))
+		}
+		u.Params = append(u.Params, Parameter{k, v})
+	}
+	var err error
+	if u.Host, u.Port, err = splitHostPort(hostport); err != nil {
+		return URI{}, fmt.Errorf("sip: URI %q: %w", clip(s), err)
+	}
+	return u, nil
+}
+
+// userEnd finds the @ that ends the userinfo. It comes before any ";" or "?" is looked at, since both may stand in
+// a user; an @ elsewhere in a URI is always escaped.
+func userEnd(s string) int { return strings.IndexByte(s, '@') }
+
+func validScheme(s string) bool {
+	if s == "" || len(s) > 32 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i] | 0x20
+		if ('a' <= c && c <= 'z') || (i > 0 && ('0' <= s[i] && s[i] <= '9' || s[i] == '+' || s[i] == '-' || s[i] == '.')) {
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+func splitHostPort(s string) (string, uint16, error) {
+	host, port := s, ""
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return "", 0, fmt.Errorf("host %q: no closing bracket", clip(s))
+		}
+		host = s[1:end]
+		if rest := s[end+1:]; rest != "" {
+			if rest[0] != ':' {
+				return "", 0, fmt.Errorf("host %q: expected a port after the bracket", clip(s))
+			}
+			port = rest[1:]
+			if port == "" {
+				return "", 0, fmt.Errorf("host %q: the port is empty", clip(s))
+			}
+		}
+		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() {
+			return "", 0, fmt.Errorf("host %q: expected an IPv6 address in brackets", clip(s))
+		}
+	} else if i := strings.IndexByte(s, ':'); i >= 0 {
+		host, port = s[:i], s[i+1:]
+		if port == "" {
+			return "", 0, fmt.Errorf("host %q: the port is empty", clip(s))
+		}
+	}
+	if !validHost(host) {
+		return "", 0, fmt.Errorf("host %q: expected a name or an address", clip(host))
+	}
+	if port == "" {
+		return strings.ToLower(host), 0, nil
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("port %q: expected 1 to 65535", clip(port))
+	}
+	return strings.ToLower(host), uint16(n), nil
+}
+
+func validHost(h string) bool {
+	if h == "" || len(h) > 253 {
+		return false
+	}
+	if strings.IndexByte(h, ':') >= 0 {
+		a, err := netip.ParseAddr(h)
+		return err == nil && a.Is6()
+	}
+	for i := 0; i < len(h); i++ {
+		c := h[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// HostPort joins a host and a port as SIP writes them: brackets around IPv6, no port when it is 0.
+func HostPort(host string, port uint16) string {
+	if strings.IndexByte(host, ':') >= 0 {
+		host = "[" + host + "]"
+	}
+	if port == 0 {
+		return host
+	}
+	return host + ":" + strconv.Itoa(int(port))
+}
+
+// EscapeUser escapes what may not stand in the user part of a SIP URI (RFC 3261 25.1, user-unreserved).
+func EscapeUser(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-_.!~*'()&=+$,;?/", c) >= 0:
+			b.WriteByte(c)
+		default:
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
+
+// Unescape undoes %HH escapes; a broken escape stays as it is. The result may hold any byte.
+func Unescape(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// NameAddr is a name-addr or addr-spec with its header parameters: the value of From, To, Contact and their kin.
+type NameAddr struct {
+	Display string // without quotes
+	URI     URI
+	Params  []Parameter // header parameters, such as tag; values with their quotes
+}
+
+// Tag returns the tag parameter, or "".
+func (n NameAddr) Tag() string {
+	v, _ := n.Param("tag")
+	return v
+}
+
+// Param returns a header parameter without quotes, and whether it is there.
+func (n NameAddr) Param(name string) (string, bool) {
+	for _, p := range n.Params {
+		if strings.EqualFold(p.Name, name) {
+			return Unquote(p.Value), true
+		}
+	}
+	return "", false
+}
+
+// WithTag returns a copy whose only tag is the given one; "" removes it.
+func (n NameAddr) WithTag(tag string) NameAddr {
+	params := make([]Parameter, 0, len(n.Params)+1)
+	for _, p := range n.Params {
+		if !strings.EqualFold(p.Name, "tag") {
+			params = append(params, p)
+		}
+	}
+	if tag != "" {
+		params = append(params, Parameter{"tag", tag})
+	}
+	n.Params = params
+	return n
+}
+
+// String writes the name-addr, always with angle brackets.
+func (n NameAddr) String() string {
+	var b strings.Builder
+	if n.Display != "" {
+		b.WriteString(Quote(n.Display))
+		b.WriteByte(' ')
+	}
+	b.WriteByte('<')
+	b.WriteString(n.URI.String())
+	b.WriteByte('>')
+	for _, p := range n.Params {
+		b.WriteByte(';')
+		b.WriteString(p.Name)
+		if p.Value != "" {
+			b.WriteByte('=')
+			b.WriteString(p.Value)
+		}
+	}
+	return b.String()
+}
+
+// Check refuses a name-addr that must not be sent.
+func (n NameAddr) Check() error {
+	if err := Safe("display name", n.Display); err != nil {
+		return err
+	}
+	for _, p := range n.Params {
+		if !IsToken(p.Name) {
+			return fmt.Errorf("sip: parameter name %q: expected a token: %w", clip(p.Name), ErrUnsafe)
+		}
+		if err := Safe("parameter "+p.Name, p.Value); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(p.Value, `"`) && strings.ContainsAny(p.Value, ";,<> \"") {
+			return fmt.Errorf("sip: parameter %s %q holds a delimiter: %w", p.Name, clip(p.Value), ErrUnsafe)
+		}
+	}
+	return n.URI.Check()
+}
+
+// ParseNameAddr reads a name-addr or addr-spec (RFC 3261 20.10): parameters after an addr-spec without angle
+// brackets belong to the header field.
+func ParseNameAddr(s string) (NameAddr, error) {
+	s = strings.TrimSpace(s)
+	if err := Safe("address", s); err != nil {
+		return NameAddr{}, err
+	}
+	var n NameAddr
+	var uri, rest string
+	if lt := indexOutsideQuotes(s, '<'); lt >= 0 {
+		n.Display = Unquote(strings.TrimSpace(s[:lt]))
+		if strings.HasPrefix(n.Display, `"`) || strings.ContainsAny(strings.TrimSpace(s[:lt]), ";,<>") && s[0] != '"' {
+			return NameAddr{}, fmt.Errorf("sip: address %q: the display name is broken", clip(s))
+		}
+		gt := strings.IndexByte(s[lt:], '>')
+		if gt < 0 {
+			return NameAddr{}, fmt.Errorf("sip: address %q: no closing >", clip(s))
+		}
+		uri, rest = s[lt+1:lt+gt], strings.TrimSpace(s[lt+gt+1:])
+		if rest != "" && rest[0] != ';' {
+			return NameAddr{}, fmt.Errorf("sip: address %q: expected ; after >", clip(s))
+		}
+	} else {
+		uri = s
+		if i := strings.IndexByte(s, ';'); i >= 0 {
+			uri, rest = strings.TrimSpace(s[:i]), s[i:]
+		}
+		if strings.ContainsAny(uri, "?,") {
+			return NameAddr{}, fmt.Errorf("sip: address %q: a URI with ? or , needs angle brackets", clip(s))
+		}
+	}
+	var err error
+	if n.URI, err = ParseURI(uri); err != nil {
+		return NameAddr{}, err
+	}
+	for _, p := range SplitParams(rest) {
+		k, v, _ := strings.Cut(p, "=")
+		k, v = strings.TrimSpace(k), strings.TrimSpace(v)
+		if !IsToken(k) {
+			return NameAddr{}, fmt.Errorf("sip: address %q: parameter name %q is no token", clip(s), clip(k))
+		}
+		n.Params = append(n.Params, Parameter{k, v})
+	}
+	return n, nil
+}
+
+func indexOutsideQuotes(s string, want byte) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && c == want:
+			return i
+		}
+	}
+	return -1
+}
