@@ -77,6 +77,9 @@ type Config struct {
 	Invite func(*Dialog)
 	// Options tells what OPTIONS outside of dialogs is answered; nil: 200 with our defaults.
 	Options func() Capabilities
+	// Ending, if set, is called when a peer's BYE or CANCEL has ended a dialog, before that request is answered: what
+	// must be on disk by then is written here. It runs on a goroutine of its own and bounds its own time (32 s at most).
+	Ending func(*Dialog, Event)
 	// MaxDialogs overrides Limits.Dialogs.
 	MaxDialogs int
 	Timers     Timers // zero: the Front's
@@ -111,6 +114,10 @@ type Invite struct {
 	// another trunk can be tried. 0: 64*T1.
 	TrialTimeout time.Duration
 	CallID       string // "" = a new random one
+	// Before, if set, is called once with the dialog when its State is complete (tags, branch, CSeq) and just before
+	// the INVITE first leaves: what must be on disk by then is written here. An error ends the dialog without a
+	// message; Dial returns it.
+	Before func(*Dialog) error
 }
 
 func (c *Config) check() error {
