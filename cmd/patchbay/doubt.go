@@ -1,0 +1,220 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// checkHost is what `check` looks at outside of the settings.
+type checkHost struct {
+	mode      func(path string) (os.FileMode, error)
+	postgres  func(dir string) string // where initdb is; "" if nowhere
+	ephemeral func() (lo, hi uint16)  // the system's own range of local ports; 0, 0 if unknown
+}
+
+func thisHost() checkHost {
+	return checkHost{mode: fileMode, postgres: findPostgres, ephemeral: ephemeralPorts}
+}
+
+func fileMode(path string) (os.FileMode, error) {
+	i, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return i.Mode(), nil
+}
+
+// findPostgres looks for the database's programs where distributions put them, or in dir alone.
+func findPostgres(dir string) string {
+	var found []string
+	if dir != "" {
+		found = []string{filepath.Join(dir, "initdb")}
+	} else {
+		for _, glob := range [...]string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb"} {
+			m, _ := filepath.Glob(glob) // the patterns are constant and good
+			found = append(found, m...)
+		}
+		if p, err := exec.LookPath("initdb"); err == nil {
+			found = append(found, p)
+		}
+	}
+	for _, p := range found {
+		if i, err := os.Stat(p); err == nil && !i.IsDir() {
+			return p
+		}
+	}
+	return ""
+}
+
+func ephemeralPorts() (lo, hi uint16) {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 0, 0
+	}
+	if _, err := fmt.Sscan(string(b), &lo, &hi); err != nil {
+		return 0, 0
+	}
+	return lo, hi
+}
+
+// doubts are warnings about settings that can be used, but hardly as they were meant.
+func (d *document) doubts(c *Config, h checkHost) {
+	d.doubtOpen(c)
+	d.doubtPorts(c, h)
+	d.doubtSecrets(c, h)
+	for i := range c.Trunks {
+		d.doubtTrunk(c, i)
+	}
+	for i := range c.Routes {
+		d.doubtRoute(c, i)
+	}
+	if c.Billing.Database == "auto" && h.postgres(c.Billing.PostgresBin) == "" {
+		d.warn("billing.database", "no PostgreSQL programs found: records stay in the journal; install postgresql, or set a postgres:// address")
+	}
+}
+
+// doubtOpen: who can reach us, and what for.
+func (d *document) doubtOpen(c *Config) {
+	nobody := len(c.Users) == 0 && len(c.Trunks) == 0
+	if nobody && !c.Demo {
+		d.warn("users", "there are no users and no trunks: nobody can call")
+	}
+	for i, l := range c.SIP.Listen {
+		if l.Address.Addr().IsLoopback() {
+			continue
+		}
+		f := fmt.Sprintf("sip.listen[%d].address", i)
+		if nobody {
+			d.warn(f, "is reachable from other hosts although there are no users and no trunks of the file's own")
+		}
+		if c.Demo {
+			d.warn(f, "is reachable from other hosts, and the demo's users with it")
+		}
+	}
+	if !c.HTTP.Listen.Addr().IsLoopback() {
+		d.warn("http.listen", "is reachable from other hosts: whoever reaches it reads metrics and health")
+	}
+}
+
+func (d *document) doubtPorts(c *Config, h checkHost) {
+	p := c.Media.Ports
+	calls := (int(p.Max) - int(p.Min) + 1) / 4
+	if calls < c.Limits.Calls {
+		d.warn("media.ports", "%d to %d is enough for %d calls, limits.calls allows %d: a call takes four ports", p.Min, p.Max, calls, c.Limits.Calls)
+	}
+	if lo, hi := h.ephemeral(); p.Min <= hi && p.Max >= lo && hi > 0 {
+		d.warn("media.ports", "overlaps the system's own local ports, %d to %d (net.ipv4.ip_local_port_range): some will be taken", lo, hi)
+	}
+}
+
+// doubtSecrets: passwords that others can read or guess.
+func (d *document) doubtSecrets(c *Config, h checkHost) {
+	inline := false
+	for i, u := range c.Users {
+		f := fmt.Sprintf("users[%d].password", i)
+		inline = inline || u.Password != "" && d.written(f) || u.HA1 != "" && d.written(fmt.Sprintf("users[%d].ha1", i))
+		switch pw := string(u.Password); {
+		case pw == "":
+		case len(pw) < 8:
+			d.warn(f, "has %d characters, and strangers guess such passwords: expected 8 or more", len(pw))
+		case strings.EqualFold(pw, u.ID) || strings.EqualFold(pw, u.Login) || slices.Contains(u.Numbers, pw):
+			d.warn(f, "is the user's own name or number: strangers try that first")
+		}
+	}
+	for i, t := range c.Trunks {
+		inline = inline || t.Password != "" && d.written(fmt.Sprintf("trunks[%d].password", i))
+	}
+	files := d.files
+	if inline {
+		files = append(files, d.file)
+	}
+	for _, f := range files {
+		if m, err := h.mode(f); err == nil && m.Perm()&0o004 != 0 {
+			d.warn("", "%s holds secrets and every user of this host can read it (mode %04o): chmod 600", f, m.Perm())
+		}
+	}
+}
+
+// written reports a secret that stands in the file itself.
+func (d *document) written(field string) bool {
+	p, ok := d.places[field]
+	return ok && !strings.Contains(p.raw, "${") && !strings.HasPrefix(p.raw, "file:")
+}
+
+func (d *document) doubtTrunk(c *Config, i int) {
+	t, f := &c.Trunks[i], fmt.Sprintf("trunks[%d]", i)
+	peer, err := netip.ParseAddr(host(cmp.Or(t.Proxy, t.Registrar)))
+	far := err != nil && t.Mode != "carrier" || err == nil && !peer.IsLoopback() // a name is somebody else's host
+	public := err != nil && t.Mode != "carrier" || err == nil && !private(peer)
+	media, mf := t.Media, f+".media"
+	if !media.Bind.IsValid() && len(c.Media.Addresses) > 0 {
+		bind, advertise := c.Media.Addresses[0], media.Advertise
+		if media, mf = bind, "media.addresses[0]"; advertise.IsValid() {
+			media.Advertise, mf = advertise, f+".media"
+		}
+	}
+	told := media.Advertise
+	if !told.IsValid() {
+		told = media.Bind
+	}
+	switch {
+	case far && told.IsLoopback():
+		d.warn(mf, "RTP is received on %s, where trunk %q can't send to: there will be no sound from it", told, t.ID)
+	case public && private(told):
+		d.warn(mf, "%s is a private address and trunk %q is on the public internet: set advertise to our public address", told, t.ID)
+	}
+	if a, err := netip.ParseAddr(host(t.Advertise)); err == nil && public && private(a) {
+		d.warn(f+".advertise", "is a private address, and the trunk is on the public internet")
+	}
+	if far && t.Mode == "address" && onlyLoopback(c.SIP.Listen) {
+		d.warn("sip.listen", "SIP is received on loopback alone: calls from trunk %q can't come in", t.ID)
+	}
+	for _, r := range c.Routes {
+		for _, h := range r.To {
+			if h.Trunk == t.ID {
+				return
+			}
+		}
+	}
+	d.warn(f+".id", "no route leads to this trunk: nobody can call out through it")
+}
+
+func onlyLoopback(list []Listen) bool {
+	for _, l := range list {
+		if !l.Address.Addr().IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
+// doubtRoute: routes that nothing can come to, and those that let strangers' calls out again.
+func (d *document) doubtRoute(c *Config, i int) {
+	r, f := &c.Routes[i], fmt.Sprintf("routes[%d]", i)
+	if len(r.Source) > 0 {
+		used := false
+		for _, s := range r.Source {
+			kind, _, one := strings.Cut(s, ":")
+			used = used || one || kind == "any" || kind == "user" && (len(c.Users) > 0 || c.Demo) || kind == "trunk" && (len(c.Trunks) > 0 || c.Demo)
+		}
+		if !used {
+			d.warn(f+".source", "nothing can come from there: there are no such users or trunks")
+		}
+	}
+	out := slices.ContainsFunc(r.To, func(h Hop) bool { return h.Trunk != "" })
+	in := len(r.Source) == 0 || slices.ContainsFunc(r.Source, func(s string) bool { return s == "any" || s == "trunk" || strings.HasPrefix(s, "trunk:") })
+	if out && in && (len(c.Trunks) > 0 || c.Demo) {
+		d.warn(f, "lets calls from a trunk out through a trunk: whoever calls us may call on, at our cost; set source to user unless that is meant")
+	}
+	for j, h := range r.To[:max(0, len(r.To)-1)] {
+		if len(h.Failover) == 1 && h.Failover[0] == "none" {
+			d.warn(fmt.Sprintf("%s.to[%d].failover", f, j), "nothing goes on from here: the hops after it are never tried")
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// users: who they are, how they prove it, which numbers are theirs.
+func (d *document) users(c *Config) {
+	ids, owners := map[string]string{}, map[string]string{}
+	for i, u := range c.Users {
+		f := fmt.Sprintf("users[%d]", i)
+		d.id(f+".id", u.ID)
+		d.once(ids, f+".id", u.ID, "this id")
+		d.tenant(f+".tenant", u.Tenant)
+		login := cmp.Or(u.Login, u.ID)
+		if u.Login != "" && !userPart(u.Login) {
+			d.bad(f+".login", "expected a SIP user name: letters, digits and -_.!~*'()&=+$,;?/ (RFC 3261 25.1)")
+		}
+		lf := f + ".login"
+		if u.Login == "" {
+			lf = f + ".id"
+		}
+		d.once(owners, lf, login, "this login or number")
+		d.credentials(f, u)
+		for j, n := range u.Numbers {
+			nf := fmt.Sprintf("%s.numbers[%d]", f, j)
+			if !dialable(n) {
+				d.bad(nf, "expected a number to dial: digits, with + in front if it is international")
+			}
+			if n != login {
+				d.once(owners, nf, n, "this login or number")
+			}
+		}
+		if u.CallerID != "" && !userPart(u.CallerID) {
+			d.bad(f+".caller_id", "expected a number or a SIP user name")
+		}
+		if !printable(u.CallerName) || strings.ContainsAny(u.CallerName, `"\`) {
+			d.bad(f+".caller_name", `expected printable text without " and \`)
+		}
+		d.codecs(f+".codecs", u.Codecs, false)
+		d.count(f+".max_calls", u.MaxCalls, 0, 100_000)
+	}
+}
+
+func (d *document) credentials(f string, u User) {
+	switch {
+	case u.Password == "" && u.HA1 == "":
+		if _, wrong := d.places[f+".ha1"]; wrong {
+			d.bad(f+".ha1", "is empty, expected 32 hexadecimal digits")
+			return
+		}
+		d.bad(f+".password", "missing, expected a password or ha1: a user without one could be anybody")
+	case u.Password != "" && u.HA1 != "":
+		d.bad(f+".ha1", "expected either password or ha1, not both")
+	case u.HA1 != "":
+		if b, err := hex.DecodeString(string(u.HA1)); err != nil || len(b) != 16 {
+			d.bad(f+".ha1", "expected 32 hexadecimal digits: the MD5 of login:realm:password (RFC 7616 3.4.2)")
+		}
+	}
+}
+
+// once reports a name that another field has already taken.
+func (d *document) once(seen map[string]string, field, name, what string) {
+	if name == "" {
+		return
+	}
+	if first, ok := seen[name]; ok {
+		d.bad(field, "%s is already that of %s%s", what, first, d.line(first))
+		return
+	}
+	seen[name] = field
+}
+
+func (d *document) line(field string) string {
+	if p, ok := d.places[field]; ok {
+		return fmt.Sprintf(" in line %d", p.line)
+	}
+	return ""
+}
+
+// trunks: how each reaches its carrier, and how the carrier's calls are known.
+func (d *document) trunks(c *Config) {
+	ids := map[string]string{}
+	var nets []network
+	for i := range c.Trunks {
+		t := &c.Trunks[i]
+		f := fmt.Sprintf("trunks[%d]", i)
+		d.id(f+".id", t.ID)
+		d.once(ids, f+".id", t.ID, "this id")
+		d.tenant(f+".tenant", t.Tenant)
+		d.trunkMode(f, t)
+		d.trunkAddress(f, t)
+		nets = d.networks(nets, f, t)
+		if t.Expires != 0 {
+			d.between(f+".expires", t.Expires, time.Minute, 24*time.Hour)
+		}
+		d.codecs(f+".codecs", t.Codecs, false)
+		if t.DTMF != "" {
+			d.choice(f+".dtmf", t.DTMF, dtmfs)
+		}
+		d.trunkFrom(f, t)
+		d.count(f+".max_calls", t.MaxCalls, 0, 100_000)
+	}
+}
+
+func (d *document) trunkMode(f string, t *Trunk) {
+	need := func(key, value, what string) {
+		if value == "" {
+			d.bad(f+"."+key, "missing, expected %s in mode %s", what, t.Mode)
+		}
+	}
+	switch t.Mode {
+	case "":
+		d.bad(f+".mode", "missing, expected register, address or carrier")
+	case "register":
+		need("registrar", t.Registrar, "the host that we register at")
+		need("user", t.User, "the account there")
+		need("password", string(t.Password), "the account's password")
+	case "address":
+		need("proxy", t.Proxy, "the host that calls are sent to")
+		if len(t.Addresses) == 0 {
+			d.bad(f+".addresses", "missing, expected the addresses that the carrier's calls come from")
+		}
+		if t.Registrar != "" {
+			d.bad(f+".registrar", "expected none in mode address; did you mean mode register, or proxy?")
+		}
+		if t.Password != "" && t.User == "" && t.AuthUser == "" {
+			d.bad(f+".user", "missing, expected the account that the password is for")
+		}
+	case "carrier":
+		if t.Password != "" {
+			d.bad(f+".password", "expected none in mode carrier: the demo carrier's password is kept in the data folder")
+		}
+	default:
+		choices := []string{"register", "address", "carrier"}
+		d.choice(f+".mode", t.Mode, choices)
+	}
+}
+
+func (d *document) trunkAddress(f string, t *Trunk) {
+	d.hostPort(f+".registrar", t.Registrar)
+	d.hostPort(f+".proxy", t.Proxy)
+	d.hostPort(f+".advertise", t.Advertise)
+	if t.Transport != "" {
+		d.choice(f+".transport", t.Transport, transports)
+	}
+	if t.Domain != "" && host(t.Domain) != strings.Trim(t.Domain, "[]") {
+		d.bad(f+".domain", "expected a domain name or an IP address")
+	}
+	for _, u := range [...][2]string{{"user", t.User}, {"auth_user", t.AuthUser}} {
+		if strings.ContainsAny(u[1], "\"\\\r\n") || !printable(u[1]) {
+			d.bad(f+"."+u[0], `expected printable text without " and \`)
+		}
+	}
+	if t.Media.Bind.IsValid() {
+		d.mediaAddress(f+".media", t.Media)
+	} else if t.Media.Advertise.IsValid() && t.Media.Advertise.IsUnspecified() {
+		d.bad(f+".media.advertise", "expected an address that RTP can be sent to")
+	}
+}
+
+type network struct {
+	prefix netip.Prefix
+	field  string
+}
+
+// networks checks the addresses that tell a trunk's calls from those of strangers and of other trunks.
+func (d *document) networks(seen []network, f string, t *Trunk) []network {
+	for i, p := range t.Addresses {
+		pf := fmt.Sprintf("%s.addresses[%d]", f, i)
+		widest := 8
+		if p.Addr().Is6() {
+			widest = 16
+		}
+		switch {
+		case !p.IsValid():
+			continue
+		case p.Bits() < widest:
+			d.bad(pf, "expected a network of the carrier, /%d or smaller: everyone in it calls without a password", widest)
+			continue
+		case p.Masked() != p:
+			d.bad(pf, "expected %s: the address has bits outside of its network", p.Masked())
+		}
+		for _, o := range seen {
+			if o.prefix.Overlaps(p) {
+				d.bad(pf, "overlaps %s%s: it must be clear whose a call is", o.field, d.line(o.field))
+				break
+			}
+		}
+		seen = append(seen, network{p, pf})
+	}
+	return seen
+}
+
+func (d *document) trunkFrom(f string, t *Trunk) {
+	if t.From != "" {
+		d.choice(f+".from", t.From, []string{"caller", "account", "fixed"})
+	}
+	switch {
+	case t.From == "fixed" && t.FromNumber == "":
+		d.bad(f+".from_number", "missing, expected the number that stands in From")
+	case t.From != "fixed" && t.FromNumber != "":
+		d.bad(f+".from_number", "expected none unless from is fixed")
+	case t.From == "account" && t.User == "" && t.Mode != "carrier":
+		d.bad(f+".user", "missing, expected the account that stands in From")
+	case t.FromNumber != "" && !userPart(t.FromNumber):
+		d.bad(f+".from_number", "expected a number or a SIP user name")
+	}
+}
+
+// dialable is a number without visual separators: + and digits, or a service code with * and #.
+func dialable(s string) bool {
+	n := strings.TrimPrefix(s, "+")
+	return n != "" && len(n) <= 32 && strings.Trim(n, "0123456789*#") == "" && strings.Trim(n, "*#") != ""
+}
+
+// userPart is the unescaped user part of a SIP URI (RFC 3261 25.1).
+func userPart(s string) bool {
+	for _, r := range s {
+		if !alnum(r) && !strings.ContainsRune("-_.!~*'()&=+$,;?/", r) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parties are what routes speak of: tenant by id.
+type parties struct {
+	users, trunks map[string]string
+}
+
+// names of one kind, sorted, for a suggestion.
+func names(m map[string]string) []string {
+	list := make([]string, 0, len(m))
+	for id := range m {
+		list = append(list, id)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// taken is a source and a pattern of an earlier route: what a later one no longer gets.
+type taken struct {
+	tenant, source string
+	pattern        pattern
+	by             string
+}
+
+// routes: that each is reachable, and leads to something that exists.
+func (d *document) routes(c *Config) {
+	p := parties{map[string]string{}, map[string]string{}}
+	for _, t := range c.Trunks {
+		p.trunks[t.ID] = cmp.Or(t.Tenant, "default")
+	}
+	for _, u := range c.Users {
+		p.users[u.ID] = cmp.Or(u.Tenant, "default")
+	}
+	if c.Demo {
+		p.users["alice"], p.users["bob"], p.trunks["demo"] = "default", "default", "default"
+		d.demoNames(c)
+	}
+	ids := map[string]string{}
+	before := ownNumbers(c)
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		f := fmt.Sprintf("routes[%d]", i)
+		d.id(f+".id", r.ID)
+		d.once(ids, f+".id", r.ID, "this id")
+		if strings.HasPrefix(r.ID, ownRoute) {
+			d.bad(f+".id", "expected another beginning: %s is for the routes to users' own numbers", ownRoute)
+		}
+		d.tenant(f+".tenant", r.Tenant)
+		d.sources(f, r, p)
+		patterns := d.numbers(f, r)
+		d.count(f+".strip", r.Strip, 0, 32)
+		if r.Prefix != "" && !userPart(r.Prefix) && !dialable(r.Prefix) {
+			d.bad(f+".prefix", "expected digits, with + in front if it is international")
+		}
+		if r.Replace != "" && (r.Strip != 0 || r.Prefix != "") {
+			d.bad(f+".replace", "expected either replace, or strip and prefix")
+		}
+		d.hops(f, r, p)
+		before = d.reachable(f, r, patterns, before)
+	}
+}
+
+// ownRoute begins the ids of the routes that a user's numbers make.
+const ownRoute = "user-"
+
+// ownNumbers are taken before any route: who calls a user's number reaches the user.
+func ownNumbers(c *Config) []taken {
+	var list []taken
+	for i, u := range c.Users {
+		for _, n := range append([]string{cmp.Or(u.Login, u.ID)}, u.Numbers...) {
+			list = append(list, taken{cmp.Or(u.Tenant, "default"), "any", pattern{text: n}, fmt.Sprintf("users[%d]", i)})
+		}
+	}
+	return list
+}
+
+// demoNames keeps the names that the demo adds from being given twice.
+func (d *document) demoNames(c *Config) {
+	for i, u := range c.Users {
+		for _, n := range append([]string{u.ID, u.Login}, u.Numbers...) {
+			if slices.Contains([]string{"alice", "bob", "100", "101"}, n) {
+				d.bad(fmt.Sprintf("users[%d]", i), "%s belongs to the demo: leave out demo, or choose another", n)
+			}
+		}
+	}
+	for i, t := range c.Trunks {
+		if t.ID == "demo" {
+			d.bad(fmt.Sprintf("trunks[%d].id", i), "belongs to the demo: leave out demo, or choose another")
+		}
+	}
+	for i, r := range c.Routes {
+		if r.ID == "demo" {
+			d.bad(fmt.Sprintf("routes[%d].id", i), "belongs to the demo: leave out demo, or choose another")
+		}
+	}
+}
+
+func (d *document) sources(f string, r *Route, p parties) {
+	for i, s := range r.Source {
+		sf := fmt.Sprintf("%s.source[%d]", f, i)
+		kind, id, one := strings.Cut(s, ":")
+		switch {
+		case one && kind == "user":
+			d.party(sf, id, "user", r.Tenant, p.users)
+		case one && kind == "trunk":
+			d.party(sf, id, "trunk", r.Tenant, p.trunks)
+		case one || !slices.Contains([]string{"any", "user", "trunk"}, s):
+			d.bad(sf, "expected any, user, trunk, user:ID or trunk:ID%s", meant(kind, []string{"any", "user", "trunk"}))
+		}
+	}
+}
+
+// party checks that a user or trunk exists, in the route's tenant.
+func (d *document) party(field, id, what, tenant string, of map[string]string) {
+	t, ok := of[id]
+	switch {
+	case !ok:
+		d.bad(field, "there is no %s %q, expected %s%s", what, id, oneOf(names(of)), meant(id, names(of)))
+	case t != cmp.Or(tenant, "default"):
+		d.bad(field, "%s %q is of tenant %q, expected one of tenant %q, the route's", what, id, t, cmp.Or(tenant, "default"))
+	}
+}
+
+func (d *document) numbers(f string, r *Route) []pattern {
+	var list []pattern
+	for i, s := range r.Number {
+		p, err := parsePattern(s)
+		if err == nil && r.Replace != "" {
+			if err := checkReplace(r.Replace, p); err != nil {
+				d.bad(f+".replace", "%v", err)
+			}
+		}
+		if err != nil {
+			d.bad(fmt.Sprintf("%s.number[%d]", f, i), "%v", err)
+			continue
+		}
+		list = append(list, p)
+	}
+	if len(r.Number) == 0 {
+		list = []pattern{{text: "*"}}
+		if r.Replace != "" {
+			if err := checkReplace(r.Replace, list[0]); err != nil {
+				d.bad(f+".replace", "%v", err)
+			}
+		}
+	}
+	return list
+}
+
+func (d *document) hops(f string, r *Route, p parties) {
+	if len(r.To) == 0 {
+		d.bad(f+".to", "missing, expected at least one hop: trunk, user or app")
+	}
+	for i, h := range r.To {
+		hf := fmt.Sprintf("%s.to[%d]", f, i)
+		set := 0
+		for _, s := range [...]string{h.Trunk, h.User, h.App} {
+			if s != "" {
+				set++
+			}
+		}
+		if set != 1 {
+			d.bad(hf, "has %d of trunk, user and app, expected exactly one", set)
+		}
+		if h.Trunk != "" {
+			d.party(hf+".trunk", h.Trunk, "trunk", r.Tenant, p.trunks)
+		}
+		if h.User != "" {
+			d.party(hf+".user", h.User, "user", r.Tenant, p.users)
+		}
+		if h.App != "" {
+			d.id(hf+".app", h.App)
+		}
+		if h.Ring != 0 {
+			d.between(hf+".ring", h.Ring, time.Second, 10*time.Minute)
+		}
+		d.failover(hf, h)
+		for j, o := range r.To[:i] {
+			if o.Trunk == h.Trunk && o.User == h.User && o.App == h.App && set == 1 {
+				d.bad(hf, "is the same as to[%d], expected another trunk, user or app", j)
+				break
+			}
+		}
+	}
+}
+
+func (d *document) failover(hf string, h Hop) {
+	for i, s := range h.Failover {
+		f := fmt.Sprintf("%s.failover[%d]", hf, i)
+		n, err := strconv.Atoi(s)
+		switch {
+		case s == "none" && len(h.Failover) > 1:
+			d.bad(f, "expected to stand alone")
+		case s == "none" || s == "retry":
+		case err != nil:
+			d.bad(f, "expected retry, none or a SIP status of 300 to 699%s", meant(s, []string{"retry", "none"}))
+		case n < 300 || n > 699:
+			d.bad(f, "expected a SIP status of 300 to 699: others don't end an attempt")
+		}
+	}
+}
+
+// reachable reports a route of which every source and number is taken by an earlier one, and adds what it takes.
+func (d *document) reachable(f string, r *Route, patterns []pattern, before []taken) []taken {
+	sources := r.Source
+	if len(sources) == 0 {
+		sources = []string{"any"}
+	}
+	var own []taken
+	shadow, free := "", len(patterns) == 0
+	for _, s := range sources {
+		for _, p := range patterns {
+			t := taken{cmp.Or(r.Tenant, "default"), s, p, f}
+			i := slices.IndexFunc(before, func(b taken) bool { return b.covers(t) })
+			if i < 0 {
+				free = true
+			} else {
+				shadow = before[i].by
+			}
+			own = append(own, t)
+		}
+	}
+	if !free {
+		d.bad(f, "is never reached: %s%s takes the same calls before it", shadow, d.line(shadow))
+	}
+	return append(before, own...)
+}
+
+func (b taken) covers(t taken) bool {
+	source := b.source == "any" || b.source == t.source || strings.HasPrefix(t.source, b.source+":")
+	return source && b.tenant == t.tenant && b.pattern.covers(t.pattern)
+}
