@@ -1,6 +1,7 @@
 package media
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,22 +11,24 @@ import (
 type Clock struct {
 	mu    sync.Mutex
 	tasks [phases][]*task
-	next  int
+	count int
 	wake  chan struct{}
 	stop  chan struct{}
 	done  chan struct{}
-	count int
 	once  sync.Once
 }
 
 // Tick is the period of a Clock.
 const Tick = 20 * time.Millisecond
 
-const phases = 10
+const (
+	phases  = 10
+	catchUp = 5 * Tick // what is made up after a stall; the rest of the past is lost
+)
 
 type task struct {
-	mu   sync.Mutex // held during run: after Stop it isn't running
-	run  func(now time.Time)
+	mu   sync.Mutex // held during run: after stop it isn't running
+	run  func(now time.Time) (more bool)
 	dead bool
 }
 
@@ -36,13 +39,23 @@ func NewClock() *Clock {
 	return c
 }
 
-// Every calls run each 20 ms until stop is called. run must not block; ticks that were missed are made up, at most
-// five at once. After stop returned run isn't running; stop must not be called from run.
+// Every calls run each 20 ms until stop is called. now is when the tick was due. run must not block; ticks that were
+// missed are made up, at most five at once. After stop returned run isn't running; stop must not be called from run. A
+// closed clock calls nothing.
 func (c *Clock) Every(run func(now time.Time)) (stop func()) {
+	return c.While(func(now time.Time) bool { run(now); return true })
+}
+
+// While is Every, until run returns false or stop is called.
+func (c *Clock) While(run func(now time.Time) (more bool)) (stop func()) {
 	t := &task{run: run}
 	c.mu.Lock()
-	ph := c.next % phases
-	c.next++
+	ph := 0
+	for i := range c.tasks { // the phase with the least to do
+		if len(c.tasks[i]) < len(c.tasks[ph]) {
+			ph = i
+		}
+	}
 	c.tasks[ph] = append(c.tasks[ph], t)
 	c.count++
 	c.mu.Unlock()
@@ -52,25 +65,23 @@ func (c *Clock) Every(run func(now time.Time)) (stop func()) {
 	}
 	return func() {
 		t.mu.Lock()
-		was := t.dead
 		t.dead = true
 		t.mu.Unlock()
-		if was {
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for i, o := range c.tasks[ph] {
-			if o == t { // a fresh slice: the loop may be walking the old one
-				c.tasks[ph] = append(append([]*task(nil), c.tasks[ph][:i]...), c.tasks[ph][i+1:]...)
-				c.count--
-				return
-			}
-		}
+		c.remove(ph, t)
 	}
 }
 
-// Close stops the clock. When it returns nothing is running.
+// remove forgets a task; the second time it does nothing.
+func (c *Clock) remove(ph int, t *task) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.tasks[ph], t); i >= 0 {
+		c.tasks[ph] = slices.Concat(c.tasks[ph][:i], c.tasks[ph][i+1:]) // a new slice: the loop may be walking the old one
+		c.count--
+	}
+}
+
+// Close stops the clock; twice is as good as once. When it returns nothing is running. It must not be called from run.
 func (c *Clock) Close() {
 	c.once.Do(func() { close(c.stop) })
 	<-c.done
@@ -82,10 +93,7 @@ func (c *Clock) loop() {
 	defer ticker.Stop()
 	due, phase := time.Now(), 0
 	for {
-		c.mu.Lock()
-		idle := c.count == 0
-		c.mu.Unlock()
-		if idle {
+		if c.idle() {
 			ticker.Stop()
 			select {
 			case <-c.wake:
@@ -99,23 +107,35 @@ func (c *Clock) loop() {
 		case <-c.stop:
 			return
 		case now := <-ticker.C:
-			if now.Sub(due) > 5*Tick { // a long stall: the past is lost
-				due = now.Add(-5 * Tick)
+			if now.Sub(due) >= catchUp {
+				due = now.Add(Tick/phases - catchUp)
 			}
-			for !due.After(now) {
-				c.mu.Lock()
-				list := c.tasks[phase]
-				c.mu.Unlock()
-				for _, t := range list {
-					t.mu.Lock()
-					if !t.dead {
-						t.run(due)
-					}
-					t.mu.Unlock()
-				}
+			for ; !due.After(now); due = due.Add(Tick / phases) {
+				c.serve(phase, due)
 				phase = (phase + 1) % phases
-				due = due.Add(Tick / phases)
 			}
+		}
+	}
+}
+
+func (c *Clock) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count == 0
+}
+
+// serve runs the tasks of one phase.
+func (c *Clock) serve(phase int, due time.Time) {
+	c.mu.Lock()
+	list := c.tasks[phase]
+	c.mu.Unlock()
+	for _, t := range list {
+		t.mu.Lock()
+		ended := !t.dead && !t.run(due)
+		t.dead = t.dead || ended
+		t.mu.Unlock()
+		if ended {
+			c.remove(phase, t)
 		}
 	}
 }

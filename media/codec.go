@@ -15,9 +15,10 @@ type Conversion struct {
 	New      func() Converter
 }
 
-// chain converts twice; the hub between is linear PCM.
+// chain converts twice; the format between is linear PCM as a rule.
 type chain struct {
 	first, second Converter
+	hub           *Format
 	mid           Frame
 }
 
@@ -25,5 +26,12 @@ func (c *chain) Convert(dst, src *Frame) bool {
 	payload := c.mid.Payload[:0]
 	c.mid = *src
 	c.mid.Payload = payload
-	return c.first.Convert(&c.mid, src) && c.second.Convert(dst, &c.mid)
+	if !c.first.Convert(&c.mid, src) {
+		return false
+	}
+	c.mid.Format = c.hub
+	payload = dst.Payload
+	*dst = c.mid // the first may have moved to another clock
+	dst.Payload = payload
+	return c.second.Convert(dst, &c.mid)
 }

@@ -4,6 +4,8 @@
 // The package knows nobody of ours but its own leaf media/sdp.
 package media
 
+import "strconv"
+
 // Kind of a frame. Event frames (RFC 4733 telephone-events) travel beside audio on the same pad, on their own lane:
 // they are relayed, never converted.
 type Kind uint8
@@ -57,9 +59,9 @@ func (f *Format) String() string {
 	if f == nil {
 		return "none"
 	}
-	s := f.Codec + "/" + itoa(f.Clock)
+	s := f.Codec + "/" + strconv.Itoa(f.Clock)
 	if f.Channels > 1 {
-		s += "/" + itoa(f.Channels)
+		s += "/" + strconv.Itoa(f.Channels)
 	}
 	if f.Params != "" {
 		s += ";" + f.Params
@@ -82,13 +84,6 @@ func (c *Caps) Find(f *Format) *Format {
 		}
 	}
 	return nil
-}
-
-func itoa(n int) string {
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return itoa(n/10) + string(rune('0'+n%10))
 }
 
 // Well-known audio formats. They are values, so that nobody can change another's.

@@ -13,7 +13,8 @@ type Pad struct {
 
 // Sink is where frames enter an element. An implementation embeds Inlet, which is its lock and knows its source.
 type Sink interface {
-	// Caps is what the sink takes now, best first; nil while unknown (before SDP). It is called off the packet path.
+	// Caps is what the sink takes now, best first; nil while unknown (before SDP). It is called off the packet path,
+	// while links change: it calls no control method of a Source and takes no lock that is held during one.
 	Caps() *Caps
 	// Push takes one frame. It never blocks, never keeps f or its payload, never changes f, and isn't called twice at
 	// a time. It may get a frame whose format has just left its Caps and drops it.
@@ -26,11 +27,13 @@ type Sink interface {
 // Embed it by value; the zero value is ready.
 type Inlet struct {
 	mu    sync.Mutex
-	cur   *Source // whose frames are let in now: home, or what overrides it
-	home  *Source // the source it is linked to; guarded by topology
-	seen  *Source // whose frame came last
-	last  uint32  // that source's epoch
-	epoch uint32  // the sink's own count of changes
+	cur   atomic.Pointer[Source] // whose frames are let in now: home, or what overrides it; written under mu
+	seen  *Source                // whose frame came last
+	last  uint32                 // that source's epoch
+	epoch uint32                 // the sink's own count of changes
+
+	home *Source // the source it is linked to; guarded by topology
+	gone bool    // detached; guarded by topology
 
 	refused atomic.Uint64
 }
@@ -41,26 +44,45 @@ func (in *Inlet) inlet() *Inlet { return in }
 func (in *Inlet) Refused() uint64 { return in.refused.Load() }
 
 // Linked reports whether a source feeds the sink.
-func (in *Inlet) Linked() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.cur != nil
+func (in *Inlet) Linked() bool { return in.cur.Load() != nil }
+
+// Upstream sends feedback to whatever feeds the sink now. It may be called on the packet path, also from Push.
+func (in *Inlet) Upstream(fb Feedback) {
+	if src := in.cur.Load(); src != nil {
+		src.heard(in, fb)
+	}
 }
 
-// Upstream sends feedback to whatever feeds the sink now. It may be called on the packet path.
-func (in *Inlet) Upstream(fb Feedback) {
+// Detach ends the link that feeds the sink and lets no later one be made. An element's Close calls it. When it returns no
+// frame is in Push.
+func (in *Inlet) Detach() {
+	alter(func(c *change) {
+		in.gone = true
+		if in.home != nil {
+			in.home.drop(c, in)
+		}
+	})
+}
+
+// admit says whose frames enter the sink. It returns once no frame of another is inside.
+func (in *Inlet) admit(c *change, s *Source) {
+	was := in.cur.Load()
+	if was == s {
+		return
+	}
 	in.mu.Lock()
-	src := in.cur
+	in.cur.Store(s)
+	in.seen = nil // whoever comes next is new, even if it was here before: what it sent meanwhile isn't lost
 	in.mu.Unlock()
-	if src != nil {
-		src.heard(in, fb)
+	if was != nil {
+		was.forget(c, in)
 	}
 }
 
 // push lets f into s if src is the one that may. to is the sink's own pointer for the frame's format.
 func (in *Inlet) push(s Sink, src *Source, f *Frame, to *Format) {
 	in.mu.Lock()
-	if in.cur != src {
+	if in.cur.Load() != src {
 		in.mu.Unlock()
 		in.refused.Add(1)
 		return
@@ -75,18 +97,3 @@ func (in *Inlet) push(s Sink, src *Source, f *Frame, to *Format) {
 	f.Format, f.Epoch = format, epoch
 	in.mu.Unlock()
 }
-
-// Feedback travels upstream. A source merges what its sinks say.
-type Feedback struct {
-	Kind  FeedbackKind
-	Value float64 // Bitrate: bit/s that the sink can take; Loss: fraction lost, 0 to 1; KeyFrame: unused
-}
-
-// FeedbackKind says what a sink asks of, or tells, its source.
-type FeedbackKind uint8
-
-const (
-	KeyFrame FeedbackKind = iota // merged by passing on each
-	Bitrate                      // merged to the least
-	Loss                         // merged to the greatest
-)

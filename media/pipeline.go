@@ -23,6 +23,8 @@ type Pipeline struct {
 	elements []Element
 	clock    *Clock
 	closed   bool
+	leaving  sync.WaitGroup // elements that Remove is closing
+	still    chan struct{}  // closed when Close is done
 }
 
 // ErrClosed is returned by a closed pipeline.
@@ -33,13 +35,13 @@ func NewPipeline(cfg Config) *Pipeline {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Pipeline{cfg: cfg}
+	return &Pipeline{cfg: cfg, still: make(chan struct{})}
 }
 
 // Registry is what the pipeline's sources convert with.
 func (p *Pipeline) Registry() *Registry { return p.cfg.Registry }
 
-// Clock paces the pipeline's elements.
+// Clock paces the pipeline's elements. That of a closed pipeline stands still.
 func (p *Pipeline) Clock() *Clock {
 	if p.cfg.Clock != nil {
 		return p.cfg.Clock
@@ -48,6 +50,9 @@ func (p *Pipeline) Clock() *Clock {
 	defer p.mu.Unlock()
 	if p.clock == nil {
 		p.clock = NewClock()
+		if p.closed {
+			p.clock.Close()
+		}
 	}
 	return p.clock
 }
@@ -72,21 +77,21 @@ func (p *Pipeline) Remove(e Element) error {
 	i := slices.Index(p.elements, e)
 	if i >= 0 {
 		p.elements = slices.Delete(p.elements, i, i+1)
+		p.leaving.Add(1)
 	}
 	p.mu.Unlock()
 	if i < 0 {
 		return nil
 	}
-	return p.shut(e)
+	defer p.leaving.Done()
+	return shut(e)
 }
 
 // shut takes an element out of its links before it closes, so that nobody pushes into it.
-func (p *Pipeline) shut(e Element) error {
-	for _, pad := range pads {
+func shut(e Element) error {
+	for _, pad := range padsOf(e) {
 		if k := e.Sink(pad); k != nil {
-			if src := k.inlet().feeds(); src != nil {
-				src.Unlink(k)
-			}
+			k.inlet().Detach()
 		}
 		if s := e.Source(pad); s != nil {
 			s.Close()
@@ -95,13 +100,15 @@ func (p *Pipeline) shut(e Element) error {
 	return e.Close()
 }
 
-// pads that elements have without being asked by name.
-var pads = [...]Pad{{Kind: Audio}, {Kind: Video}, {Kind: Data}}
+// Padder is an element with pads beside the first of each kind: it lists them all.
+type Padder interface{ Pads() []Pad }
 
-func (in *Inlet) feeds() *Source {
-	topology.Lock()
-	defer topology.Unlock()
-	return in.home
+// padsOf lists the pads an element may have.
+func padsOf(e Element) []Pad {
+	if p, ok := e.(Padder); ok {
+		return p.Pads()
+	}
+	return []Pad{{Kind: Audio}, {Kind: Video}, {Kind: Data}}
 }
 
 // Link feeds the pad of to from the same pad of from.
@@ -139,7 +146,7 @@ func (p *Pipeline) Renegotiate(e Element) { Renegotiate(e) }
 func Renegotiate(e Element) {
 	topology.Lock()
 	defer topology.Unlock()
-	for _, pad := range pads {
+	for _, pad := range padsOf(e) {
 		if s := e.Source(pad); s != nil {
 			s.rebuild()
 		}
@@ -158,19 +165,28 @@ func (p *Pipeline) Elements() []Element {
 	return slices.Clone(p.elements)
 }
 
-// Close closes all elements, the youngest first.
+// Close closes all elements, the youngest first. When it returns all is still, also if another goroutine called it first;
+// only the first call reports the elements' errors.
 func (p *Pipeline) Close() error {
 	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		<-p.still
+		return nil
+	}
 	p.closed = true
 	list := p.elements
 	p.elements = nil
-	clock := p.clock
-	p.clock = nil
 	p.mu.Unlock()
+	defer close(p.still)
 	var errs []error
 	for _, e := range slices.Backward(list) {
-		errs = append(errs, p.shut(e))
+		errs = append(errs, shut(e))
 	}
+	p.leaving.Wait()
+	p.mu.Lock()
+	clock := p.clock
+	p.mu.Unlock()
 	if clock != nil {
 		clock.Close()
 	}

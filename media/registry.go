@@ -67,7 +67,7 @@ func (r *Registry) converter(from, to *Format) Converter {
 	if b == nil {
 		return a.New()
 	}
-	return &chain{first: a.New(), second: b.New(), mid: Frame{Payload: make([]byte, 0, maxPayload)}}
+	return &chain{first: a.New(), second: b.New(), hub: a.To, mid: Frame{Payload: make([]byte, 0, maxPayload)}}
 }
 
 // path finds the cheapest way of one or two conversions.

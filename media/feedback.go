@@ -1,0 +1,85 @@
+package media
+
+import "math"
+
+// Feedback travels upstream. A source merges what its sinks say.
+type Feedback struct {
+	Kind  FeedbackKind
+	Value float64 // Bitrate: bit/s that the sink can take; Loss: fraction lost, 0 to 1; KeyFrame: unused
+}
+
+// FeedbackKind says what a sink asks of, or tells, its source.
+type FeedbackKind uint8
+
+const (
+	KeyFrame FeedbackKind = iota // merged by passing on each
+	Bitrate                      // merged to the least
+	Loss                         // merged to the greatest
+)
+
+// heard merges what one sink says with what the others said last.
+func (s *Source) heard(in *Inlet, fb Feedback) {
+	if s.back == nil || math.IsNaN(fb.Value) {
+		return
+	}
+	s.said.Lock()
+	if in.cur.Load() != s { // it left while it spoke: nothing would take its word back
+		s.said.Unlock()
+		return
+	}
+	switch fb.Kind {
+	case Bitrate:
+		note(&s.heed, in, fb.Value)
+		fb.Value, _ = least(s.heed)
+	case Loss:
+		note(&s.loss, in, fb.Value)
+		fb.Value, _ = greatest(s.loss)
+	}
+	s.said.Unlock()
+	s.back(fb)
+}
+
+// forget takes back what a sink said that s doesn't feed any more. If that changes what all say together, s is told.
+func (s *Source) forget(c *change, in *Inlet) {
+	if s.back == nil {
+		return
+	}
+	s.said.Lock()
+	defer s.said.Unlock()
+	for _, m := range []struct {
+		kind  FeedbackKind
+		said  map[*Inlet]float64
+		merge func(map[*Inlet]float64) (float64, bool)
+	}{{Bitrate, s.heed, least}, {Loss, s.loss, greatest}} {
+		before, _ := m.merge(m.said)
+		delete(m.said, in)
+		if after, any := m.merge(m.said); any && after != before {
+			c.told = append(c.told, saying{s.back, Feedback{m.kind, after}})
+		}
+	}
+}
+
+func note(m *map[*Inlet]float64, in *Inlet, v float64) {
+	if *m == nil {
+		*m = map[*Inlet]float64{}
+	}
+	(*m)[in] = v
+}
+
+func least(m map[*Inlet]float64) (v float64, any bool) {
+	for _, o := range m {
+		if !any || o < v {
+			v, any = o, true
+		}
+	}
+	return v, any
+}
+
+func greatest(m map[*Inlet]float64) (v float64, any bool) {
+	for _, o := range m {
+		if !any || o > v {
+			v, any = o, true
+		}
+	}
+	return v, any
+}

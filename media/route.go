@@ -1,0 +1,198 @@
+package media
+
+// table is what a source knows of its ways, swapped whole at each change.
+type table struct {
+	lanes  []lane
+	wanted *Format
+}
+
+// lane is what happens to frames of one format.
+type lane struct {
+	from   *Format
+	direct []route
+	via    []branch
+}
+
+type route struct {
+	sink Sink
+	in   *Inlet
+	to   *Format // the sink's own
+}
+
+// branch is one conversion and all who get its result.
+type branch struct {
+	*conversion
+	to []route
+}
+
+type laneKey struct{ from, to string }
+
+// conversion belongs to the source, across changes of its routes, so that a codec's state survives them. Only Send
+// touches it: a frame that is still on its way by the old routes is done before the next one comes by the new.
+type conversion struct {
+	with Converter
+	out  *Frame // scratch
+}
+
+// maxPayload holds 60 ms of stereo L16 at 48 kHz, the largest frame a converter makes.
+const maxPayload = 48 * 60 * 2 * 2
+
+// rebuild computes the routes anew and swaps them in one step. Frames in flight take the old ones, which their sinks
+// refuse if they aren't linked any more. It is called under topology.
+func (s *Source) rebuild() {
+	links := s.audience()
+	t := &table{lanes: make([]lane, 0, len(s.formats))}
+	used := map[laneKey]*conversion{}
+	for _, f := range s.formats {
+		t.lanes = append(t.lanes, s.lane(f, links, used))
+	}
+	t.wanted = wanted(t.lanes, links)
+	s.shared = used
+	s.routes.Store(t)
+}
+
+// lane finds the ways of one format and notes the conversions it uses.
+func (s *Source) lane(f *Format, links []*link, used map[laneKey]*conversion) lane {
+	ln := lane{from: f}
+	via := map[laneKey]int{}
+	for _, l := range links {
+		caps := l.sink.Caps()
+		if to := caps.Find(f); to != nil {
+			ln.direct = append(ln.direct, route{l.sink, l.in, to})
+			continue
+		}
+		to := s.conv.choose(f, caps)
+		if to == nil {
+			continue
+		}
+		key := laneKey{f.String(), to.String()}
+		i, ok := via[key]
+		if !ok {
+			c := used[key]
+			if c == nil {
+				c = s.shared[key]
+			}
+			if c == nil {
+				c = &conversion{s.conv.converter(f, to), &Frame{Payload: make([]byte, 0, maxPayload)}}
+			}
+			used[key] = c
+			i = len(ln.via)
+			via[key] = i
+			ln.via = append(ln.via, branch{conversion: c})
+		}
+		ln.via[i].to = append(ln.via[i].to, route{l.sink, l.in, to})
+	}
+	return ln
+}
+
+// wanted picks the audio format that most sinks take as it is; of equals the one that the first sink likes best.
+func wanted(lanes []lane, links []*link) *Format {
+	most := 0
+	for i := range lanes {
+		if lanes[i].from.Kind == Audio {
+			most = max(most, len(lanes[i].direct))
+		}
+	}
+	if most == 0 {
+		return nil
+	}
+	for _, l := range links {
+		caps := l.sink.Caps()
+		if caps == nil {
+			continue
+		}
+		for _, g := range caps.Formats {
+			for i := range lanes {
+				if f := lanes[i].from; f.Kind == Audio && len(lanes[i].direct) == most && f.Same(g) {
+					return f
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Wanted is which of the source's audio formats reaches the most sinks without conversion, nil if none does. A source that
+// can speak several formats sends this one. It may be called on the packet path.
+func (s *Source) Wanted() *Format {
+	if t := s.routes.Load(); t != nil {
+		return t.wanted
+	}
+	return nil
+}
+
+// Send pushes f to every sink that takes it, converting once per target format. f is the caller's again afterwards. A
+// frame that comes back to the source that is sending it, because links form a circle, is dropped.
+func (s *Source) Send(f *Frame) {
+	t := s.routes.Load()
+	if t == nil || s.sending {
+		s.dropped.Add(1)
+		return
+	}
+	for i := range t.lanes {
+		ln := &t.lanes[i]
+		if ln.from != f.Format {
+			continue
+		}
+		if len(ln.direct)+len(ln.via) == 0 {
+			break
+		}
+		s.sending = true
+		for j := range ln.direct {
+			r := &ln.direct[j]
+			r.in.push(r.sink, s, f, r.to)
+		}
+		for j := range ln.via {
+			s.convert(&ln.via[j], f)
+		}
+		s.sending = false
+		return
+	}
+	s.dropped.Add(1)
+}
+
+func (s *Source) convert(b *branch, f *Frame) {
+	payload := b.out.Payload[:0]
+	*b.out = *f
+	b.out.Payload = payload
+	if !b.with.Convert(b.out, f) {
+		return
+	}
+	for k := range b.to {
+		r := &b.to[k]
+		r.in.push(r.sink, s, b.out, r.to)
+	}
+}
+
+// Dropped counts frames that no sink took.
+func (s *Source) Dropped() uint64 { return s.dropped.Load() }
+
+// Path says how frames of one of a source's formats reach a sink.
+type Path struct {
+	From, To  *Format
+	Converted bool
+}
+
+// Path tells how frames of each of the source's formats reach k now; formats that don't reach it are missing.
+func (s *Source) Path(k Sink) []Path {
+	t := s.routes.Load()
+	if t == nil {
+		return nil
+	}
+	var out []Path
+	for _, ln := range t.lanes {
+		for _, r := range ln.direct {
+			if r.sink == k {
+				out = append(out, Path{ln.from, r.to, false})
+			}
+		}
+		for _, b := range ln.via {
+			for _, r := range b.to {
+				if r.sink == k {
+					out = append(out, Path{ln.from, r.to, true})
+				}
+			}
+		}
+	}
+	return out
+}
