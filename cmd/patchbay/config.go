@@ -80,13 +80,12 @@ type Ports struct {
 
 // Billing is how records are kept.
 type Billing struct {
-	Database    Secret        `yaml:"database"`     // auto, none, or postgres://user:password@host/name
-	PostgresBin string        `yaml:"postgres_bin"` // folder of initdb and postgres, for auto; searched for if empty
-	Dir         string        `yaml:"dir"`          // journal and private cluster; <data>/billing if empty
-	Stall       time.Duration `yaml:"stall"`        // a commit slower than this refuses new calls until one is faster
-	MinFree     Size          `yaml:"min_free"`     // free disk space below this alarms
-	Reserve     Size          `yaml:"reserve"`      // and below this refuses new calls
-	DTMF        string        `yaml:"dtmf"`         // masked, clear: how digits stand in records
+	Database Secret        `yaml:"database"` // auto, none, or postgres://user:password@host/name
+	Dir      string        `yaml:"dir"`      // journal and private cluster; <data>/billing if empty
+	Stall    time.Duration `yaml:"stall"`    // a commit slower than this refuses new calls until one is faster
+	MinFree  Size          `yaml:"min_free"` // less free disk space than this alarms
+	Reserve  Size          `yaml:"reserve"`  // kept allocated for the records of the calls that run when the disk is full
+	DTMF     string        `yaml:"dtmf"`     // masked, clear: how digits stand in records
 }
 
 // Limits bound what the whole node takes on.

@@ -14,8 +14,8 @@ import (
 // checkHost is what `check` looks at outside of the settings.
 type checkHost struct {
 	mode      func(path string) (os.FileMode, error)
-	postgres  func(dir string) string // where initdb is; "" if nowhere
-	ephemeral func() (lo, hi uint16)  // the system's own range of local ports; 0, 0 if unknown
+	postgres  func() string          // where initdb is; "" if nowhere
+	ephemeral func() (lo, hi uint16) // the system's own range of local ports; 0, 0 if unknown
 }
 
 func thisHost() checkHost {
@@ -30,19 +30,15 @@ func fileMode(path string) (os.FileMode, error) {
 	return i.Mode(), nil
 }
 
-// findPostgres looks for the database's programs where distributions put them, or in dir alone.
-func findPostgres(dir string) string {
+// findPostgres looks for the database\'s programs where distributions put them.
+func findPostgres() string {
 	var found []string
-	if dir != "" {
-		found = []string{filepath.Join(dir, "initdb")}
-	} else {
-		for _, glob := range [...]string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb"} {
-			m, _ := filepath.Glob(glob) // the patterns are constant and good
-			found = append(found, m...)
-		}
-		if p, err := exec.LookPath("initdb"); err == nil {
-			found = append(found, p)
-		}
+	for _, glob := range [...]string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb"} {
+		m, _ := filepath.Glob(glob) // the patterns are constant and good
+		found = append(found, m...)
+	}
+	if p, err := exec.LookPath("initdb"); err == nil {
+		found = append(found, p)
 	}
 	for _, p := range found {
 		if i, err := os.Stat(p); err == nil && !i.IsDir() {
@@ -74,7 +70,7 @@ func (d *document) doubts(c *Config, h checkHost) {
 	for i := range c.Routes {
 		d.doubtRoute(c, i)
 	}
-	if c.Billing.Database == "auto" && h.postgres(c.Billing.PostgresBin) == "" {
+	if c.Billing.Database == "auto" && h.postgres() == "" {
 		d.warn("billing.database", "no PostgreSQL programs found: records stay in the journal; install postgresql, or set a postgres:// address")
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -10,13 +9,10 @@ import (
 // Secret is a string that no log, error or dump shows. Only a conversion to string reveals it.
 type Secret string
 
-// String shows that there is a secret and not which. Of a URL everything but its password is shown.
+// String shows that there is a secret and not which.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
-	}
-	if u, err := url.Parse(string(s)); err == nil && u.Host != "" && u.RawQuery == "" {
-		return u.Redacted()
 	}
 	return "***"
 }

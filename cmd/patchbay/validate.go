@@ -120,9 +120,6 @@ func (d *document) billing(b *Billing) {
 	if db != "auto" && db != "none" && !strings.HasPrefix(db, "postgres://") && !strings.HasPrefix(db, "postgresql://") {
 		d.bad("billing.database", "expected auto, none or postgres://USER:PASSWORD@HOST/DATABASE")
 	}
-	if b.PostgresBin != "" {
-		d.folder("billing.postgres_bin", b.PostgresBin)
-	}
 	if b.Dir != "" {
 		d.folder("billing.dir", b.Dir)
 	}

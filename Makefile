@@ -1,0 +1,77 @@
+# Patchbay. `make` tells what there is to make.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO       ?= go
+BIN      := bin/patchbay
+DATA     ?=
+T        ?=
+FUZZTIME ?= 10s
+CARRIER  ?= 127.0.0.1:5090
+
+# The first letter of a story is capital in the names of its tests: T=first runs TestFirst…
+STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
+
+RUN_PACKAGES = postgresql
+E2E_PACKAGES = sip-tester baresip-core kamailio sox tshark postgresql iproute2 gcc libc6-dev
+
+.PHONY: help deps deps-run deps-e2e build run demo check picture e2e test fuzz bench soak fmt clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make run DATA=/tmp/patchbay    keep the data there instead of the default folder'
+	@echo '  make e2e T=first               only the tests of one story'
+
+deps: deps-run deps-e2e ## install what run and test need and is missing (Debian; as root or with sudo)
+
+deps-run:
+	@deploy/install $(RUN_PACKAGES)
+
+deps-e2e:
+	@deploy/install $(E2E_PACKAGES)
+
+build: ## build the one static binary, bin/patchbay
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/patchbay
+
+run: deps-run build ## start Patchbay, the demo carrier and a private Postgres; Ctrl-C stops them
+	@deploy/run $(BIN) $(if $(DATA),--data '$(DATA)')
+
+demo: deps-run build ## one call from a phone through Patchbay to the demo carrier, with its story and its record
+	@deploy/demo $(BIN)
+
+check: picture build ## format, vet, staticcheck, imports, build, unit tests with the race detector
+	@echo '== format'; files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
+	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
+	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e ./...
+	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e ./...
+	@echo '== unit tests'; $(GO) test -race -timeout 5m ./...
+
+picture: ## the imports are those of the picture in README.md, and no others
+	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
+
+e2e: deps-e2e build ## tests against real peers; T=first only one story
+	@echo '== e2e $(T)'; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -run '^Test$(STORY)' ./test/e2e
+
+test: check e2e ## check and e2e: what every change must pass
+
+fuzz: ## every fuzz test for FUZZTIME (10s) each
+	@for f in $$(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -l '^func Fuzz'); do \
+	  for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
+	    echo "== $$name in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
+	  done; done
+
+bench: deps-e2e build ## what a relayed packet costs, as ratios to a bare C relay in the same run
+	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) run ./test/bench
+
+soak: deps-e2e build ## long loads; not part of test
+	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags soak -count=1 -timeout 4h -v ./test/soak
+
+fmt: ## format all Go files
+	@git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -w
+
+clean: ## remove what was built
+	rm -rf bin out
