@@ -36,7 +36,8 @@ var (
 // Handler receives what happens on a socket. All calls for one socket, and for
 // both sockets of a pair, come one after another. They come on the goroutine
 // that reads, together with other sockets' calls: a handler must not block.
-// The first call may come before Open has returned.
+// The first call may come before Open has returned, so a handler that needs its
+// Socket must be ready not to have it yet.
 type Handler interface {
 	// Datagram has a datagram of 0 to MaxDatagram bytes. p belongs to the
 	// handler until it returns, with Room bytes behind it. now is the time
@@ -119,12 +120,12 @@ type engine interface {
 // New starts the loops. The caller closes the Net.
 func New(cfg Config) (*Net, error) { return newNet(cfg, newEngine) }
 
-func newNet(cfg Config, make func(*Net) (engine, error)) (*Net, error) {
+func newNet(cfg Config, start func(*Net) (engine, error)) (*Net, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
 	n := &Net{cfg: cfg, all: map[*Socket]struct{}{}}
-	e, err := make(n)
+	e, err := start(n)
 	if err != nil {
 		return nil, fmt.Errorf("udp: start loops: %w", err)
 	}

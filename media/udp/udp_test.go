@@ -28,9 +28,9 @@ var (
 // are the same).
 func each(t *testing.T, cfg Config, f func(t *testing.T, n *Net)) {
 	t.Helper()
-	for name, make := range map[string]func(*Net) (engine, error){"system": newEngine, "portable": newStreams} {
+	for name, start := range map[string]func(*Net) (engine, error){"system": newEngine, "portable": newStreams} {
 		t.Run(name, func(t *testing.T) {
-			n, err := newNet(cfg, make)
+			n, err := newNet(cfg, start)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -536,18 +536,19 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	for name, make := range map[string]func(*Net) (engine, error){"system": newEngine, "portable": newStreams} {
+	for name, start := range map[string]func(*Net) (engine, error){"system": newEngine, "portable": newStreams} {
 		t.Run(name, func(t *testing.T) {
-			n := must(newNet(Config{Loops: 1}, make))
+			n := must(newNet(Config{Loops: 1}, start))
 			defer n.Close()
 			var echoed atomic.Int64
-			var b *Socket
-			ready := newSignal()
-			b = open1(t, n, loopback4, &funcs{datagram: func(p []byte, from Addr, _ int64) {
-				if b.WriteTo(p, &from) != nil {
+			var self atomic.Pointer[Socket] // a handler may run before Open returns
+			ready := make(chan struct{}, 1)
+			b := open1(t, n, loopback4, &funcs{datagram: func(p []byte, from Addr, _ int64) {
+				if self.Load().WriteTo(p, &from) != nil {
 					panic("no echo")
 				}
 			}})
+			self.Store(b)
 			a := open1(t, n, loopback4, &funcs{datagram: func([]byte, Addr, int64) { echoed.Add(1); ready <- struct{}{} }})
 			p, to := bytes.Repeat([]byte{0x80}, 172), addr(b)
 			got := testing.AllocsPerRun(500, func() {
@@ -565,8 +566,6 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 }
-
-func newSignal() chan struct{} { return make(chan struct{}, 1) }
 
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
