@@ -29,7 +29,7 @@ func (r *Registry) Register(cs ...Conversion) {
 	}
 }
 
-// Converts reports whether frames of one format can become the other.
+// Converts reports whether frames of one format can become the other. A format doesn't become itself: it is relayed.
 func (r *Registry) Converts(from, to *Format) bool { _, ok := r.cost(from, to); return ok }
 
 // choose picks what to convert f to: the cheapest of the sink's formats, the earlier one if equal.
@@ -48,7 +48,7 @@ func (r *Registry) choose(f *Format, caps *Caps) *Format {
 }
 
 func (r *Registry) cost(from, to *Format) (int, bool) {
-	if r == nil || from.Kind != to.Kind || from.Kind == Event {
+	if r == nil || from.Kind != to.Kind || from.Kind == Event || from.Same(to) {
 		return 0, false
 	}
 	a, b := r.path(from, to)

@@ -1,0 +1,71 @@
+// Package g711 converts between the two laws of ITU-T G.711 and linear PCM, by tables.
+//
+// Frames of one law are never decoded and encoded again: u-law's negative zero (0x7F) would not survive it. The core
+// relays them as bytes, and there is no such conversion here.
+package g711
+
+import (
+	"sync"
+
+	zaf "github.com/zaf/g711"
+)
+
+// Law is one of G.711's companding laws. It is immutable; its methods don't allocate if dst has room.
+type Law struct {
+	decode [256]int16
+	encode [1 << 14]byte // by the upper 14 bits of a sample: neither law looks at the lower two
+	other  [256]byte     // the other law's code, by ITU-T G.711 tables 3 and 4
+}
+
+var (
+	mu = sync.OnceValue(func() *Law { return fill(zaf.DecodeUlawFrame, zaf.EncodeUlawFrame, zaf.Ulaw2AlawFrame) })
+	a  = sync.OnceValue(func() *Law { return fill(zaf.DecodeAlawFrame, zaf.EncodeAlawFrame, zaf.Alaw2UlawFrame) })
+)
+
+// Mu is u-law, RTP's PCMU.
+func Mu() *Law { return mu() }
+
+// A is A-law, RTP's PCMA.
+func A() *Law { return a() }
+
+func fill(decode func(byte) int16, encode func(int16) byte, other func(byte) byte) *Law {
+	l := new(Law)
+	for i := range l.decode {
+		l.decode[i] = decode(byte(i))
+		l.other[i] = other(byte(i))
+	}
+	for i := range l.encode {
+		l.encode[i] = encode(int16(i << 2))
+	}
+	return l
+}
+
+// Sample is the 16-bit linear sample of a code. Full scale is 32124 in u-law, 32256 in A-law.
+func (l *Law) Sample(code byte) int16 { return l.decode[code] }
+
+// Code is the nearest code of a 16-bit linear sample.
+func (l *Law) Code(sample int16) byte { return l.encode[uint16(sample)>>2] }
+
+// Decode appends the samples of codes to dst.
+func (l *Law) Decode(dst []int16, codes []byte) []int16 {
+	for _, c := range codes {
+		dst = append(dst, l.decode[c])
+	}
+	return dst
+}
+
+// Encode appends the codes of samples to dst.
+func (l *Law) Encode(dst []byte, samples []int16) []byte {
+	for _, s := range samples {
+		dst = append(dst, l.encode[uint16(s)>>2])
+	}
+	return dst
+}
+
+// Cross appends the other law's codes to dst.
+func (l *Law) Cross(dst, codes []byte) []byte {
+	for _, c := range codes {
+		dst = append(dst, l.other[c])
+	}
+	return dst
+}
