@@ -145,11 +145,10 @@ type Route struct {
 	To      []Hop    `yaml:"to"`      // tried in order
 }
 
-// Hop is one place that a route tries. Exactly one of Trunk, User and App is set.
+// Hop is one place that a route tries. Either Trunk or User is set.
 type Hop struct {
 	Trunk    string        `yaml:"trunk"`
 	User     string        `yaml:"user"`
-	App      string        `yaml:"app"`
 	Failover []string      `yaml:"failover"` // outcomes that go on to the next hop: retry, none, or SIP statuses
 	Ring     time.Duration `yaml:"ring"`     // limits.ring if 0
 }

@@ -17,9 +17,6 @@ const (
 	demoUser    = "patchbay"
 )
 
-// demoAccounts are those that get a generated password, kept in the data folder: two users and the account at the demo carrier.
-var demoAccounts = [...]string{"alice", "bob", demoUser}
-
 // addDemo adds the users alice (100) and bob (101), the trunk demo, and the route that sends every other number there.
 // Passwords are generated once and kept in the data folder.
 func addDemo(c *Config) error {

@@ -41,6 +41,15 @@ func finish(c Config, dir string) (Config, error) {
 		}
 	}
 	c.complete()
+	for i := range c.Trunks {
+		if t := &c.Trunks[i]; t.Mode == "carrier" {
+			pw, err := demoPassword(c.Node.Data, t.User)
+			if err != nil {
+				return Config{}, err
+			}
+			t.Password = pw
+		}
+	}
 	return c, nil
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // pattern says which called numbers a route takes: 4930123 is that number alone, +49* every number that begins with
-// +49, * every number, /^9\d{3}$/ every number that the regular expression finds (RE2 syntax).
+// +49, * every number, /9\d{3}/ every number that the regular expression describes as a whole (RE2 syntax).
 type pattern struct {
 	text  string
 	regex *regexp.Regexp // of /…/ only
@@ -28,9 +28,12 @@ func parsePattern(s string) (pattern, error) {
 		}
 		return pattern{text: s}, nil
 	case len(s) < 3 || !strings.HasSuffix(s, "/"):
-		return pattern{}, fmt.Errorf("expected a regular expression between two slashes, such as /^9\\d{3}$/")
+		return pattern{}, fmt.Errorf("expected a regular expression between two slashes, such as /9\\d{3}/")
 	}
-	re, err := regexp.Compile(s[1 : len(s)-1])
+	if _, err := regexp.Compile(s[1 : len(s)-1]); err != nil { // first by itself, for an error that shows what is written
+		return pattern{}, fmt.Errorf("expected a regular expression: %w", err)
+	}
+	re, err := regexp.Compile(`^(?:` + s[1:len(s)-1] + `)$`)
 	if err != nil {
 		return pattern{}, fmt.Errorf("expected a regular expression: %w", err)
 	}

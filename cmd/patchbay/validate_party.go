@@ -133,8 +133,8 @@ func (d *document) trunkMode(f string, t *Trunk) {
 			d.bad(f+".user", "missing, expected the account that the password is for")
 		}
 	case "carrier":
-		if t.Password != "" {
-			d.bad(f+".password", "expected none in mode carrier: the demo carrier's password is kept in the data folder")
+		if t.Password != "" || t.User != "" || t.AuthUser != "" {
+			d.bad(f, "expected neither user nor password in mode carrier: the account at the demo carrier is its own")
 		}
 	default:
 		choices := []string{"register", "address", "carrier"}

@@ -158,18 +158,12 @@ func (d *document) numbers(f string, r *Route) []pattern {
 
 func (d *document) hops(f string, r *Route, p parties) {
 	if len(r.To) == 0 {
-		d.bad(f+".to", "missing, expected at least one hop: trunk, user or app")
+		d.bad(f+".to", "missing, expected at least one hop: trunk or user")
 	}
 	for i, h := range r.To {
 		hf := fmt.Sprintf("%s.to[%d]", f, i)
-		set := 0
-		for _, s := range [...]string{h.Trunk, h.User, h.App} {
-			if s != "" {
-				set++
-			}
-		}
-		if set != 1 {
-			d.bad(hf, "has %d of trunk, user and app, expected exactly one", set)
+		if (h.Trunk == "") == (h.User == "") {
+			d.bad(hf, "expected either trunk or user")
 		}
 		if h.Trunk != "" {
 			d.party(hf+".trunk", h.Trunk, "trunk", r.Tenant, p.trunks)
@@ -177,16 +171,13 @@ func (d *document) hops(f string, r *Route, p parties) {
 		if h.User != "" {
 			d.party(hf+".user", h.User, "user", r.Tenant, p.users)
 		}
-		if h.App != "" {
-			d.id(hf+".app", h.App)
-		}
 		if h.Ring != 0 {
 			d.between(hf+".ring", h.Ring, time.Second, 10*time.Minute)
 		}
 		d.failover(hf, h)
 		for j, o := range r.To[:i] {
-			if o.Trunk == h.Trunk && o.User == h.User && o.App == h.App && set == 1 {
-				d.bad(hf, "is the same as to[%d], expected another trunk, user or app", j)
+			if o.Trunk == h.Trunk && o.User == h.User {
+				d.bad(hf, "is the same as to[%d], expected another trunk or user", j)
 				break
 			}
 		}

@@ -1,0 +1,390 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func testEnv(name string) (string, bool) {
+	v, ok := map[string]string{
+		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "TELCO_PASSWORD": "planted-secret",
+		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef",
+	}[name]
+	return v, ok
+}
+
+const (
+	oneUser  = "users:\n  - id: anna\n    password: planted-secret\n    numbers: [\"401\"]\n"
+	oneTrunk = "trunks:\n  - id: telco\n    mode: address\n    proxy: 198.51.100.7\n    addresses: 198.51.100.7\n"
+	register = "trunks:\n  - {id: telco, mode: register, registrar: sip.example.com, user: u, password: planted-secret"
+)
+
+// mistakes of every kind: the file, and the beginning of what must be said, the file's name aside.
+var mistakes = []struct{ name, file, want string }{
+	{"not YAML", "sip: [", `:1:6: not YAML: `},
+	{"unquoted star", "routes:\n  - number: *", `:2:13: not YAML: `},
+	{"unfinished quote with a secret", "users:\n  - password: \"planted-secret", `:2:15: not YAML: `},
+	{"two documents", "demo: true\n---\ndemo: false", `:3:1: the file has a second document`},
+	{"a list at the top", "- a", `:1:1: expected keys (demo, node, log`},
+	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, sip, media, billing, limits, users, trunks, routes; did you mean "sip"?`},
+	{"unknown key, its value unseen", "users:\n  - id: a\n    pasword: planted-secret", `:3:5: users[0].pasword: unknown key, expected one of id, tenant, login, password, ha1, numbers, caller_id, caller_name, codecs, max_calls; did you mean "password"?`},
+	{"unknown key like no other", "log: {zzzzzzz: 1}", `:1:7: log.zzzzzzz: unknown key, expected one of level, format` + "\n"},
+	{"key twice", "log:\n  level: info\n  level: warn", `:3:3: log.level: this key stands here for the second time`},
+	{"anchor", "log: &a {level: info}", `:1:6: log: anchors, aliases and tags aren't read`},
+	{"list for keys", "log: [info]", `:1:6: log: expected keys (level or format), not a list`},
+	{"keys for a list", "users: {id: a}", `: users: expected a list, not keys`},
+	{"value for a list", "users: anna", `:1:8: users: expected a list, not a single value`},
+	{"list for a value", "log: {level: [info]}", `: log.level: expected text, not a list`},
+	{"empty", "log:\n  level:\n", `: log.level: is empty, expected text`},
+	{"not a bool", "demo: yes", `:1:7: demo is "yes": expected true or false`},
+	{"not a number", "limits: {calls: many}", `: limits.calls is "many": expected a whole number`},
+	{"fraction", "limits: {calls: 1.5}", `: limits.calls is "1.5": expected a whole number`},
+	{"not a port", "media: {ports: {min: 70000}}", `: media.ports.min is "70000": expected a whole number from 0 to 65535`},
+	{"not a duration", "limits: {ring: 30}", `: limits.ring is "30": expected a duration such as`},
+	{"negative duration", "node: {drain: -1s}", `: node.drain is "-1s": expected a duration such as`},
+	{"not a size", "billing: {reserve: 64MB}", `: billing.reserve is "64MB": expected a size`},
+	{"not an address", "http: {listen: \"localhost:80\"}", `: http.listen is "localhost:80": expected an IP address and a port`},
+	{"not a network", oneTrunk + "  - {id: b, mode: address, proxy: h, addresses: 10.0.0.0/33}", `: trunks[1].addresses[0] is "10.0.0.0/33": expected an IP address or network`},
+	{"network with host bits", "trunks:\n  - {id: b, mode: address, proxy: h, addresses: 10.0.0.1/24}", `: trunks[0].addresses[0] is "10.0.0.1/24": expected 10.0.0.0/24`},
+	{"everybody as carrier", "trunks:\n  - {id: b, mode: address, proxy: h, addresses: 0.0.0.0/0}", `: trunks[0].addresses[0] is "0.0.0.0/0": expected a network of the carrier, /8 or smaller`},
+	{"unset variable", "users:\n  - {id: a, password: \"${NOT_SET}\"}", `: users[0].password is "***": expected the environment to set NOT_SET`},
+	{"bad variable", "node: {name: \"${a-b}\"}", `: node.name is "${a-b}": expected ${NAME}`},
+	{"unreadable secret", "users:\n  - {id: a, password: \"file:not-there\"}", `: users[0].password is "***": expected a readable file: open `},
+	{"level", "log: {level: waring}", `: log.level is "waring": expected debug, info, warn or error`},
+	{"relative folder", "node: {data: ./x}", `: node.data is "./x": expected an absolute path`},
+	{"no listener", "sip: {listen: []}", `: sip.listen: expected at least one listener`},
+	{"transport", "sip: {listen: [{transport: upd, address: \"127.0.0.1:5060\"}]}", `: sip.listen[0].transport is "upd": expected udp or tcp; did you mean "udp"?`},
+	{"no transport", "sip: {listen: [{address: \"127.0.0.1:5060\"}]}", `: sip.listen[0].transport: missing, expected udp or tcp`},
+	{"no address", "sip: {listen: [{transport: udp}]}", `: sip.listen[0].address: missing`},
+	{"nothing to advertise", "sip: {listen: [{transport: udp, address: \"0.0.0.0:5060\"}]}", `: sip.listen[0].advertise: missing, expected the address that phones and carriers can reach`},
+	{"mistyped advertise", "sip: {listen: [{transport: udp, address: \"127.0.0.1:5060\", advertise: 203.0.113}]}", `: sip.listen[0].advertise is "203.0.113": expected a host or host:port`},
+	{"listener twice", "sip: {listen: [{transport: udp, address: \"127.0.0.1:5060\"}, {transport: udp, address: \"127.0.0.1:5060\"}]}", `: sip.listen[1].address is "127.0.0.1:5060": SIP needs a port of its own, this one is taken by sip.listen[0].address in line 1`},
+	{"HTTP on SIP's port", "http: {listen: \"127.0.0.1:5060\"}", `: sip.listen[1].address: SIP needs a port of its own, this one is taken by http.listen in line 1`},
+	{"SIP among RTP's ports", "sip: {listen: [{transport: udp, address: \"127.0.0.1:20100\"}]}", `: sip.listen[0].address is "127.0.0.1:20100": SIP needs a port outside of media.ports, which are 20000 to 29999`},
+	{"registrar's limits", "sip: {register_min: 10m, register_max: 5m}", `: sip.register_max is "5m": expected 10m to 24h`},
+	{"domain", "sip: {domain: \"a b\"}", `: sip.domain is "a b": expected a domain name`},
+	{"realm", "sip: {realm: \"\"}", `: sip.realm is "": expected printable text`},
+	{"ports reversed", "media: {ports: {min: 30000, max: 20000}}", `: media.ports.max is "20000": expected at least media.ports.min, which is 30000`},
+	{"ports too few", "media: {ports: {min: 30000, max: 30002}}", `: media.ports.max is "30002": expected at least media.ports.min + 3`},
+	{"low ports", "media: {ports: {min: 80}}", `: media.ports.min is "80": expected 1024 to 65532`},
+	{"RTP address families", "media: {addresses: [{bind: 127.0.0.1}, {bind: 127.0.0.2}]}", `: media.addresses[1].bind is "127.0.0.2": expected the other address family`},
+	{"RTP advertise family", "media: {addresses: [{bind: 127.0.0.1, advertise: \"::1\"}]}", `: media.addresses[0].advertise is "::1": expected the same address family`},
+	{"RTP advertise missing", "media: {addresses: [{bind: 0.0.0.0}]}", `: media.addresses[0].advertise: missing`},
+	{"no RTP address", "media: {addresses: []}", `: media.addresses: has 0 entries`},
+	{"codec", "media: {codecs: [PCMU, G729]}", `: media.codecs[1] is "G729": expected PCMU or PCMA`},
+	{"codec twice", "media: {codecs: [PCMU, PCMU]}", `: media.codecs[1] is "PCMU": stands twice`},
+	{"no codec", "media: {codecs: []}", `: media.codecs: expected at least one of PCMU or PCMA`},
+	{"dtmf", "media: {dtmf: rfc2833}", `: media.dtmf is "rfc2833": expected rfc4733, info or none; did you mean "rfc4733"?`},
+	{"timeout", "media: {timeout: 1s}", `: media.timeout is "1s": expected 5s to 1h`},
+	{"database", "billing: {database: mysql://u:planted-secret@h/d}", `: billing.database is "***": expected auto, none or postgres://`},
+	{"reserve", "billing: {reserve: 1GiB}", `: billing.min_free: expected at least billing.reserve, which is 1GiB`},
+	{"calls", "limits: {calls: 0}", `: limits.calls is "0": expected 1 to 100000`},
+	{"no id", "users:\n  - password: planted-secret", `:2:5: users[0].id: missing, expected 1 to 64 letters`},
+	{"bad id", "users:\n  - {id: a b, password: planted-secret}", `: users[0].id is "a b": expected 1 to 64 letters`},
+	{"id twice", oneUser + "  - {id: anna, password: planted-secret}", `:5:10: users[1].id is "anna": this id is already that of users[0].id in line 2`},
+	{"number twice", oneUser + "  - {id: ben, password: planted-secret, numbers: 401}", `:5:50: users[1].numbers[0] is "401": this login or number is already that of users[0].numbers[0] in line 4`},
+	{"login is a number", oneUser + "  - {id: ben, login: 401, password: planted-secret}", `: users[1].login is "401": this login or number is already that of users[0].numbers[0] in line 4`},
+	{"number with blanks", "users:\n  - {id: a, password: planted-secret, numbers: [030 12]}", `: users[0].numbers[0] is "030 12": expected a number to dial`},
+	{"no password", "users:\n  - id: a", `:2:5: users[0].password: missing, expected a password or ha1`},
+	{"empty password", "users:\n  - id: a\n    password:", `: users[0].password: is empty, expected a secret`},
+	{"password and ha1", "users:\n  - {id: a, password: planted-secret, ha1: planted-secret}", `: users[0].ha1 is "***": expected either password or ha1`},
+	{"ha1", "users:\n  - {id: a, ha1: planted-secret}", `: users[0].ha1 is "***": expected 32 hexadecimal digits`},
+	{"no mode", "trunks:\n  - id: a", `: trunks[0].mode: missing, expected register, address or carrier`},
+	{"mode", "trunks:\n  - {id: a, mode: registered}", `: trunks[0].mode is "registered": expected register, address or carrier; did you mean "register"?`},
+	{"no registrar", "trunks:\n  - {id: a, mode: register, user: u, password: planted-secret}", `: trunks[0].registrar: missing, expected the host that we register at in mode register`},
+	{"no account", "trunks:\n  - {id: a, mode: register, registrar: h, password: planted-secret}", `: trunks[0].user: missing`},
+	{"trunk without password", "trunks:\n  - {id: a, mode: register, registrar: h, user: u}", `: trunks[0].password: missing`},
+	{"no addresses", "trunks:\n  - {id: a, mode: address, proxy: h}", `: trunks[0].addresses: missing`},
+	{"registrar in mode address", oneTrunk + "    registrar: h", `: trunks[0].registrar is "h": expected none in mode address`},
+	{"registrar", register + ", proxy: \"h:99999\"}", `: trunks[0].proxy is "h:99999": expected a host or host:port, but port "99999" isn't 1 to 65535`},
+	{"expires", register + ", expires: 1s}", `: trunks[0].expires is "1s": expected 1m to 24h`},
+	{"overlapping trunks", oneTrunk + "  - {id: b, mode: address, proxy: h, addresses: 198.51.100.0/24}", `: trunks[1].addresses[0] is "198.51.100.0/24": overlaps trunks[0].addresses[0] in line 5`},
+	{"from", register + ", from: fixed}", `: trunks[0].from_number: missing, expected the number that stands in From`},
+	{"from_number unused", register + ", from_number: \"1\"}", `: trunks[0].from_number is "1": expected none unless from is fixed`},
+	{"trunk on SIP's port", register + ", bind: \"127.0.0.1:5060\"}", `: trunks[0].bind is "127.0.0.1:5060": the trunk's SIP needs a port of its own`},
+	{"no hops", "routes:\n  - id: r", `: routes[0].to: missing, expected at least one hop`},
+	{"hop of nothing", "routes:\n  - {id: r, to: [{ring: 5s}]}", `: routes[0].to[0]: expected either trunk or user`},
+	{"hop twice", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telco}, {trunk: telco}]}", `: routes[0].to[1]: is the same as to[0]`},
+	{"unknown trunk", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telko}]}", `:7:26: routes[0].to[0].trunk is "telko": there is no trunk "telko", expected telco; did you mean "telco"?`},
+	{"unknown user", "routes:\n  - {id: r, to: [{user: anna}]}", `: routes[0].to[0].user is "anna": there is no user "anna", expected nothing (there is none)`},
+	{"other tenant's trunk", oneTrunk + "routes:\n  - {id: r, tenant: x, to: [{trunk: telco}]}", `: routes[0].to[0].trunk is "telco": trunk "telco" is of tenant "default", expected one of tenant "x"`},
+	{"source", oneTrunk + "routes:\n  - {id: r, source: users, to: [{trunk: telco}]}", `: routes[0].source[0] is "users": expected any, user, trunk, user:ID or trunk:ID; did you mean "user"?`},
+	{"unknown source", oneTrunk + "routes:\n  - {id: r, source: \"user:x\", to: [{trunk: telco}]}", `: routes[0].source[0] is "user:x": there is no user "x"`},
+	{"regular expression", oneTrunk + "routes:\n  - {id: r, number: /(/, to: [{trunk: telco}]}", `: routes[0].number[0] is "/(/": expected a regular expression: error parsing regexp: missing closing )`},
+	{"half a regular expression", oneTrunk + "routes:\n  - {id: r, number: /12, to: [{trunk: telco}]}", `: routes[0].number[0] is "/12": expected a regular expression between two slashes`},
+	{"pattern", oneTrunk + "routes:\n  - {id: r, number: 1 2, to: [{trunk: telco}]}", `: routes[0].number[0] is "1 2": expected a number, a prefix such as +49*`},
+	{"missing group", oneTrunk + "routes:\n  - {id: r, number: \"/0(.*)/\", replace: +49$2, to: [{trunk: telco}]}", `: routes[0].replace is "+49$2": has $2, but /0(.*)/ has 1 groups`},
+	{"group of a prefix", oneTrunk + "routes:\n  - {id: r, number: 0*, replace: +49$1, to: [{trunk: telco}]}", `: routes[0].replace is "+49$1": has $1, but 0* isn't a regular expression`},
+	{"replace and strip", oneTrunk + "routes:\n  - {id: r, number: 0*, replace: 1, strip: 1, to: [{trunk: telco}]}", `: routes[0].replace is "1": expected either replace, or strip and prefix`},
+	{"failover word", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telco, failover: busy}]}", `: routes[0].to[0].failover[0] is "busy": expected retry, none or a SIP status`},
+	{"failover status", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telco, failover: [180]}]}", `: routes[0].to[0].failover[0] is "180": expected a SIP status of 300 to 699`},
+	{"shadowed route", oneTrunk + "routes:\n  - {id: r, number: +49*, to: [{trunk: telco}]}\n  - {id: s, source: user, number: [+4930*, +4911], to: [{trunk: telco}]}", `:8:5: routes[1]: is never reached: routes[0] in line 7 takes the same calls before it`},
+	{"shadowed by a user", oneUser + oneTrunk + "routes:\n  - {id: r, number: 401, to: [{trunk: telco}]}", `: routes[0]: is never reached: users[0] in line 2 takes the same calls before it`},
+	{"route id of a user's", oneTrunk + "routes:\n  - {id: user-a, to: [{trunk: telco}]}", `: routes[0].id is "user-a": expected another beginning`},
+	{"demo's names", "demo: true\nusers:\n  - {id: bob, password: planted-secret}", `: users[0]: bob belongs to the demo`},
+}
+
+func TestEveryKindOfMistakeIsTold(t *testing.T) {
+	for _, m := range mistakes {
+		t.Run(m.name, func(t *testing.T) {
+			_, d := parseConfig("f.yaml", []byte(m.file), testEnv)
+			all := d.wrong().Error() + "\n"
+			if want := m.want; !strings.Contains(all, want) || !strings.HasPrefix(all, "f.yaml:") {
+				t.Errorf("got\n%swant\nf.yaml%s", all, want)
+			}
+			if strings.Contains(all, "planted-secret") {
+				t.Errorf("a secret is shown:\n%s", all)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAreToldInOrder(t *testing.T) {
+	_, d := parseConfig("f.yaml", []byte("log:\n  level: loud\nsip:\n  relm: x\nlimits:\n  calls: -3\n  ring: 1\n"), testEnv)
+	var lines []int
+	for _, m := range d.wrong() {
+		lines = append(lines, m.Line)
+	}
+	if want := []int{2, 4, 6, 7}; !slices.Equal(lines, want) {
+		t.Errorf("mistakes in lines %v, want %v", lines, want)
+	}
+}
+
+func TestGoodConfigIsRead(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pw"), []byte("from-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := `
+sip:
+  listen: [{transport: udp, address: "127.0.0.1:${PORT}"}]
+users:
+  - id: anna
+    password: file:pw
+    numbers: 0049
+    caller_name: $${PW}
+  - {id: ben, password: "x${PW}y"}
+trunks:
+  - {id: telco, mode: register, registrar: "sip.example.com:5070", user: u, password: p, addresses: [10.0.0.1, "2001:db8::/32"]}
+routes:
+  - {id: out, source: user, to: [trunk: telco]}
+`
+	c, d := parseConfig(filepath.Join(dir, "f.yaml"), []byte(file), testEnv)
+	if m := d.wrong(); len(m) > 0 {
+		t.Fatal(m)
+	}
+	c.complete()
+	anna, telco, out := c.Users[0], c.Trunks[0], c.Routes[0]
+	for _, x := range []struct{ what, got, want string }{
+		{"listener", c.SIP.Listen[0].Address.String(), "127.0.0.1:5062"},
+		{"password from a file", string(anna.Password), "from-a-file"},
+		{"number as written", anna.Numbers[0], "0049"},
+		{"caller id", anna.CallerID, "0049"},
+		{"escaped variable", anna.CallerName, "${PW}"},
+		{"variable inside", string(c.Users[1].Password), "xplanted-secrety"},
+		{"login", c.Users[1].Login, "ben"},
+		{"tenant", anna.Tenant, "default"},
+		{"codecs", strings.Join(anna.Codecs, " "), "PCMU PCMA"},
+		{"proxy", telco.Proxy, "sip.example.com:5070"},
+		{"domain", telco.Domain, "sip.example.com"},
+		{"auth user", telco.AuthUser, "u"},
+		{"single address", telco.Addresses[0].String(), "10.0.0.1/32"},
+		{"number", out.Number[0], "*"},
+		{"failover", out.To[0].Failover[0], "retry"},
+		{"ring", out.To[0].Ring.String(), "1m0s"},
+		{"billing folder", c.Billing.Dir, filepath.Join(c.Node.Data, "billing")},
+		{"secret in a dump", c.Users[1].Password.String(), "***"},
+	} {
+		if x.got != x.want {
+			t.Errorf("%s is %q, want %q", x.what, x.got, x.want)
+		}
+	}
+}
+
+func TestNoFileIsTheDemo(t *testing.T) {
+	dir := t.TempDir()
+	first, err := loadConfig("", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := loadConfig("", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(first, again) {
+		t.Error("a second start has other settings than the first")
+	}
+	alice, bob, demo := first.Users[0], first.Users[1], first.Trunks[0]
+	if len(alice.Password) != 16 || alice.Password == bob.Password {
+		t.Errorf("generated passwords have %d characters and equal each other: %v", len(alice.Password), alice.Password == bob.Password)
+	}
+	if demo.Proxy != demoCarrier || demo.Mode != "carrier" || demo.User != demoUser || first.Node.Data != dir {
+		t.Errorf("demo trunk %+v, data in %s", demo, first.Node.Data)
+	}
+	carrier, err := demoPassword(dir, demoUser)
+	if err != nil || carrier != demo.Password {
+		t.Errorf("the carrier has another password than the trunk (%v)", err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "demo", "alice.password"))
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("the password's file is %v (%v), want 0600", info.Mode(), err)
+	}
+	if !first.SIP.Listen[0].Address.Addr().IsLoopback() || !first.HTTP.Listen.Addr().IsLoopback() {
+		t.Error("the first start listens beyond loopback")
+	}
+}
+
+func TestGeneratedPasswordIsOneForAll(t *testing.T) {
+	dir, got := t.TempDir(), make(chan Secret)
+	for range 8 {
+		go func() {
+			pw, err := demoPassword(dir, "alice")
+			if err != nil {
+				t.Error(err)
+			}
+			got <- pw
+		}()
+	}
+	first := <-got
+	for range 7 {
+		if pw := <-got; pw != first || pw == "" {
+			t.Error("two that asked at once got two passwords")
+		}
+	}
+}
+
+func TestUnreadableFile(t *testing.T) {
+	_, err := loadConfig(filepath.Join(t.TempDir(), "none.yaml"), "")
+	if !errors.Is(err, fs.ErrNotExist) && !strings.Contains(err.Error(), "none.yaml") {
+		t.Error(err)
+	}
+}
+
+var switchedOff = regexp.MustCompile(`(?m)^( *)#([^#].*)$`)
+
+const sample = "../../deploy/patchbay.yaml"
+
+func TestSampleIsTheDefaults(t *testing.T) {
+	b, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, d := parseConfig(sample, b, testEnv)
+	if m := d.wrong(); len(m) > 0 {
+		t.Fatal(m)
+	}
+	if want := defaults(); !reflect.DeepEqual(c, want) {
+		t.Errorf("the sample as it is says\n%+v\nthe defaults are\n%+v", c, want)
+	}
+}
+
+func TestSampleHasEveryKey(t *testing.T) {
+	b, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, d := parseConfig(sample, switchedOff.ReplaceAll(b, []byte("$1$2")), testEnv)
+	if m := d.wrong(); len(m) > 0 {
+		t.Fatal(m) // a key that isn't in the structs is among these
+	}
+	index := regexp.MustCompile(`\[\d+\]`)
+	written := map[string]bool{}
+	for f := range d.places {
+		written[index.ReplaceAllString(f, "")] = true
+	}
+	var walk func(reflect.Type, string)
+	walk = func(s reflect.Type, prefix string) {
+		for f := range s.Fields() {
+			name, ft := prefix+f.Tag.Get("yaml"), f.Type
+			if !written[name] {
+				t.Errorf("the sample says nothing of %s", name)
+			}
+			if ft.Kind() == reflect.Slice {
+				ft = ft.Elem()
+			}
+			if ft.Kind() == reflect.Struct && ft.PkgPath() == s.PkgPath() {
+				walk(ft, name+".")
+			}
+		}
+	}
+	walk(reflect.TypeOf(c), "")
+}
+
+func TestPatternMatches(t *testing.T) {
+	for _, x := range []struct {
+		pattern, number string
+		want            bool
+	}{
+		{"401", "401", true}, {"401", "4010", false}, {"+49*", "+4930", true}, {"+49*", "+48", false}, {"*", "", true},
+		{"/9\\d+/", "9123", true}, {"/9\\d+/", "09123", false}, {"/1|2/", "12", false}, {"/1|2/", "2", true},
+	} {
+		p, err := parsePattern(x.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.match(x.number); got != x.want {
+			t.Errorf("%s matches %q: %v, want %v", x.pattern, x.number, got, x.want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for in, want := range map[string]string{"64MiB": "64MiB", "2048KiB": "2MiB", "0B": "0B", "3 GiB": "3GiB"} {
+		var s Size
+		if err := s.UnmarshalText([]byte(in)); err != nil || s.String() != want {
+			t.Errorf("%s reads as %s (%v), want %s", in, s, err, want)
+		}
+	}
+	for _, in := range []string{"", "5", "-1MiB", "MiB", "99999999999TiB", "1MB"} {
+		if err := new(Size).UnmarshalText([]byte(in)); err == nil {
+			t.Errorf("%q was taken for a size", in)
+		}
+	}
+}
+
+func TestSplitHost(t *testing.T) {
+	for in, want := range map[string]struct {
+		host string
+		port uint16
+	}{
+		"192.0.2.1": {"192.0.2.1", 0}, "192.0.2.1:5060": {"192.0.2.1", 5060}, "2001:db8::1": {"2001:db8::1", 0},
+		"[2001:db8::1]": {"2001:db8::1", 0}, "[2001:db8::1]:5060": {"2001:db8::1", 5060}, "sip.example.com:1": {"sip.example.com", 1},
+	} {
+		if h, p, err := splitHost(in); err != nil || h != want.host || p != want.port {
+			t.Errorf("%s is %q, %d (%v), want %v", in, h, p, err, want)
+		}
+	}
+	for _, in := range []string{"", ":5060", "h:0", "h:x", "a b", "1.2.3", "-a.example", "a..b", "sip:x@y"} {
+		if h, p, err := splitHost(in); err == nil {
+			t.Errorf("%q was taken for host %q, port %d", in, h, p)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	for _, m := range mistakes {
+		f.Add([]byte(m.file))
+	}
+	if b, err := os.ReadFile(sample); err == nil {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		start := time.Now()
+		c, d := parseConfig("f.yaml", b, testEnv)
+		if len(d.wrong()) == 0 {
+			c.complete()
+			d.doubts(&c, testHost())
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%d bytes took %v", len(b), took)
+		}
+	})
+}
