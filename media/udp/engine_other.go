@@ -2,8 +2,11 @@
 
 package udp
 
-// place is empty where no loops are.
-type place struct{}
+// A socket has no place where no loops are.
+type (
+	place struct{}
+	home  struct{}
+)
 
 func newEngine(n *Net) (engine, error) { return newStreams(n) }
 

@@ -71,12 +71,17 @@ type chunk [chunkSize]atomic.Pointer[Socket]
 // fetched before its socket was closed finds an empty slot or another
 // generation, never the socket that moved in.
 type place struct {
-	fd        int
-	slot, gen int32
-	loops     *loops
-	loop      *loop  // nil before start and after Close; under loops.mu
-	round     uint32 // last wake-up that the socket was ready in
-	dual      bool   // of both families, on the IPv6 wildcard address
+	fd    int32
+	gen   int32
+	round uint32 // last wake-up that the socket was ready in
+	dual  bool   // of both families, on the IPv6 wildcard address
+}
+
+// home is the part of a place that packets don't need.
+type home struct {
+	loops *loops
+	loop  *loop // nil before start and after Close; under loops.mu
+	slot  int32
 }
 
 func newEngine(n *Net) (engine, error) {
@@ -184,17 +189,17 @@ func (l *loop) drain(s *Socket, now int64) {
 	}
 	s.round = l.round
 	for range limit {
-		n, err := recvfrom(s.fd, l.buf[:MaxDatagram], &l.from)
+		n, err := recvfrom(int(s.fd), l.buf[:MaxDatagram], &l.from)
 		if err != 0 {
 			if err != unix.EAGAIN && err != unix.EINTR {
 				// A peer's ICMP error or the like: told once, then gone.
-				s.in.errors.Add(1)
+				s.errorsIn.Add(1)
 				continue
 			}
 			return
 		}
 		if n > MaxDatagram {
-			s.in.oversize.Add(1)
+			s.oversize.Add(1)
 			continue
 		}
 		if s.dual {
@@ -202,7 +207,7 @@ func (l *loop) drain(s *Socket, now int64) {
 		}
 		s.in.packets.Add(1)
 		s.in.bytes.Add(uint64(n))
-		s.in.last.Store(now)
+		s.last.Store(now)
 		s.handler.Datagram(l.buf[:n], l.from, now)
 		if s.guard.closed() {
 			return
@@ -230,7 +235,7 @@ func (e *loops) bind(s *Socket, local netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.fd, s.local, s.loops = fd, bound, e
+	s.fd, s.local, s.loops = int32(fd), bound, e
 	s.dual = bound.Addr() == netip.IPv6Unspecified() && !s.net.cfg.V6Only
 	return nil
 }
@@ -267,7 +272,7 @@ func (l *loop) add(s *Socket) error {
 	s.loop, s.slot, s.gen = l, slot, l.gen
 	l.chunks[slot/chunkSize].Load()[slot%chunkSize].Store(s)
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: slot, Pad: s.gen}
-	if err := unix.EpollCtl(l.ep, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
+	if err := unix.EpollCtl(l.ep, unix.EPOLL_CTL_ADD, int(s.fd), &ev); err != nil {
 		l.vacate(s)
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
@@ -310,7 +315,7 @@ func (s *Socket) unplace() {
 		return
 	}
 	// It fails only if the loop's own descriptor is gone, and the set with it.
-	_ = unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, s.fd, nil)
+	_ = unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(s.fd), nil)
 	l.vacate(s)
 	if l.count--; l.count == 0 {
 		l.arm(0)

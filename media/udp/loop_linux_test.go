@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,7 +131,7 @@ func TestPendingError(t *testing.T) {
 	n, from, resume := stalled(t, Config{})
 	h, in := inbox()
 	s := open1(t, n, loopback4, h)
-	if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil {
+	if err := unix.SetsockoptInt(int(s.fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil {
 		t.Fatal(err)
 	}
 	gone := open1(t, n, loopback4, &funcs{})
@@ -236,5 +237,16 @@ func TestPlaces(t *testing.T) {
 	}
 	if now := n.engine.(*loops).all[0].high.Load(); now != high {
 		t.Errorf("%d slots after reuse, %d before", now, high)
+	}
+}
+
+// What a packet touches of a Socket lies in two lines of the cache.
+func TestSocketLayout(t *testing.T) {
+	var s Socket
+	if size := unsafe.Sizeof(s.hot); size > 128 {
+		t.Errorf("hot has %d bytes, expected 128 at most", size)
+	}
+	if size := unsafe.Sizeof(s); size <= 240 || size > 256 {
+		t.Errorf("Socket has %d bytes, expected 241 to 256, the size class that is aligned", size)
 	}
 }

@@ -236,7 +236,7 @@ func (n *Net) bind(local netip.AddrPort, h Handler, p *pair) (*Socket, error) {
 		return nil, errors.New("udp: open: local address is the zero value, expected an IP address and a port")
 	}
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
-	s := &Socket{net: n, handler: h}
+	s := &Socket{hot: hot{handler: h}, cold: cold{net: n}}
 	if err := n.engine.bind(s, local); err != nil {
 		return nil, fmt.Errorf("udp: open %s: %w", local, err)
 	}

@@ -97,7 +97,7 @@ func (r *stream) run(s *Socket) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // a peer's ICMP error or the like
-			s.in.errors.Add(1)
+			s.errorsIn.Add(1)
 			if failed++; failed > 16 {
 				time.Sleep(10 * time.Millisecond) // whatever it is, don't burn a core on it
 			}
@@ -118,7 +118,7 @@ func (r *stream) schedule(s *Socket) int64 {
 
 func (r *stream) deliver(s *Socket, buf []byte, n int, from netip.AddrPort, now int64) {
 	if n > MaxDatagram {
-		s.in.oversize.Add(1)
+		s.oversize.Add(1)
 		return
 	}
 	r.serial.Lock()
@@ -129,7 +129,7 @@ func (r *stream) deliver(s *Socket, buf []byte, n int, from netip.AddrPort, now 
 	defer s.leave()
 	s.in.packets.Add(1)
 	s.in.bytes.Add(uint64(n))
-	s.in.last.Store(now)
+	s.last.Store(now)
 	s.handler.Datagram(buf[:n], From(from), now)
 }
 

@@ -45,9 +45,9 @@ func recvfrom(fd int, p []byte, from *Addr) (int, syscall.Errno) {
 func (s *Socket) sendto(p []byte, to *Addr) error {
 	if s.dual && to.size == sizeV4 {
 		m := to.mapped()
-		return sendErr(rawSendto(s.fd, p, &m))
+		return sendErr(rawSendto(int(s.fd), p, &m))
 	}
-	return sendErr(rawSendto(s.fd, p, to))
+	return sendErr(rawSendto(int(s.fd), p, to))
 }
 
 func rawSendto(fd int, p []byte, to *Addr) syscall.Errno {
@@ -98,7 +98,7 @@ func (s *Socket) kernelDrops() uint64 {
 }
 
 func (s *Socket) closeFD() {
-	if err := unix.Close(s.fd); err != nil {
+	if err := unix.Close(int(s.fd)); err != nil {
 		s.net.cfg.Log.Error("close socket", "addr", s.local, "err", err)
 	}
 }
