@@ -55,6 +55,25 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// The periodic sequences of ITU-T G.711 table 5 are a sine of 1 kHz at 0 dBm0.
+func TestMilliwatt(t *testing.T) {
+	for name, c := range map[string]struct {
+		law  *Law
+		want []byte
+	}{
+		"u": {Mu(), []byte{0x1e, 0x0b, 0x0b, 0x1e, 0x9e, 0x8b, 0x8b, 0x9e}},
+		"A": {A(), []byte{0x34, 0x21, 0x21, 0x34, 0xb4, 0xa1, 0xa1, 0xb4}},
+	} {
+		var got []byte
+		for i := range 8 { // the tables begin with the negative half
+			got = append(got, c.law.Code(int16(math.Round(-c.law.Peak()*math.Sin(math.Pi/8+float64(i)*math.Pi/4)))))
+		}
+		if !bytes.Equal(got, c.want) {
+			t.Errorf("%s-law: %x, want %x", name, got, c.want)
+		}
+	}
+}
+
 func TestConversions(t *testing.T) {
 	reg := media.NewRegistry()
 	reg.Register(Conversions()...)
