@@ -51,6 +51,7 @@ type loop struct {
 	round  uint32
 	phase  int
 	events [batch]unix.EpollEvent
+	ready  [batch]*Socket
 	buf    [MaxDatagram + Room]byte
 
 	// The slots are read by the loop without a lock and changed under loops.mu.
@@ -158,16 +159,26 @@ func (l *loop) wake(uintptr) bool {
 	}
 	l.round++
 	now := Now()
+	// All are looked up before the first is read: none of them is in the cache,
+	// and fetches that don't depend on each other run side by side.
+	ready, timer := l.ready[:0], false
 	for i := range l.events[:n] {
 		ev := &l.events[i]
 		if ev.Fd == timerSlot {
-			l.tick(now)
-			continue
+			timer = true
+		} else if s := l.at(ev.Fd); s != nil && s.gen == ev.Pad {
+			ready = append(ready, s)
 		}
-		if s := l.at(ev.Fd); s != nil && s.gen == ev.Pad && s.enter() {
+	}
+	for i, s := range ready {
+		if s.enter() { // not closed by a handler before it
 			l.drain(s, now)
 			s.leave()
 		}
+		ready[i] = nil
+	}
+	if timer {
+		l.tick(now)
 	}
 	return true
 }
