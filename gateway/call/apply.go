@@ -39,6 +39,8 @@ func (c *Call) Apply(e Event) error {
 				l.Quality = q
 			}
 		}
+	case Note:
+		c.Incomplete = c.Incomplete || d.Lost
 	case End:
 		c.State, c.EndedBy, c.Cause = Closed, d.By, d.Cause
 		c.close(e.At, e.Mono)

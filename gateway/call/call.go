@@ -108,7 +108,7 @@ type Call struct {
 	Cause      Cause  `json:"cause"`
 	Attempts   int    `json:"attempts"`
 	Transcoded bool   `json:"transcoded"`
-	Incomplete bool   `json:"incomplete,omitempty"` // the end is an estimate
+	Incomplete bool   `json:"incomplete,omitempty"` // the end is an estimate, or events are missing
 	Legs       []*Leg `json:"legs,omitempty"`
 
 	startMono int64

@@ -149,6 +149,7 @@ type Interim struct {
 // Note is anything else worth telling: an extra 2xx, a late answer, a failed re-INVITE.
 type Note struct {
 	Text string `json:"text"`
+	Lost bool   `json:"lost,omitempty"` // stands for an event that was lost: the record is incomplete
 }
 
 // LegEnd closes a leg.
