@@ -73,6 +73,13 @@ func (r *Recorder) Len() int {
 	return len(r.frames)
 }
 
+// Forget forgets what came so far.
+func (r *Recorder) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frames, r.times = nil, nil
+}
+
 // Audio is the payloads of all audio frames so far, one after the other.
 func (r *Recorder) Audio() []byte {
 	var out []byte
