@@ -26,7 +26,6 @@ type BaresipConfig struct {
 	Codecs         string     // such as "PCMU/8000/1"; empty: PCMU and PCMA
 	Audio          audio.Clip // what its microphone hears; empty: silence
 	Bind           netip.Addr // its address; zero: one of its own
-	RTP            uint16     // first of its 100 RTP ports; 0: 10000
 	AutoAnswer     bool       // accepts every call
 	AnswerAfter    time.Duration
 }
@@ -97,9 +96,6 @@ func StartBaresip(t testing.TB, cfg BaresipConfig) *Baresip {
 }
 
 func (b *Baresip) configure(t testing.TB, cfg BaresipConfig, control netip.AddrPort) {
-	if cfg.RTP == 0 {
-		cfg.RTP = 10000
-	}
 	source := cfg.Audio
 	if len(source.Samples) == 0 {
 		source = audio.Clip{Rate: 8000, Samples: make([]int16, 8000*60)}
@@ -131,7 +127,7 @@ module_app ctrl_tcp.so
 ctrl_tcp_listen %s
 snd_path %s
 ringback_disabled yes
-`, b.SIP, wav, cfg.User, cfg.User, cfg.RTP, cfg.RTP+99, control, b.dir))
+`, b.SIP, wav, cfg.User, cfg.User, b.ports(), b.ports()+portsEach-1, control, b.dir))
 	transport := ""
 	if cfg.TCP {
 		transport = ";transport=tcp"
@@ -149,6 +145,19 @@ ringback_disabled yes
 		cfg.Codecs = "PCMU/8000/1,PCMA/8000/1"
 	}
 	write(t, filepath.Join(b.dir, "accounts"), account+";audio_codecs="+cfg.Codecs+"\n")
+}
+
+// portsEach is how many RTP and RTCP ports each phone has.
+const portsEach = 100
+
+// ports is the first of the phone's ports. They follow from its address, since baresip
+// 1.0.0 takes the first address of the interface for media, whatever it is told: phones
+// share one, and only the port tells whose a packet is.
+func (b *Baresip) ports() uint16 { return 30000 + portsEach*uint16(b.SIP.Addr().As4()[3]) }
+
+// Hears tells whether a captured packet goes to this phone's media ports.
+func (b *Baresip) Hears(p Packet) bool {
+	return p.Dst.Port() >= b.ports() && p.Dst.Port() < b.ports()+portsEach
 }
 
 // read takes in answers and events until the connection ends.

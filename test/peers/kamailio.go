@@ -22,8 +22,9 @@ type KamailioConfig struct {
 	Bind    netip.Addr        // zero: an address of its own
 }
 
-// Number is what Kamailio does with a dialled number: answers Status with
-// Reason, or sends the call to Target (a user or a SIP URI).
+// Number is what Kamailio does with a dialled number (one that ends with * is a
+// prefix): answers Status with Reason, or sends the call to Target, which is a
+// user of its own, or the SIP URI of a host that gets the number as it is.
 type Number struct {
 	Status int
 	Reason string
@@ -74,13 +75,17 @@ func kamailioConfig(cfg KamailioConfig, k *Kamailio) string {
 	}
 	for _, n := range sorted(cfg.Numbers) {
 		b := cfg.Numbers[n]
+		fits := fmt.Sprintf("$rU == \"%s\"", n)
+		if prefix, ok := strings.CutSuffix(n, "*"); ok {
+			fits = fmt.Sprintf("$(rU{s.substr,0,%d}) == \"%s\"", len(prefix), prefix)
+		}
 		switch {
 		case b.Target == "":
-			fmt.Fprintf(&numbers, "  if ($rU == \"%s\") { send_reply(\"%d\", \"%s\"); exit; }\n", n, b.Status, b.Reason)
+			fmt.Fprintf(&numbers, "  if (%s) { send_reply(\"%d\", \"%s\"); exit; }\n", fits, b.Status, b.Reason)
 		case strings.HasPrefix(b.Target, "sip:"):
-			fmt.Fprintf(&numbers, "  if ($rU == \"%s\") { $ru = \"%s\"; t_relay(); exit; }\n", n, b.Target)
+			fmt.Fprintf(&numbers, "  if (%s) { $du = \"%s\"; t_relay(); exit; }\n", fits, b.Target)
 		default:
-			fmt.Fprintf(&numbers, "  if ($rU == \"%s\") { $rU = \"%s\"; }\n", n, b.Target)
+			fmt.Fprintf(&numbers, "  if (%s) { $rU = \"%s\"; }\n", fits, b.Target)
 		}
 	}
 	var modules strings.Builder
@@ -108,7 +113,7 @@ event_route[htable:mod-init] {
 %[5]s}
 
 route[AUTH] {
-%[6]s  if (!pv_auth_check("%[1]s", "$sht(secret=>$au)", "0", "0")) {
+%[6]s  if ($au == $null || !pv_auth_check("%[1]s", "$sht(secret=>$au)", "0", "0")) {
     if (is_method("REGISTER")) { www_challenge("%[1]s", "1"); } else { proxy_challenge("%[1]s", "1"); }
     exit;
   }

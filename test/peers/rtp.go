@@ -25,9 +25,8 @@ type StreamPacket struct {
 	prtp.Packet
 }
 
-// Streams finds the RTP streams of a capture, longest first. With dst given, only
-// those that go to this address; port 0 is any port.
-func Streams(packets []Packet, dst netip.AddrPort) []Stream {
+// Streams finds the RTP streams among those packets that match takes, longest first.
+func Streams(packets []Packet, match func(Packet) bool) []Stream {
 	type key struct {
 		src, dst netip.AddrPort
 		ssrc     uint32
@@ -37,7 +36,7 @@ func Streams(packets []Packet, dst netip.AddrPort) []Stream {
 		if len(p.Data) < 13 || p.Data[0]>>6 != 2 || p.Data[1] >= 200 && p.Data[1] <= 207 {
 			continue
 		}
-		if dst.IsValid() && (p.Dst.Addr() != dst.Addr() || dst.Port() != 0 && p.Dst.Port() != dst.Port()) {
+		if !match(p) {
 			continue
 		}
 		var r prtp.Packet

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/patchbay/patchbay/test/audio"
 )
 
 // SIPpConfig is one run of SIPp.
@@ -27,6 +29,8 @@ type SIPpConfig struct {
 	Password string        // of digest
 	RTPEcho  bool          // send back what comes to the media port and the one two above
 	Media    uint16        // media port; 0: 6000
+	Tone     audio.Clip    // written as tone.ul (PCMU) into its folder, for rtp_stream
+	Length   time.Duration // of pauses without a length of their own
 	Keys     []string      // name, value, name, value: keywords of the scenario
 	Timeout  time.Duration // it gives up after this; 0: 60 s
 	Args     []string      // more of its options
@@ -115,6 +119,16 @@ func (s *SIPp) args(t testing.TB, cfg SIPpConfig, scenario string) []string {
 	}
 	if cfg.Username != "" {
 		args = append(args, "-s", cfg.Username, "-au", cfg.Username, "-ap", cfg.Password)
+	}
+	if len(cfg.Tone.Samples) > 0 {
+		b := make([]byte, len(cfg.Tone.Samples))
+		for i, v := range cfg.Tone.Samples {
+			b[i] = audio.MuLaw.Encode(v)
+		}
+		write(t, s.file("tone.ul"), string(b))
+	}
+	if cfg.Length > 0 {
+		args = append(args, "-d", strconv.Itoa(int(cfg.Length.Milliseconds())))
 	}
 	if cfg.RTPEcho {
 		args = append(args, "-rtp_echo")

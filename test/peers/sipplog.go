@@ -35,6 +35,9 @@ func ParseSIPpLog(r io.Reader) ([]Message, error) {
 		if !ok {
 			continue
 		}
+		if strings.TrimSpace(stamp) == "" {
+			continue // "Dead call": a message after its call, also in the error log
+		}
 		at, err := time.Parse("2006-01-02 15:04:05.000000", strings.Join(strings.Fields(stamp), " "))
 		if err != nil {
 			return out, fmt.Errorf("time %q, expected like 2006-01-02 15:04:05.000000", stamp)

@@ -1,0 +1,186 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patchbay/patchbay/test/audio"
+	"github.com/patchbay/patchbay/test/peers"
+)
+
+// Two phones through a registrar, measured with all thresholds of the stories:
+// what fails here is the instruments, not Patchbay.
+func TestReferencePhones(t *testing.T) {
+	k := peers.StartKamailio(t, peers.KamailioConfig{Users: map[string]string{"alice": "wonder", "bob": "builder"}})
+	capture := peers.StartCapture(t)
+	alice := peers.StartBaresip(t, peers.BaresipConfig{User: "alice", Password: "wonder", Domain: "test.local", Proxy: k.SIP.String(),
+		Audio: audio.Tone(8000, 440, toneLevel, 60)})
+	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "builder", Domain: "test.local", Proxy: k.SIP.String(),
+		Audio: audio.Tone(8000, 880, toneLevel, 60)})
+	if got := k.Registered(t, "bob"); len(got) != 1 || !strings.Contains(got[0], bob.SIP.String()) {
+		t.Fatalf("bob is registered at %q, expected %s", got, bob.SIP)
+	}
+
+	alice.Dial(t, "sip:bob@test.local")
+	bob.Expect(t, "CALL_INCOMING", 3*time.Second)
+	bob.Accept(t)
+	alice.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+	bob.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+	from := time.Now()
+	time.Sleep(5500 * time.Millisecond)
+	to := time.Now()
+
+	digitsAndHold(t, capture, alice, bob)
+
+	alice.Hangup(t)
+	bob.Expect(t, "CALL_CLOSED", 3*time.Second)
+	capture.Stop(t)
+	heard(t, "alice", alice.Heard(t), 880, 440, audio.MuLaw)
+	heard(t, "bob", bob.Heard(t), 440, 880, audio.MuLaw)
+	arrived(t, alice, capture, from, to, 880, 440, audio.MuLaw)
+	arrived(t, bob, capture, from, to, 440, 880, audio.MuLaw)
+}
+
+// digitsAndHold sends 159# both ways, and holds and resumes from alice's side.
+func digitsAndHold(t *testing.T, capture *peers.Capture, alice, bob *peers.Baresip) {
+	t.Helper()
+	alice.SendDTMF(t, "159#")
+	bob.SendDTMF(t, "159#")
+	for _, p := range []*peers.Baresip{alice, bob} {
+		if !eventually(2*time.Second, func() bool { return p.DTMF() == "159#" }) {
+			t.Errorf("%s got the digits %q, expected 159#", p.User, p.DTMF())
+		}
+	}
+	packets := func() int { return received(capture, bob) }
+	alice.Hold(t)
+	time.Sleep(500 * time.Millisecond)
+	before := packets()
+	time.Sleep(500 * time.Millisecond)
+	if n := packets() - before; n > 2 {
+		t.Errorf("on hold bob still gets media: %d packets in half a second, expected none", n)
+	}
+	alice.Resume(t)
+	if !eventually(2*time.Second, func() bool { return packets() >= before+25 }) {
+		t.Errorf("resumed: bob got %d packets in 2 s, expected 25 or more", packets()-before)
+	}
+}
+
+func received(c *peers.Capture, by *peers.Baresip) int {
+	n := 0
+	for _, s := range peers.Streams(c.Packets(), by.Hears) {
+		n += len(s.Packets)
+	}
+	return n
+}
+
+func eventually(timeout time.Duration, done func() bool) bool {
+	for end := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
+		if done() {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}
+
+// outcome is what both sides' logs must say of one call.
+type outcome struct {
+	number, how string // as dialled, and what the caller does (sipp/phone.xml)
+	status      int
+	cause       int
+	hungUp      peers.Party
+	tags        int // To-tags among the carrier's responses
+}
+
+// outcomes of sipp/carrier.xml by the end of the number, one of each kind.
+func outcomes() []outcome {
+	return []outcome{
+		{"4930555200", "bye", 200, 16, peers.Caller, 1},
+		{"4930555201", "wait", 200, 16, peers.Callee, 1},
+		{"4930555486", "refused", 486, 17, peers.Nobody, 1},
+		{"4930555404", "refused", 404, 1, peers.Nobody, 1},
+		{"4930555603", "refused", 603, 21, peers.Nobody, 1},
+		{"4930555503", "refused", 503, 34, peers.Nobody, 1},
+		{"4930555480", "refused", 480, 19, peers.Nobody, 1},
+		{"4930555199", "cancel", 487, 0, peers.Caller, 1},
+		{"4930555183", "bye", 200, 16, peers.Caller, 1},
+		{"4930555180", "bye", 200, 16, peers.Caller, 2},
+	}
+}
+
+// SIPp as a phone with digest, through Kamailio, to SIPp as the carrier: both
+// logs tell the same calls, and that is what the scenarios promise.
+func TestReferenceOutcomes(t *testing.T) {
+	carrier := peers.StartSIPp(t, peers.SIPpConfig{Name: "carrier", Scenario: "sipp/carrier.xml", Length: 300 * time.Millisecond})
+	k := peers.StartKamailio(t, peers.KamailioConfig{Users: map[string]string{"desk": "secret"},
+		Numbers: map[string]peers.Number{"4930*": {Target: "sip:" + carrier.SIP.String()}}})
+	phone := netip.AddrPortFrom(peers.Address(t), 5060)
+	register := peers.StartSIPp(t, peers.SIPpConfig{Name: "register", Scenario: "sipp/register.xml", Remote: k.SIP, Bind: phone, Calls: 1,
+		Username: "desk", Password: "secret", Keys: []string{"domain", "test.local", "expires", "600"}})
+	register.Done(t, 5*time.Second)
+	if got := k.Registered(t, "desk"); len(got) != 1 {
+		t.Fatalf("desk is registered at %q, expected one contact", got)
+	}
+	var users [][]string
+	for range 2 {
+		for _, o := range outcomes() {
+			users = append(users, []string{o.number, o.how})
+		}
+	}
+	calls := peers.StartSIPp(t, peers.SIPpConfig{Name: "phone", Scenario: "sipp/phone.xml", Remote: k.SIP, Bind: phone, Calls: len(users), Rate: 10, Users: users,
+		Username: "desk", Password: "secret", Keys: []string{"domain", "test.local"}, Length: 300 * time.Millisecond, Timeout: 20 * time.Second})
+	calls.Done(t, 20*time.Second)
+	carrier.Finish(t, 5*time.Second)
+	if got := calls.Stat(t, "SuccessfulCall(C)"); got != fmt.Sprint(len(users)) {
+		t.Errorf("%s of %d calls went as their scenario says", got, len(users))
+	}
+	sameCalls(t, calls.Calls(t), carrier.Calls(t), len(users))
+}
+
+func sameCalls(t *testing.T, ours, theirs []peers.Call, want int) {
+	t.Helper()
+	if len(ours) != want || len(theirs) != want {
+		t.Fatalf("the phone's log has %d calls and the carrier's %d, expected %d in each", len(ours), len(theirs), want)
+	}
+	byNumber := map[string]outcome{}
+	for _, o := range outcomes() {
+		byNumber[o.number] = o
+	}
+	other := map[string]peers.Call{}
+	for _, c := range theirs {
+		other[c.ID] = c
+	}
+	for _, a := range ours {
+		o := byNumber[a.Number]
+		b, ok := other[a.ID]
+		if !ok {
+			t.Errorf("call %s to %s isn't in the carrier's log", a.ID, a.Number)
+			continue
+		}
+		for side, c := range map[string]peers.Call{"phone": a, "carrier": b} {
+			got := outcome{c.Number, o.how, c.Status, c.Cause, c.HungUp, o.tags}
+			if got != o {
+				t.Errorf("the %s's log says %+v, expected %+v", side, got, o)
+			}
+		}
+		if b.Tags != o.tags {
+			t.Errorf("%s: the carrier used %d To-tags, expected %d", o.number, b.Tags, o.tags)
+		}
+		if !a.Outgoing || b.Outgoing {
+			t.Errorf("%s: outgoing is %v at the phone and %v at the carrier, expected true and false", o.number, a.Outgoing, b.Outgoing)
+		}
+		for what, times := range map[string][2]time.Time{"INVITE": {a.Invite, b.Invite}, "18x": {b.Progress, a.Progress}, "2xx": {b.Answered, a.Answered}} {
+			if times[0].IsZero() != times[1].IsZero() {
+				t.Errorf("%s: only one log has a time of %s", o.number, what)
+			} else if d := times[1].Sub(times[0]); d < -time.Millisecond || d > 500*time.Millisecond {
+				t.Errorf("%s: %s arrived %v after it was sent", o.number, what, d)
+			}
+		}
+	}
+}
