@@ -1,0 +1,409 @@
+package sdp
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// What a description may hold; more is refused. Real ones are below a tenth of it.
+const (
+	MaxSize    = 64 << 10 // bytes
+	maxLines   = 1000
+	maxMedia   = 32
+	maxFormats = 64 // of one line
+)
+
+// SyntaxError says what is wrong with a description, and where.
+type SyntaxError struct {
+	Line int    // counted from 1; 0 = the whole
+	Text string // the line, cut to 80 bytes
+	Want string // what was expected
+}
+
+func (e *SyntaxError) Error() string {
+	if e.Line == 0 {
+		return "sdp: expected " + e.Want
+	}
+	return fmt.Sprintf("sdp: line %d: %q: expected %s", e.Line, e.Text, e.Want)
+}
+
+// Parse reads a description. Lines may end in CRLF, LF or CR and stand in any order within their section; fields that
+// play no part in offer/answer (i=, u=, e=, p=, t=, r=, z=, k=) are passed over. The error is a *SyntaxError.
+func Parse(body []byte) (*Description, error) {
+	if len(body) > MaxSize {
+		return nil, &SyntaxError{Want: fmt.Sprintf("at most %d bytes, got %d", MaxSize, len(body))}
+	}
+	p := parser{d: &Description{}}
+	text := strings.ReplaceAll(strings.ReplaceAll(string(body), "\r\n", "\n"), "\r", "\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		p.line++
+		if p.line > maxLines {
+			return nil, p.fail(line, fmt.Sprintf("at most %d lines", maxLines))
+		}
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if err := p.read(line); err != nil {
+			return nil, err
+		}
+	}
+	if !p.version {
+		return nil, &SyntaxError{Want: "v=0 in the first line, found none"}
+	}
+	if !p.origin {
+		return nil, &SyntaxError{Want: "an o= line, found none"}
+	}
+	p.finish()
+	return p.d, nil
+}
+
+type parser struct {
+	d               *Description
+	line            int
+	version, origin bool
+
+	session section // defaults of the media lines
+	media   []section
+}
+
+// section is what can stand at both levels.
+type section struct {
+	conn         bool
+	addr         netip.Addr
+	host         string
+	dir          Direction
+	directed     bool
+	ptime        int
+	maxPtime     int
+	rtpmap, fmtp map[uint8]string
+	rtcp         string
+	mux          bool
+	bandwidth    []Bandwidth
+	crypto       []string
+	rest         []Attribute
+}
+
+func (p *parser) fail(line, want string) error {
+	if len(line) > 80 {
+		line = line[:80]
+	}
+	return &SyntaxError{Line: p.line, Text: line, Want: want}
+}
+
+func (p *parser) read(line string) error {
+	if len(line) < 2 || line[1] != '=' || line[0] < 'a' || line[0] > 'z' {
+		return p.fail(line, "a letter and =")
+	}
+	if strings.IndexByte(line, 0) >= 0 {
+		return p.fail(line, "no NUL byte")
+	}
+	value := strings.TrimSpace(line[2:])
+	if !p.version && line[0] != 'v' {
+		return p.fail(line, "v=0 in the first line")
+	}
+	sec := &p.session
+	if n := len(p.media); n > 0 {
+		sec = &p.media[n-1]
+	}
+	switch line[0] {
+	case 'v':
+		if value != "0" {
+			return p.fail(line, "version 0")
+		}
+		p.version = true
+		return nil
+	case 'o':
+		return p.readOrigin(line, value)
+	case 's':
+		p.d.Name = value
+		return nil
+	case 'm':
+		return p.readMedia(line, value)
+	case 'c':
+		return p.readConnection(sec, line, value)
+	case 'b':
+		return p.readBandwidth(sec, line, value)
+	case 'a':
+		return p.readAttribute(sec, line, value)
+	case 'i', 'u', 'e', 'p', 't', 'r', 'z', 'k':
+		return nil
+	}
+	return p.fail(line, "one of the letters v o s i u e p c b t r z k a m")
+}
+
+func (p *parser) readOrigin(line, value string) error {
+	f := strings.Fields(value)
+	if len(f) == 5 { // some phones leave the user empty
+		f = append([]string{"-"}, f...)
+	}
+	if len(f) != 6 || f[3] != "IN" || f[4] != "IP4" && f[4] != "IP6" {
+		return p.fail(line, "user, session id, version, IN, IP4 or IP6, address")
+	}
+	for _, s := range f[1:3] {
+		if s == "" || strings.Trim(s, "0123456789") != "" {
+			return p.fail(line, "a numeric session id and version")
+		}
+	}
+	version, err := strconv.ParseUint(f[2], 10, 64)
+	if err != nil {
+		version = 1<<64 - 1 // only ever compared
+	}
+	p.d.Origin = Origin{User: f[0], ID: f[1], Version: version, Addr: f[5]}
+	p.origin = true
+	return nil
+}
+
+func (p *parser) readMedia(line, value string) error {
+	f := strings.Fields(value)
+	if len(f) < 4 {
+		return p.fail(line, "media, port, transport and at least one format")
+	}
+	if len(p.d.Media) == maxMedia {
+		return p.fail(line, fmt.Sprintf("at most %d media lines", maxMedia))
+	}
+	if len(f)-3 > maxFormats {
+		return p.fail(line, fmt.Sprintf("at most %d formats", maxFormats))
+	}
+	port, count, ranged := strings.Cut(f[1], "/")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return p.fail(line, "a port from 0 to 65535")
+	}
+	m := Media{Kind: strings.ToLower(f[0]), Port: uint16(n), Proto: f[2], Tokens: f[3:]}
+	if ranged {
+		if m.Ports, err = strconv.Atoi(count); err != nil || m.Ports < 1 || m.Ports > 1000 {
+			return p.fail(line, "a number of ports from 1 to 1000 behind the /")
+		}
+	}
+	if m.RTP() {
+		if err := p.readTypes(&m, line); err != nil {
+			return err
+		}
+	}
+	p.d.Media = append(p.d.Media, m)
+	p.media = append(p.media, section{})
+	return nil
+}
+
+func (p *parser) readTypes(m *Media, line string) error {
+	var seen [128]bool
+	for _, s := range m.Tokens {
+		pt, err := strconv.ParseUint(s, 10, 8)
+		if err != nil || pt > 127 {
+			return p.fail(line, fmt.Sprintf("payload types from 0 to 127, not %q", s))
+		}
+		if !seen[pt] { // one twice is a slip that harms nobody
+			seen[pt] = true
+			m.Formats = append(m.Formats, Format{PT: uint8(pt)})
+		}
+	}
+	return nil
+}
+
+func (p *parser) readConnection(sec *section, line, value string) error {
+	f := strings.Fields(value)
+	if len(f) != 3 || f[0] != "IN" || f[1] != "IP4" && f[1] != "IP6" {
+		return p.fail(line, "IN, IP4 or IP6, address")
+	}
+	if sec.conn { // layers of a multicast session; the first is the base
+		return nil
+	}
+	sec.conn, sec.host = true, f[2]
+	host, _, _ := strings.Cut(f[2], "/") // TTL or count of a multicast address
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.Is4() != (f[1] == "IP4") {
+			return p.fail(line, "an address of family "+f[1])
+		}
+		sec.addr = a
+	}
+	return nil
+}
+
+func (p *parser) readBandwidth(sec *section, line, value string) error {
+	kind, rate, ok := strings.Cut(value, ":")
+	n, err := strconv.ParseUint(strings.TrimSpace(rate), 10, 64)
+	if !ok || kind == "" || err != nil {
+		return p.fail(line, "a type, a colon and a number")
+	}
+	sec.bandwidth = append(sec.bandwidth, Bandwidth{kind, n})
+	return nil
+}
+
+func (p *parser) readAttribute(sec *section, line, value string) error {
+	key, v, _ := strings.Cut(value, ":")
+	v = strings.TrimSpace(v)
+	switch key {
+	case "sendrecv", "sendonly", "recvonly", "inactive":
+		for d := SendRecv; d <= Inactive; d++ {
+			if d.String() == key {
+				sec.dir, sec.directed = d, true
+			}
+		}
+	case "ptime", "maxptime":
+		n, err := millis(v)
+		if err != nil {
+			return p.fail(line, "milliseconds from 1 to 1000")
+		}
+		if key == "ptime" {
+			sec.ptime = n
+		} else {
+			sec.maxPtime = n
+		}
+	case "rtpmap", "fmtp":
+		s, rest, ok := strings.Cut(v, " ")
+		pt, err := strconv.ParseUint(s, 10, 8)
+		if err != nil || pt > 127 || !ok {
+			if key == "fmtp" { // formats that aren't RTP's have some too
+				sec.rest = append(sec.rest, Attribute{key, v})
+				return nil
+			}
+			return p.fail(line, "a payload type from 0 to 127, a space and a value")
+		}
+		return p.readType(sec, line, key, uint8(pt), strings.TrimSpace(rest))
+	case "rtcp":
+		sec.rtcp = v
+		return p.checkControl(line, v)
+	case "rtcp-mux":
+		sec.mux = true
+	case "crypto":
+		sec.crypto = append(sec.crypto, v)
+	default:
+		sec.rest = append(sec.rest, Attribute{key, v})
+	}
+	return nil
+}
+
+// millis takes fractions too, which some peers send for codecs such as G.723.1 (RFC 4566 allows only integers).
+func millis(s string) (int, error) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0, err
+	}
+	if !(f >= 1 && f <= 1000) {
+		return 0, strconv.ErrRange
+	}
+	return int(f), nil
+}
+
+func (p *parser) readType(sec *section, line, key string, pt uint8, value string) error {
+	if key == "fmtp" {
+		if sec.fmtp == nil {
+			sec.fmtp = map[uint8]string{}
+		}
+		if old := sec.fmtp[pt]; old != "" {
+			value = old + ";" + value
+		}
+		sec.fmtp[pt] = value
+		return nil
+	}
+	if _, err := readMap(value); err != nil {
+		return p.fail(line, "name/clock or name/clock/channels, clock from 1 to 999999 Hz, channels from 1 to 255")
+	}
+	if sec.rtpmap == nil {
+		sec.rtpmap = map[uint8]string{}
+	}
+	sec.rtpmap[pt] = value
+	return nil
+}
+
+// readMap reads what stands behind the payload type in a=rtpmap.
+func readMap(value string) (Format, error) {
+	part := strings.Split(value, "/")
+	if len(part) < 2 || len(part) > 3 || part[0] == "" {
+		return Format{}, strconv.ErrSyntax
+	}
+	f := Format{Codec: strings.ToUpper(part[0]), Channels: 1}
+	var err error
+	if f.Clock, err = strconv.Atoi(part[1]); err != nil || f.Clock < 1 || f.Clock > 999999 {
+		return Format{}, strconv.ErrSyntax
+	}
+	if len(part) == 3 {
+		if f.Channels, err = strconv.Atoi(part[2]); err != nil || f.Channels < 1 || f.Channels > 255 {
+			return Format{}, strconv.ErrSyntax
+		}
+	}
+	return f, nil
+}
+
+// checkControl checks a=rtcp: a port, and perhaps an address (RFC 3605 2.1).
+func (p *parser) checkControl(line, v string) error {
+	f := strings.Fields(v)
+	if len(f) != 1 && len(f) != 4 {
+		return p.fail(line, "a port, or a port, IN, IP4 or IP6, address")
+	}
+	if n, err := strconv.ParseUint(f[0], 10, 16); err != nil || n == 0 {
+		return p.fail(line, "a port from 1 to 65535")
+	}
+	return nil
+}
+
+// finish hands down what the session level says and names the payload types.
+func (p *parser) finish() {
+	p.d.Bandwidth, p.d.Attributes = p.session.bandwidth, p.session.rest
+	for i := range p.d.Media {
+		m, sec := &p.d.Media[i], &p.media[i]
+		conn, dir := sec, sec
+		if !sec.conn {
+			conn = &p.session
+		}
+		if !sec.directed {
+			dir = &p.session
+		}
+		m.Addr, m.Host, m.Direction = conn.addr, conn.host, dir.dir
+		m.Ptime, m.MaxPtime = first(sec.ptime, p.session.ptime), first(sec.maxPtime, p.session.maxPtime)
+		m.Mux, m.Crypto, m.Attributes = sec.mux, sec.crypto, sec.rest
+		m.Bandwidth = sec.bandwidth
+		for _, b := range p.session.bandwidth { // RS and RR at session level hold for all lines (RFC 3556 2)
+			if k := strings.ToUpper(b.Type); (k == "RS" || k == "RR") && m.Rate(k) < 0 {
+				m.Bandwidth = append(m.Bandwidth, b)
+			}
+		}
+		if m.Addr.IsValid() && m.Addr.IsUnspecified() {
+			m.Direction = m.Direction.And(SendOnly)
+		}
+		m.RTCP = control(sec.rtcp, m.Addr)
+		for j := range m.Formats {
+			m.Formats[j] = p.name(m.Formats[j].PT, sec)
+		}
+	}
+}
+
+func first(a, b int) int {
+	if a != 0 {
+		return a
+	}
+	return b
+}
+
+func control(v string, addr netip.Addr) netip.AddrPort {
+	f := strings.Fields(v)
+	if len(f) == 0 {
+		return netip.AddrPort{}
+	}
+	port, err := strconv.ParseUint(f[0], 10, 16)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	if len(f) == 4 {
+		a, err := netip.ParseAddr(f[3])
+		if err != nil {
+			return netip.AddrPort{}
+		}
+		addr = a
+	}
+	if !addr.IsValid() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addr, uint16(port))
+}
+
+func (p *parser) name(pt uint8, sec *section) Format {
+	f, _ := static(pt)
+	if v, ok := sec.rtpmap[pt]; ok {
+		f, _ = readMap(v)
+	}
+	f.PT, f.Fmtp = pt, sec.fmtp[pt]
+	return f
+}

@@ -1,0 +1,256 @@
+package sdp
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// Terms are what our side wants of the audio line.
+type Terms struct {
+	Formats    []Format // best first; their PT is not used
+	Ordered    bool     // an answer keeps our order of formats rather than the offer's
+	Direction  Direction
+	Ptime      int        // ms; 0 = the peer's wish, else 20
+	Addr       netip.Addr // where the peer's media shall go
+	Port       uint16
+	Protos     []string    // transports, the first is offered; nil = RTP/AVP, with RTP/AVPF accepted
+	Mux        bool        // RTCP on RTP's port: offered, and taken if offered
+	Crypto     []string    // a=crypto values to write
+	Attributes []Attribute // further attributes of the line
+}
+
+func (t *Terms) protos() []string {
+	if len(t.Protos) > 0 {
+		return t.Protos
+	}
+	return []string{"RTP/AVP", "RTP/AVPF"}
+}
+
+// Session is what our side of one SDP session has to remember between descriptions: its o= line, the order of the media
+// lines and which payload type stands for what (RFC 3264 8). It isn't safe for concurrent use.
+type Session struct {
+	origin Origin
+	name   string
+	last   *Description // agreed
+	bound  [128]Format  // payload types that were ever ours; Codec "" = free
+}
+
+// NewSession begins a session with random id. addr stands in the o= line.
+func NewSession(name string, addr netip.Addr) *Session {
+	return &Session{
+		name:   name,
+		origin: Origin{User: "-", ID: strconv.FormatUint(rand.Uint64N(1<<62), 10), Version: 0, Addr: addr.String()},
+	}
+}
+
+// Local is the description that was committed last; nil before. It must not be changed.
+func (s *Session) Local() *Description { return s.last }
+
+// Commit makes d, which Offer or Answer of this session made, the agreed one: re-offers build on it.
+func (s *Session) Commit(d *Description) { s.last = d }
+
+// Offer makes a first offer or a re-offer. In a re-offer the media lines keep their places and the formats their payload
+// types; the version rises if anything differs from the agreed description.
+func (s *Session) Offer(t Terms) (*Description, error) {
+	m, err := s.line(t)
+	if err != nil {
+		return nil, err
+	}
+	m.Proto, m.Mux, m.Ptime = t.protos()[0], t.Mux, first(t.Ptime, 20)
+	for _, f := range t.Formats {
+		if slices.ContainsFunc(m.Formats, f.Same) || f.auxiliary() && !hasClock(t.Formats, f.Clock) {
+			continue
+		}
+		pt, ok := s.number(f, m.Formats)
+		if !ok {
+			return nil, fmt.Errorf("sdp: offer %s/%d: no payload type is free", f.Codec, f.Clock)
+		}
+		f.PT = pt
+		m.Formats = append(m.Formats, f)
+	}
+	if !slices.ContainsFunc(m.Formats, func(f Format) bool { return !f.auxiliary() }) {
+		return nil, fmt.Errorf("sdp: offer: formats are %s, expected at least one codec", names(t.Formats))
+	}
+	d := &Description{}
+	if s.last != nil {
+		d.Media = refused(s.last.Media)
+	}
+	if i := audioIndex(s.last); i >= 0 {
+		d.Media[i] = *m
+	} else {
+		d.Media = append(d.Media, *m)
+	}
+	return d, s.finish(d)
+}
+
+// Answer makes the answer to an offer, with one line for each of the offer's: the audio line that it takes, and the
+// others refused. Errors that are the offer's fault are *Refusal.
+func (s *Session) Answer(offer *Description, t Terms) (*Description, *Agreement, error) {
+	index, err := s.pick(offer, t.protos())
+	if err != nil {
+		return nil, nil, err
+	}
+	remote := &offer.Media[index]
+	m, err := s.line(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.Proto, m.Mux = remote.Proto, t.Mux && remote.Mux
+	m.Direction = t.Direction.And(remote.Direction.Reverse())
+	m.Ptime = ptime(remote, t.Ptime)
+	a := &Agreement{Direction: m.Direction, Ptime: ptime(remote, 0)}
+	for _, c := range pairs(t, remote.Formats) {
+		ours, theirs := c[0], c[1]
+		ours.PT = theirs.PT // as offered (RFC 3264 6.1)
+		m.Formats = append(m.Formats, ours)
+		a.Formats = append(a.Formats, Pair{Format: ours, Send: theirs.PT, Recv: theirs.PT, Peer: theirs.Fmtp})
+	}
+	if len(m.Formats) == 0 {
+		return nil, nil, Refuse(ErrNoCodec, "No common codec: offered %s, accepted %s", names(remote.Formats), names(t.Formats))
+	}
+	d := &Description{Media: refused(offer.Media)}
+	d.Media[index] = *m
+	if err := s.finish(d); err != nil {
+		return nil, nil, err
+	}
+	a.Local, a.Remote = &d.Media[index], remote
+	return d, a, nil
+}
+
+// pairs matches our formats (first) with the offered ones (second).
+func pairs(t Terms, offered []Format) [][2]Format {
+	if t.Ordered {
+		return common(t.Formats, offered)
+	}
+	list := common(offered, t.Formats)
+	for i, c := range list {
+		list[i] = [2]Format{c[1], c[0]}
+	}
+	return list
+}
+
+// pick chooses the audio line to take: the one that was taken before, else the first whose transport we have.
+func (s *Session) pick(offer *Description, protos []string) (int, error) {
+	usable := func(m Media) bool {
+		return m.Kind == "audio" && m.Port != 0 && slices.ContainsFunc(protos, func(p string) bool { return p == m.Proto })
+	}
+	if i := audioIndex(s.last); i >= 0 && i < len(offer.Media) && usable(offer.Media[i]) {
+		return i, nil
+	}
+	if i := slices.IndexFunc(offer.Media, usable); i >= 0 {
+		return i, nil
+	}
+	if m := offer.Audio(); m != nil {
+		return 0, Refuse(ErrTransport, "Audio is offered over %s, expected %s", m.Proto, protos[0])
+	}
+	return 0, Refuse(ErrNoAudio, "The offer has no audio that is in use")
+}
+
+// line is our audio line without formats.
+func (s *Session) line(t Terms) (*Media, error) {
+	switch {
+	case !t.Addr.IsValid() || t.Addr.IsUnspecified():
+		return nil, fmt.Errorf("sdp: media address is %s, expected one that a peer can send to", t.Addr)
+	case t.Port == 0:
+		return nil, fmt.Errorf("sdp: media port is 0, expected 1 to 65535")
+	}
+	return &Media{
+		Kind: "audio", Port: t.Port, Addr: t.Addr, Direction: t.Direction,
+		Crypto: slices.Clone(t.Crypto), Attributes: slices.Clone(t.Attributes),
+	}, nil
+}
+
+// refused copies lines as they stand in a description that doesn't want them.
+func refused(list []Media) []Media {
+	out := make([]Media, len(list))
+	for i, m := range list {
+		out[i] = Media{Kind: m.Kind, Proto: m.Proto, Tokens: m.Tokens, Formats: m.Formats}
+	}
+	return out
+}
+
+func hasClock(list []Format, clock int) bool {
+	return slices.ContainsFunc(list, func(f Format) bool { return !f.auxiliary() && f.Clock == clock })
+}
+
+// number gives f its payload type: the one it has in the agreed description, the one it had before, the static one, or
+// a dynamic one that never stood for anything else in this session.
+func (s *Session) number(f Format, taken []Format) (uint8, bool) {
+	free := func(pt uint8) bool {
+		return !slices.ContainsFunc(taken, func(o Format) bool { return o.PT == pt })
+	}
+	if i := audioIndex(s.last); i >= 0 {
+		for _, o := range s.last.Media[i].Formats {
+			if o.Same(f) && free(o.PT) {
+				return o.PT, true
+			}
+		}
+	}
+	for pt, o := range s.bound {
+		if o.Codec != "" && o.Same(f) && free(uint8(pt)) {
+			return uint8(pt), true
+		}
+	}
+	if pt, ok := staticPT(f); ok && free(pt) {
+		return pt, true
+	}
+	unused := func(pt uint8) bool { return s.bound[pt].Codec == "" && free(pt) }
+	if f.Event() && unused(101) { // what everybody else takes; some equipment knows no other
+		return 101, true
+	}
+	for pt := uint8(96); pt < 128; pt++ {
+		if pt != 101 && unused(pt) {
+			return pt, true
+		}
+	}
+	for pt := uint8(35); pt < 64; pt++ { // RFC 5761 4 keeps 64 to 95 for RTCP
+		if unused(pt) {
+			return pt, true
+		}
+	}
+	return 0, false
+}
+
+// finish gives d its o= line and remembers its payload types.
+func (s *Session) finish(d *Description) error {
+	d.Name = s.name
+	d.Origin = s.origin
+	if s.last != nil {
+		same, err := s.same(d)
+		if err != nil {
+			return err
+		}
+		if same {
+			d.Origin.Version = s.last.Origin.Version
+			return nil
+		}
+	}
+	s.origin.Version++
+	d.Origin.Version = s.origin.Version
+	if i := audioIndex(d); i >= 0 {
+		for _, f := range d.Media[i].Formats {
+			s.bound[f.PT] = f
+		}
+	}
+	_, err := d.Marshal()
+	return err
+}
+
+// same compares d with the agreed description, versions aside.
+func (s *Session) same(d *Description) (bool, error) {
+	a, b := *s.last, *d
+	a.Origin.Version, b.Origin.Version = 0, 0
+	x, err := a.Marshal()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Marshal()
+	if err != nil {
+		return false, err
+	}
+	return bytes.Equal(x, y), nil
+}
