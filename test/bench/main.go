@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures the product against floors, in ratios.
 //
 //	go run ./test/bench relay [flags]
