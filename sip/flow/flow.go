@@ -1,5 +1,276 @@
-// Package flow moves SIP messages as bytes: UDP sockets, TCP listeners and connections, their framing and limits.
+// Package flow moves SIP messages as bytes: UDP sockets, TCP listeners and connections with their framing and
+// limits, and queues that keep the messages of one key in order. It knows nothing of what a message says.
+//
+// A Flow is one way to and from one peer (RFC 5626 3.1). Connections that peers opened are only reachable through
+// their Flow; connections that we open live in the Dialer that opened them. So a message for one peer can't leave on
+// the connection of another.
 package flow
 
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Errors of flows and framing.
+var (
+	ErrClosed   = errors.New("flow: closed")
+	ErrSlow     = errors.New("flow: the peer reads too slowly")
+	ErrTooLarge = errors.New("flow: message too large")
+	ErrFrame    = errors.New("flow: message boundary lost")
+	ErrLimit    = errors.New("flow: too many connections")
+)
+
+// Reasons for Handler.Dropped.
+const (
+	DropShort     = "short"                  // too few bytes to be a message
+	DropSource    = "connections_per_source" // one address opened too many connections
+	DropTotal     = "connections"            // too many connections in all
+	DropTimeout   = "connection_timeout"     // no welcome message, or none that ended, in time
+	DropSlow      = "connection_slow"        // the peer doesn't read
+	DropReadError = "read_error"
+)
+
+// Handler takes what comes in. Its methods are called on reader goroutines and must not block.
+type Handler interface {
+	// Message is one message, without surrounding line ends; data is valid during the call. If err is set
+	// (ErrTooLarge, ErrFrame), data is the head of a message that won't be whole; a connection closes afterwards.
+	Message(f *Flow, data []byte, err error)
+	// Closed tells that a connection has ended. UDP flows never end.
+	Closed(f *Flow)
+	// Dropped counts something that went no further.
+	Dropped(reason string)
+}
+
+// Limits bound what peers can make us hold; all are required.
+type Limits struct {
+	MessageBytes int
+	Connections  int           // accepted, per listener
+	PerSource    int           // of them, per address
+	FirstMessage time.Duration // until Welcome, after accept
+	Partial      time.Duration // until a begun message is whole
+	Idle         time.Duration // without a byte
+}
+
+// Queue lengths of one connection. What a peer that doesn't read can make us hold is bounded by maxQueued.
+const (
+	queueLength  = 256
+	maxQueued    = 1 << 20
+	writeTimeout = 10 * time.Second
+)
+
 // Flow is one way to and from one peer.
-type Flow struct{}
+type Flow struct {
+	network  string
+	local    netip.AddrPort
+	remote   netip.AddrPort
+	accepted bool
+
+	udp *UDP
+
+	conn    net.Conn
+	out     chan []byte
+	queued  atomic.Int64
+	done    chan struct{}
+	once    sync.Once
+	welcome atomic.Bool
+	flush   atomic.Bool
+}
+
+// Network is "udp" or "tcp".
+func (f *Flow) Network() string { return f.network }
+
+// Reliable tells whether the transport retransmits by itself.
+func (f *Flow) Reliable() bool { return f.network != "udp" }
+
+// Local is our address, as bound (UDP) or as connected (TCP).
+func (f *Flow) Local() netip.AddrPort { return f.local }
+
+// Remote is the peer's address.
+func (f *Flow) Remote() netip.AddrPort { return f.remote }
+
+// Accepted tells whether the peer opened the connection.
+func (f *Flow) Accepted() bool { return f.accepted }
+
+// String names the flow in logs.
+func (f *Flow) String() string { return f.network + " " + f.remote.String() }
+
+// Welcomed tells whether Welcome was called.
+func (f *Flow) Welcomed() bool { return f.welcome.Load() }
+
+// Welcome lets an accepted connection stay: a message of it was for us.
+func (f *Flow) Welcome() { f.welcome.Store(true) }
+
+// Done is closed when the connection has ended; nil, which never is, for UDP.
+func (f *Flow) Done() <-chan struct{} { return f.done }
+
+// Alive tells whether something can still be sent.
+func (f *Flow) Alive() bool {
+	if f.udp != nil {
+		return !f.udp.closed.Load()
+	}
+	select {
+	case <-f.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Send sends one message. It never blocks: UDP hands it to the kernel, TCP queues it; a peer whose queue is full
+// loses its connection. b may be reused at once.
+func (f *Flow) Send(b []byte) error {
+	if f.udp != nil {
+		return f.udp.send(b, f.remote)
+	}
+	if !f.Alive() {
+		return fmt.Errorf("%s: %w", f, ErrClosed)
+	}
+	if f.queued.Add(int64(len(b))) > maxQueued {
+		f.shut()
+		return fmt.Errorf("%s: %d bytes wait: %w", f, f.queued.Load(), ErrSlow)
+	}
+	select {
+	case f.out <- append([]byte(nil), b...):
+		return nil
+	default:
+		f.shut()
+		return fmt.Errorf("%s: %d messages wait: %w", f, queueLength, ErrSlow)
+	}
+}
+
+// Finish closes a connection once what was sent so far is written. On UDP it does nothing.
+func (f *Flow) Finish() {
+	if f.udp != nil {
+		return
+	}
+	f.flush.Store(true)
+	select {
+	case f.out <- nil: // wakes the writer
+	default:
+		f.shut()
+	}
+}
+
+// Close ends a connection at once. On UDP it does nothing.
+func (f *Flow) Close() {
+	if f.udp == nil {
+		f.shut()
+	}
+}
+
+func (f *Flow) shut() {
+	f.once.Do(func() {
+		close(f.done)
+		f.conn.Close()
+	})
+}
+
+func newConn(c net.Conn, accepted bool) *Flow {
+	return &Flow{
+		network: "tcp", local: addrPort(c.LocalAddr()), remote: addrPort(c.RemoteAddr()), accepted: accepted,
+		conn: c, out: make(chan []byte, queueLength), done: make(chan struct{}),
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// write is a connection's writer: it owns the wait for a peer that is slow.
+func (f *Flow) write(h Handler) {
+	for {
+		select {
+		case <-f.done:
+			return
+		case b := <-f.out:
+			if len(b) > 0 {
+				f.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+				if _, err := f.conn.Write(b); err != nil {
+					var ne net.Error
+					if errors.As(err, &ne) && ne.Timeout() {
+						h.Dropped(DropSlow)
+					}
+					f.shut()
+					return
+				}
+				f.queued.Add(-int64(len(b)))
+			}
+			if f.flush.Load() && len(f.out) == 0 {
+				f.shut()
+				return
+			}
+		}
+	}
+}
+
+// read is a connection's reader.
+func (f *Flow) read(h Handler, lim Limits) {
+	defer h.Closed(f)
+	defer f.shut()
+	began := time.Now()
+	fr := framer{max: lim.MessageBytes}
+	var partial time.Time
+	for {
+		deadline := time.Now().Add(lim.Idle)
+		if fr.pending() {
+			if partial.IsZero() {
+				partial = time.Now()
+			}
+			deadline = partial.Add(lim.Partial)
+		} else {
+			partial = time.Time{}
+		}
+		if f.accepted && !f.welcome.Load() {
+			if first := began.Add(lim.FirstMessage); first.Before(deadline) {
+				deadline = first
+			}
+		}
+		f.conn.SetReadDeadline(deadline)
+		n, err := f.conn.Read(fr.space())
+		fr.wrote(n)
+		for !f.flush.Load() {
+			msg, pong, ferr := fr.next()
+			if pong {
+				f.Send(crlf)
+			}
+			if ferr != nil {
+				h.Message(f, msg, ferr)
+				f.Finish()
+				break
+			}
+			if msg == nil {
+				break
+			}
+			partial = time.Time{}
+			h.Message(f, msg, nil)
+		}
+		if f.flush.Load() {
+			f.drain()
+			return
+		}
+		if err != nil {
+			var ne net.Error
+			if errors.As(err, &ne) && ne.Timeout() && (fr.pending() || !f.welcome.Load()) {
+				h.Dropped(DropTimeout)
+			}
+			return
+		}
+	}
+}
+
+// drain waits for the writer to end, so that a last answer leaves before the connection does.
+func (f *Flow) drain() {
+	select {
+	case <-f.done:
+	case <-time.After(writeTimeout):
+	}
+}

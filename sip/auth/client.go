@@ -1,0 +1,238 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// Errors of a client.
+var (
+	ErrNoCredentials = errors.New("auth: no credentials for the realm")
+	ErrNoChallenge   = errors.New("auth: no challenge that we can answer")
+	ErrRefused       = errors.New("auth: the credentials were refused")
+)
+
+// maxRealms bounds the challenges a client remembers.
+const maxRealms = 16
+
+// Client answers challenges. It remembers the last challenge of each realm, so that later requests carry
+// credentials at once, with a rising nonce count. It may be shared.
+type Client struct {
+	creds Credentials
+
+	mu     sync.Mutex
+	realms map[string]*session // by header field and realm
+}
+
+type session struct {
+	proxy     bool
+	realm     string
+	nonce     string
+	opaque    string
+	hasOpaque bool
+	algorithm Algorithm
+	explicit  bool // the algorithm was named
+	qop       string
+	count     uint32
+}
+
+// NewClient makes a client for these credentials.
+func NewClient(c Credentials) *Client { return &Client{creds: c, realms: map[string]*session{}} }
+
+// Attempt follows one request through its challenges and keeps it from going round in circles. The zero value is
+// a request not yet sent.
+type Attempt struct {
+	answered map[string]bool // realms whose challenge this request has answered
+	stale    int
+}
+
+// Headers returns the credentials to send with a request, one per realm known so far: none at first.
+func (c *Client) Headers(method, uri string) []wire.Header {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []wire.Header
+	for _, s := range c.realms {
+		out = append(out, s.header(c.creds, method, uri))
+	}
+	return out
+}
+
+// Challenge takes the header fields of a 401 or 407. A nil error means that the request may be sent again, with what
+// Headers then gives. Of several challenges for a realm the strongest that is supported is answered (RFC 8760 2.4).
+func (c *Client) Challenge(a *Attempt, h wire.Headers) error {
+	if c == nil || c.creds.IsZero() {
+		return ErrNoCredentials
+	}
+	best, err := strongest(h)
+	if err != nil {
+		return err
+	}
+	if a.answered == nil {
+		a.answered = map[string]bool{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	usable := 0
+	for key, ch := range best {
+		if c.creds.Realm != "" && c.creds.Realm != ch.realm {
+			continue
+		}
+		if a.answered[key] {
+			if !ch.stale || a.stale >= 2 {
+				delete(c.realms, key)
+				return fmt.Errorf("realm %q, user %q: %w", ch.realm, c.creds.Username, ErrRefused)
+			}
+			a.stale++
+		}
+		if c.realms[key] == nil && len(c.realms) >= maxRealms {
+			clear(c.realms)
+		}
+		a.answered[key] = true
+		s := ch.session
+		c.realms[key] = &s
+		usable++
+	}
+	if usable == 0 {
+		return fmt.Errorf("realm of the challenge is not %q: %w", c.creds.Realm, ErrNoCredentials)
+	}
+	return nil
+}
+
+// Learn takes the header fields of a success: nextnonce is used from now on (RFC 7616 3.5).
+func (c *Client) Learn(h wire.Headers) {
+	if c == nil {
+		return
+	}
+	for _, name := range []string{"Authentication-Info", "Proxy-Authentication-Info"} {
+		for _, v := range h.Lines(name) {
+			f, err := parse("Digest " + v)
+			if err != nil || f["nextnonce"] == "" {
+				continue
+			}
+			c.mu.Lock()
+			for _, s := range c.realms {
+				if s.proxy == strings.HasPrefix(name, "Proxy") {
+					s.nonce, s.count = f["nextnonce"], 0
+				}
+			}
+			c.mu.Unlock()
+		}
+	}
+}
+
+type challenge struct {
+	session
+	stale bool
+}
+
+func strongest(h wire.Headers) (map[string]challenge, error) {
+	best := map[string]challenge{}
+	err := ErrNoChallenge
+	for _, name := range []string{"WWW-Authenticate", "Proxy-Authenticate"} {
+		lines := h.Lines(name)
+		if len(lines) > maxRealms {
+			lines = lines[:maxRealms]
+		}
+		for _, line := range lines {
+			ch, cerr := parseChallenge(line)
+			if cerr != nil {
+				err = fmt.Errorf("%w: %w", ErrNoChallenge, cerr)
+				continue
+			}
+			ch.proxy = name == "Proxy-Authenticate"
+			key := name + " " + ch.realm
+			if old, ok := best[key]; !ok || ch.algorithm.strength() > old.algorithm.strength() {
+				best[key] = ch
+			}
+		}
+	}
+	if len(best) == 0 {
+		return nil, err
+	}
+	return best, nil
+}
+
+func parseChallenge(line string) (challenge, error) {
+	f, err := parse(line)
+	if err != nil {
+		return challenge{}, err
+	}
+	ch := challenge{stale: strings.EqualFold(f["stale"], "true")}
+	ch.realm, ch.nonce, ch.opaque = f["realm"], f["nonce"], f["opaque"]
+	_, ch.hasOpaque = f["opaque"]
+	_, ch.explicit = f["algorithm"]
+	ch.algorithm = parseAlgorithm(f["algorithm"])
+	if ch.algorithm.strength() == 0 {
+		return ch, fmt.Errorf("auth: algorithm %.40q is not supported", f["algorithm"])
+	}
+	if ch.nonce == "" {
+		return ch, errors.New("auth: challenge without nonce")
+	}
+	if _, named := f["qop"]; named {
+		if !f.hasQop("auth") {
+			return ch, fmt.Errorf("auth: qop %.40q: expected auth among them", f["qop"])
+		}
+		ch.qop = "auth"
+	}
+	for _, v := range []string{ch.realm, ch.nonce, ch.opaque} {
+		if err := wire.Safe("challenge", v); err != nil {
+			return ch, err
+		}
+	}
+	return ch, nil
+}
+
+func (s *session) header(c Credentials, method, uri string) wire.Header {
+	var b strings.Builder
+	add := func(name, value string, quoted bool) {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name + "=")
+		if quoted {
+			value = wire.Quote(value)
+		}
+		b.WriteString(value)
+	}
+	count, cnonce := "", ""
+	if s.qop != "" {
+		s.count++
+		count, cnonce = nc(s.count), random(8)
+	}
+	add("username", c.Username, true)
+	add("realm", s.realm, true)
+	add("nonce", s.nonce, true)
+	add("uri", uri, true)
+	add("response", response(s.algorithm, c.ha1(s.algorithm, s.realm), s.nonce, count, cnonce, s.qop, method, uri), true)
+	if s.explicit {
+		add("algorithm", string(s.algorithm), false)
+	}
+	if s.hasOpaque {
+		add("opaque", s.opaque, true)
+	}
+	if s.qop != "" {
+		add("qop", s.qop, false)
+		add("nc", count, false)
+		add("cnonce", cnonce, true)
+	}
+	name := "Authorization"
+	if s.proxy {
+		name = "Proxy-Authorization"
+	}
+	return wire.Header{Name: name, Value: "Digest " + b.String()}
+}
+
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,263 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// Lookup returns the credentials of a user of a realm; ok is false for unknown users. It may be called from several
+// goroutines and must not block for long.
+type Lookup func(username, realm string) (c Credentials, ok bool)
+
+// ServerConfig are a server's settings.
+type ServerConfig struct {
+	Realm  string
+	Lookup Lookup
+	// Algorithms are offered in this order, best first; default MD5 alone: many phones give up at a challenge whose
+	// algorithm they don't know, even if another follows. A user with HA1 instead of a password needs exactly one.
+	Algorithms []Algorithm
+	// NonceLife is how long a nonce is good for; default 60 s, range 1 s to 1 h. After it, stale=true.
+	NonceLife time.Duration
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// Server challenges and verifies. It may be shared.
+type Server struct {
+	cfg   ServerConfig
+	key   [32]byte
+	dummy string // stands in for the HA1 of unknown users
+
+	mu   sync.Mutex
+	used map[string]*window // nonces that were used, by nonce
+	last time.Time          // when used was last swept
+}
+
+// window remembers which nonce counts were used: all below base, and those marked in bits (RFC 7616 3.4).
+type window struct {
+	base    uint32
+	bits    uint64
+	expires time.Time
+}
+
+// maxUsed bounds the nonces in use: beyond it requests are answered as stale, which only costs a round.
+const maxUsed = 65536
+
+// Result is the outcome of a verification.
+type Result int
+
+// Outcomes. Anything but OK is answered with a challenge, which looks the same for known and unknown users.
+const (
+	Missing Result = iota // no credentials for our realm
+	OK
+	Stale // right form, old or foreign nonce: challenge with stale=true
+	Wrong // unknown user or wrong password
+	Replay
+)
+
+// String names the outcome.
+func (r Result) String() string {
+	return [...]string{"missing", "ok", "stale", "wrong", "replay"}[r]
+}
+
+// NewServer makes a server with a key of its own: nonces don't survive a restart.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if cfg.Realm == "" || strings.ContainsAny(cfg.Realm, "\"\\") || wire.Safe("realm", cfg.Realm) != nil {
+		return nil, fmt.Errorf("auth: Realm %q: expected a name without quotes and control characters", cfg.Realm)
+	}
+	if cfg.Lookup == nil {
+		return nil, fmt.Errorf("auth: Lookup is nil: expected a function")
+	}
+	if len(cfg.Algorithms) == 0 {
+		cfg.Algorithms = []Algorithm{MD5}
+	}
+	for _, a := range cfg.Algorithms {
+		if a.strength() == 0 {
+			return nil, fmt.Errorf("auth: Algorithms holds %q: expected MD5, SHA-256 or SHA-512-256", a)
+		}
+	}
+	if cfg.NonceLife == 0 {
+		cfg.NonceLife = time.Minute
+	}
+	if cfg.NonceLife < time.Second || cfg.NonceLife > time.Hour {
+		return nil, fmt.Errorf("auth: NonceLife %v: expected 1s to 1h", cfg.NonceLife)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, used: map[string]*window{}, dummy: random(16)}
+	rand.Read(s.key[:])
+	return s, nil
+}
+
+// Realm is the configured realm.
+func (s *Server) Realm() string { return s.cfg.Realm }
+
+// Challenge returns the header fields of a 401, or of a 407 if proxy is set. source is the peer's address: a nonce is
+// good for it alone.
+func (s *Server) Challenge(source netip.Addr, proxy, stale bool) []wire.Header {
+	name := "WWW-Authenticate"
+	if proxy {
+		name = "Proxy-Authenticate"
+	}
+	nonce := s.nonce(source, s.cfg.Now())
+	out := make([]wire.Header, 0, len(s.cfg.Algorithms))
+	for _, a := range s.cfg.Algorithms {
+		v := fmt.Sprintf(`Digest realm="%s", nonce="%s", algorithm=%s, qop="auth"`, s.cfg.Realm, nonce, a)
+		if stale {
+			v += ", stale=true"
+		}
+		out = append(out, wire.Header{Name: name, Value: v})
+	}
+	return out
+}
+
+// Verify checks the credentials of a request. user is only set if the result is OK.
+func (s *Server) Verify(source netip.Addr, proxy bool, method, requestURI string, h wire.Headers) (user string, r Result) {
+	name := "Authorization"
+	if proxy {
+		name = "Proxy-Authorization"
+	}
+	for _, line := range h.Lines(name) {
+		f, err := parse(line)
+		if err != nil || f["realm"] != s.cfg.Realm {
+			continue
+		}
+		return s.verify(source, method, requestURI, f)
+	}
+	return "", Missing
+}
+
+func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) (string, Result) {
+	alg := parseAlgorithm(f["algorithm"])
+	count, countOK := parseNC(f["nc"])
+	if !s.offers(alg) || !strings.EqualFold(f["qop"], "auth") || !countOK || f["cnonce"] == "" || f["username"] == "" {
+		return "", Missing
+	}
+	creds, known := s.cfg.Lookup(f["username"], s.cfg.Realm)
+	ha1 := s.dummy
+	if known {
+		creds.Username = f["username"]
+		ha1 = creds.ha1(alg, s.cfg.Realm)
+	}
+	want := response(alg, ha1, f["nonce"], f["nc"], f["cnonce"], "auth", method, f["uri"])
+	same := subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(f["response"]))) == 1
+	fresh, expires := s.fresh(source, f["nonce"])
+	switch {
+	case !same || !known:
+		return "", Wrong
+	case !sameURI(f["uri"], requestURI):
+		return "", Wrong
+	case !fresh:
+		return "", Stale
+	}
+	return s.count(f["username"], f["nonce"], count, expires)
+}
+
+func (s *Server) offers(a Algorithm) bool {
+	for _, o := range s.cfg.Algorithms {
+		if o == a {
+			return true
+		}
+	}
+	return false
+}
+
+// sameURI compares the digest's URI with the request-URI. Proxies before us may have changed parameters or the
+// port, so user and host decide (RFC 3261 22.4 item 5 asks for equality, which breaks behind them).
+func sameURI(a, b string) bool {
+	if a == b {
+		return true
+	}
+	ua, err := wire.ParseURI(a)
+	if err != nil {
+		return false
+	}
+	ub, err := wire.ParseURI(b)
+	return err == nil && ua.User == ub.User && ua.Host == ub.Host && ua.Opaque == ub.Opaque
+}
+
+// nonce is base64(time ‖ random ‖ HMAC(key, time ‖ random ‖ source)): nothing is held for who never comes back.
+func (s *Server) nonce(source netip.Addr, at time.Time) string {
+	var b [12]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli()))
+	rand.Read(b[8:])
+	return base64.RawURLEncoding.EncodeToString(append(b[:], s.mac(b[:], source)...))
+}
+
+func (s *Server) mac(head []byte, source netip.Addr) []byte {
+	m := hmac.New(sha256.New, s.key[:])
+	m.Write(head)
+	m.Write([]byte(source.Unmap().WithZone("").String()))
+	return m.Sum(nil)[:16]
+}
+
+func (s *Server) fresh(source netip.Addr, nonce string) (bool, time.Time) {
+	b, err := base64.RawURLEncoding.DecodeString(nonce)
+	if err != nil || len(b) != 28 || !hmac.Equal(b[12:], s.mac(b[:12], source)) {
+		return false, time.Time{}
+	}
+	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]))).Add(s.cfg.NonceLife)
+	return s.cfg.Now().Before(expires), expires
+}
+
+// count takes each nonce count once. Counts may overtake each other by up to 64.
+func (s *Server) count(user, nonce string, n uint32, expires time.Time) (string, Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	if now.Sub(s.last) > s.cfg.NonceLife/4 {
+		for k, w := range s.used {
+			if now.After(w.expires) {
+				delete(s.used, k)
+			}
+		}
+		s.last = now
+	}
+	w := s.used[nonce]
+	if w == nil {
+		if len(s.used) >= maxUsed {
+			return "", Stale
+		}
+		w = &window{expires: expires}
+		s.used[nonce] = w
+	}
+	if !w.take(n) {
+		return "", Replay
+	}
+	return user, OK
+}
+
+func (w *window) take(n uint32) bool {
+	if n >= w.base+64 {
+		shift := n - w.base - 63
+		if shift >= 64 {
+			w.bits = 0
+		} else {
+			w.bits >>= shift
+		}
+		w.base += shift
+	}
+	if n < w.base || w.bits&(1<<(n-w.base)) != 0 {
+		return false
+	}
+	w.bits |= 1 << (n - w.base)
+	return true
+}
+
+// Suspicious tells whether someone may be guessing or replaying.
+func (r Result) Suspicious() bool { return r == Wrong || r == Replay }
+
+// Stale tells whether the challenge should say stale=true: the credentials were right, only old.
+func (r Result) Stale() bool { return r == Stale || r == Replay }

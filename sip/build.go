@@ -1,0 +1,283 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	psip "github.com/emiago/sipgo/sip"
+
+	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+const (
+	sdpType   = "application/sdp"
+	branchTag = "z9hG4bK"
+)
+
+// methods are what we serve; REGISTER joins them at a registrar.
+func (u *UA) methods() []string {
+	m := []string{"ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "REFER", "NOTIFY", "UPDATE"}
+	if u.cfg.Invite != nil {
+		m = append([]string{"INVITE"}, m...)
+	}
+	if u.cfg.Registrar != nil {
+		m = append(m, "REGISTER")
+	}
+	return m
+}
+
+func (u *UA) allow() Header { return Header{Name: "Allow", Value: strings.Join(u.methods(), ", ")} }
+
+// supported are the option tags of Supported. 100rel isn't among them.
+func supported() Header { return Header{Name: "Supported", Value: "replaces"} }
+
+func (u *UA) policy() wire.Policy {
+	return wire.Policy{Methods: u.methods(), Extensions: []string{"replaces"}, Bodies: []string{sdpType, "multipart/mixed"}}
+}
+
+// stamp adds Server to a response's header fields.
+func (u *UA) stamp(extra []Header) []Header {
+	return append(append([]Header(nil), extra...), Header{Name: "Server", Value: u.cfg.UserAgent})
+}
+
+// outgoing is a request to send.
+type outgoing struct {
+	method   string
+	uri      URI
+	from, to string // whole values, with tags
+	callID   string
+	cseq     uint32
+	routes   []string // values of Route
+	contact  string   // value of Contact, or ""
+	headers  []Header
+	ctype    string
+	body     []byte
+	branch   string // "" = new
+}
+
+// reserved are header fields that the stack writes itself.
+func reserved(name string) bool {
+	switch wire.Canonical(name) {
+	case "via", "from", "to", "call-id", "cseq", "contact", "max-forwards", "content-length", "content-type", "route",
+		"record-route", "authorization", "proxy-authorization", "user-agent", "server", "www-authenticate", "proxy-authenticate":
+		return true
+	}
+	return false
+}
+
+func checkHeaders(headers []Header) error {
+	if len(headers) > 64 {
+		return fmt.Errorf("sip: %d header fields: expected at most 64", len(headers))
+	}
+	for _, h := range headers {
+		if err := wire.CheckHeader(h); err != nil {
+			return err
+		}
+		if reserved(h.Name) {
+			return fmt.Errorf("sip: header %s: the stack writes it itself", h.Name)
+		}
+	}
+	return nil
+}
+
+func checkPhrase(p string) error {
+	if len(p) > 256 {
+		return fmt.Errorf("sip: reason phrase of %d bytes: expected at most 256", len(p))
+	}
+	return wire.Safe("reason phrase", p)
+}
+
+// build makes the message. The caller has checked every value that came from outside.
+func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*psip.Request, error) {
+	uri, routes := o.uri, o.routes
+	// A first route without lr is a strict router (RFC 3261 12.2.1.1): it is the request-URI, the target goes last.
+	if len(routes) > 0 {
+		first, err := wire.ParseNameAddr(routes[0])
+		if err != nil {
+			return nil, err
+		}
+		if _, loose := first.URI.Param("lr"); !loose {
+			routes = append(append([]string(nil), routes[1:]...), "<"+uri.String()+">")
+			uri = first.URI
+			uri.Headers = ""
+			uri = uri.Without("method")
+		}
+	}
+	var recipient psip.Uri
+	if err := psip.ParseUri(uri.String(), &recipient); err != nil {
+		return nil, fmt.Errorf("sip: request-URI %q: %w", uri, err)
+	}
+	req := psip.NewRequest(psip.RequestMethod(o.method), recipient)
+	if o.branch == "" {
+		o.branch = branchTag + randomHex(12)
+	}
+	by := u.sentBy(f)
+	via := &psip.ViaHeader{
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: strings.ToUpper(f.Network()), Host: by.Host, Port: int(by.Port),
+		Params: psip.HeaderParams{{K: "branch", V: o.branch}, {K: "rport"}},
+	}
+	req.AppendHeader(via)
+	add := func(name, value string) { req.AppendHeader(psip.NewHeader(name, value)) }
+	for _, r := range routes {
+		add("Route", r)
+	}
+	add("Max-Forwards", "70")
+	add("From", o.from)
+	add("To", o.to)
+	add("Call-ID", o.callID)
+	add("CSeq", strconv.FormatUint(uint64(o.cseq), 10)+" "+o.method)
+	if o.contact != "" {
+		add("Contact", o.contact)
+	}
+	for _, h := range credentials {
+		add(h.Name, h.Value)
+	}
+	for _, h := range o.headers {
+		add(h.Name, h.Value)
+	}
+	if o.method != "ACK" && o.method != "CANCEL" {
+		add("User-Agent", u.cfg.UserAgent)
+	}
+	if len(o.body) > 0 {
+		add("Content-Type", o.ctype)
+	}
+	req.SetBody(o.body)
+	return req, nil
+}
+
+// uriOf is the URI that a digest of the request covers: the request-URI as it is sent.
+func (o *outgoing) sentURI() string {
+	if len(o.routes) > 0 {
+		if first, err := wire.ParseNameAddr(o.routes[0]); err == nil {
+			if _, loose := first.URI.Param("lr"); !loose {
+				u := first.URI
+				u.Headers = ""
+				return u.Without("method").String()
+			}
+		}
+	}
+	return o.uri.String()
+}
+
+// exchange sends a request that is no INVITE and returns its final response. Challenges are answered; nextCSeq gives
+// the number for the repetition.
+func (u *UA) exchange(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client, nextCSeq func() uint32) (*wire.Message, error) {
+	var attempt auth.Attempt
+	for {
+		m, err := u.once1(ctx, o, f, client)
+		if err != nil {
+			return nil, err
+		}
+		if m.Status != 401 && m.Status != 407 {
+			if m.Status < 300 {
+				client.Learn(m.Headers)
+			}
+			return m, nil
+		}
+		if err := client.Challenge(&attempt, m.Headers); err != nil {
+			u.log.Debug("challenge not answered", "method", o.method, "err", err)
+			return m, nil
+		}
+		o.cseq, o.branch = nextCSeq(), ""
+	}
+}
+
+func (u *UA) once1(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client) (*wire.Message, error) {
+	req, err := u.build(o, f, client.Headers(o.method, o.sentURI()))
+	if err != nil {
+		return nil, err
+	}
+	type outcome struct {
+		m   *wire.Message
+		err error
+	}
+	result := make(chan outcome, 1)
+	tell := func(out outcome) {
+		select {
+		case result <- out:
+		default: // a final response came before
+		}
+	}
+	_, err = u.startClient(req, f, o.callID, func(m *wire.Message) {
+		if m.Status >= 200 {
+			tell(outcome{m: m})
+		}
+	}, func(err error) { tell(outcome{err: err}) })
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case out := <-result:
+		return out.m, out.err
+	case <-ctx.Done():
+		// The transaction goes on by itself until it is answered or timer F ends it.
+		return nil, fmt.Errorf("sip: %s: %w: %w", o.method, ErrTimeout, ctx.Err())
+	}
+}
+
+func statusError(m *wire.Message) error {
+	if m.Status < 300 {
+		return nil
+	}
+	return &StatusError{Status: m.Status, Phrase: m.Phrase, Headers: m.Headers}
+}
+
+// isStatus tells whether err is one of these final responses.
+func isStatus(err error, statuses ...int) bool {
+	var s *StatusError
+	if !errors.As(err, &s) {
+		return false
+	}
+	for _, want := range statuses {
+		if s.Status == want {
+			return true
+		}
+	}
+	return false
+}
+
+// Ping sends OPTIONS outside of dialogs and returns the final status; any answer at all shows that the peer is up.
+// to zero: found from target.
+func (u *UA) Ping(ctx context.Context, target URI, to Destination) (status int, err error) {
+	if err := target.Check(); err != nil {
+		return 0, err
+	}
+	var f *flow.Flow
+	if to.IsZero() {
+		f, err = u.flowFor(ctx, target, "")
+	} else {
+		f, err = u.flowTo(ctx, to)
+	}
+	if err != nil {
+		return 0, err
+	}
+	by := u.sentBy(f)
+	self := URI{Scheme: "sip", Host: by.Host, Port: by.Port}
+	cseq := uint32(1)
+	o := &outgoing{
+		method: "OPTIONS", uri: target, from: "<" + self.String() + ">;tag=" + newTag(), to: "<" + target.String() + ">",
+		callID: u.newCallID(), cseq: cseq, headers: []Header{{Name: "Accept", Value: sdpType}}, contact: "<" + self.String() + ">",
+	}
+	m, err := u.exchange(ctx, o, f, u.auth, func() uint32 { cseq++; return cseq })
+	if err != nil {
+		return 0, err
+	}
+	return m.Status, nil
+}
+
+func (u *UA) newCallID() string { return randomHex(16) }
+
+// contact is our Contact for a flow.
+func (u *UA) contactURI(user string, f *flow.Flow) URI {
+	by := u.sentBy(f)
+	c := URI{Scheme: "sip", User: wire.EscapeUser(user), Host: by.Host, Port: by.Port}
+	if f.Network() == "tcp" {
+		c = c.With("transport", "tcp")
+	}
+	return c
+}

@@ -1,0 +1,392 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// phase is where a dialog's INVITE stands.
+type phase int
+
+const (
+	calling   phase = iota // dialed, no response yet
+	ringing                // dialed: a 1xx came; inbound: not yet answered
+	confirmed              // 2xx came or went
+)
+
+func (p phase) String() string { return [...]string{"calling", "early", "confirmed"}[p] }
+
+// leg is one peer at the far end of an INVITE: an early dialog, and the dialog itself for the one that answered.
+type leg struct {
+	tag    string
+	target URI
+	routes []string
+	cseq   uint32 // highest of the peer's requests; 0 = none yet
+	flow   *flow.Flow
+	ack    *outgoing // the ACK of its 2xx
+	ended  bool      // a fork that was BYEd
+}
+
+// Bounds of one dialog.
+const (
+	maxLegs    = 32 // early dialogs
+	eventQueue = 64 // events waiting to be read
+	eventKeep  = 16 // of them kept free for those that must not be lost
+)
+
+// Dialog is one INVITE's conversation with its peer, in either role, from the INVITE to its end. Early dialogs, one
+// per To-tag, are inside. Its methods may be called from any goroutine.
+type Dialog struct {
+	ua       *UA
+	callID   string
+	localTag string
+	inbound  bool
+	request  *Request
+	auth     *auth.Client
+	events   chan Event
+
+	mu      sync.Mutex
+	phase   phase
+	over    bool // Ended was sent
+	gone    chan struct{}
+	local   string // our From or To value without tag
+	peer    string // the peer's
+	contact string
+	flow    *flow.Flow // where the INVITE went, or came from
+	cseq    uint32     // of our last request
+	legs    map[string]*leg
+	winner  *leg // the peer, once there is one
+	credits []Header
+
+	out     *calls    // dialed: the INVITE under way
+	in      *serverTx // inbound: the INVITE
+	last    func()    // repeats the last provisional response
+	timers  []*time.Timer
+	pending *answer // our 2xx that waits for ACK
+	offer   *Offer  // the peer's offer that waits for us
+	ours    bool    // our own re-INVITE is under way
+	refers  int     // REFERs sent, whose NOTIFYs are expected
+	byeSent bool
+	restore *State // remade from this
+}
+
+// Request is the INVITE that made the dialog, as it came or as it was sent.
+type Request struct {
+	URI         URI
+	From, To    NameAddr
+	Contact     NameAddr
+	Headers     Headers // all of them (inbound), or those of Invite (dialed)
+	ContentType string  // of Body
+	Body        []byte  // SDP: of a multipart body, its SDP part
+	Source      netip.AddrPort
+	Network     string
+	User        string // the authenticated user, inbound
+	At          time.Time
+}
+
+// Asserted are the P-Asserted-Identity values (RFC 3325). Trust them only from a peer that is trusted.
+func (r *Request) Asserted() []NameAddr { return addresses(r.Headers.Values("P-Asserted-Identity")) }
+
+// Diversions are the Diversion values (RFC 5806), the most recent first.
+func (r *Request) Diversions() []NameAddr { return addresses(r.Headers.Values("Diversion")) }
+
+func addresses(values []string) []NameAddr {
+	var out []NameAddr
+	for _, v := range values {
+		if a, err := ParseNameAddr(v); err == nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Events is where the dialog tells what happens, in order. It holds 64 events and never blocks the stack: when 48 wait,
+// Trying, Progress, Info and Notify are lost and counted; offers and REFERs are then refused 500. The last event is
+// Ended, after which the channel is closed.
+func (d *Dialog) Events() <-chan Event { return d.events }
+
+// CallID of the dialog.
+func (d *Dialog) CallID() string { return d.callID }
+
+// LocalTag is our tag.
+func (d *Dialog) LocalTag() string { return d.localTag }
+
+// RemoteTag is the peer's tag; "" until a 2xx came (dialed).
+func (d *Dialog) RemoteTag() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.winner == nil {
+		return ""
+	}
+	return d.winner.tag
+}
+
+// Inbound tells whether the peer sent the INVITE.
+func (d *Dialog) Inbound() bool { return d.inbound }
+
+// UA is the user agent the dialog belongs to.
+func (d *Dialog) UA() *UA { return d.ua }
+
+// Request is the INVITE that made the dialog.
+func (d *Dialog) Request() *Request { return d.request }
+
+// Peer is the network and address that the INVITE went to or came from; invalid until it was sent.
+func (d *Dialog) Peer() (network string, addr netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.flow == nil {
+		return "", netip.AddrPort{}
+	}
+	return d.flow.Network(), d.flow.Remote()
+}
+
+// Ended is closed when the dialog has ended.
+func (d *Dialog) Ended() <-chan struct{} { return d.gone }
+
+func (u *UA) newDialog(callID, tag string, inbound bool) *Dialog {
+	return &Dialog{
+		ua: u, callID: callID, localTag: tag, inbound: inbound, auth: u.auth,
+		events: make(chan Event, eventQueue), gone: make(chan struct{}), legs: map[string]*leg{},
+	}
+}
+
+// emit sends an event; d.mu is held, so that room can't shrink meanwhile. It tells whether the event went.
+func (d *Dialog) emit(e Event) bool {
+	if d.over {
+		return false
+	}
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	room := cap(d.events) - len(d.events)
+	need := 2 // one stays for Ended
+	switch e.Kind {
+	case KindTrying, KindProgress, KindInfo, KindNotify:
+		need = eventKeep
+	case KindEnded:
+		need = 1
+	}
+	if room < need {
+		d.ua.count.eventsLost.Add(1)
+		return false
+	}
+	d.events <- e
+	return true
+}
+
+// end sends Ended and lets go of everything; d.mu is held.
+func (d *Dialog) end(e Event) {
+	if d.over {
+		return
+	}
+	e.Kind = KindEnded
+	d.emit(e)
+	d.over = true
+	close(d.events)
+	close(d.gone)
+	for _, t := range d.timers {
+		t.Stop()
+	}
+	d.timers, d.last = nil, nil
+	if d.pending != nil {
+		d.pending.stop()
+		d.pending = nil
+	}
+	if d.offer != nil {
+		d.offer.withdraw()
+		d.offer = nil
+	}
+	d.ua.dialogs.Add(-1)
+	// It stays known for a moment, so that a BYE that crossed ours finds it.
+	time.AfterFunc(8*d.ua.timers.T1, func() { d.ua.front.removeDialog(d) })
+}
+
+// abort ends the dialog without a word to the peer.
+func (d *Dialog) abort() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.end(Event{By: ByLocal, Err: ErrClosed})
+	d.ua.front.removeDialog(d)
+}
+
+// after runs fn in order after a while unless the dialog has ended; d.mu is held.
+func (d *Dialog) after(t time.Duration, fn func()) *time.Timer {
+	timer := d.ua.later(t, d.callID, fn)
+	d.timers = append(d.timers, timer)
+	return timer
+}
+
+// event fills an Event with what a message brings.
+func (d *Dialog) event(kind Kind, m *wire.Message, at time.Time) Event {
+	e := Event{Kind: kind, Status: m.Status, Phrase: m.Phrase, Headers: m.Headers, At: at}
+	if m.IsRequest {
+		e.Method = m.Method
+	}
+	e.Content, e.Body = content(m)
+	e.Reasons = Reasons(m.Headers)
+	e.Reason = preferred(e.Reasons)
+	return e
+}
+
+// learn makes or updates the leg a response belongs to (RFC 3261 12.1.2): route set and target are its.
+func (l *leg) learn(m *wire.Message) {
+	rr := m.Headers.Values("Record-Route")
+	l.routes = make([]string, 0, len(rr))
+	for i := len(rr) - 1; i >= 0; i-- {
+		l.routes = append(l.routes, rr[i])
+	}
+	l.retarget(m)
+}
+
+// retarget takes the Contact of a message as the remote target.
+func (l *leg) retarget(m *wire.Message) {
+	if c := m.Headers.Values("Contact"); len(c) > 0 {
+		if n, err := ParseNameAddr(c[0]); err == nil {
+			n.URI.Headers = ""
+			l.target = n.URI.Without("method")
+		}
+	}
+}
+
+// way is the flow for requests to a leg.
+func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
+	d.mu.Lock()
+	f, routes, target := d.flow, l.routes, l.target
+	if l.flow != nil {
+		f = l.flow
+	}
+	d.mu.Unlock()
+	// An accepted connection is the only sure way to who opened it; phones behind NAT are where they send from.
+	if f != nil && f.Alive() && (f.Accepted() || d.ua.cfg.Symmetric) {
+		return f, nil
+	}
+	network := "udp"
+	if f != nil {
+		network = f.Network()
+	}
+	next := target
+	if len(routes) > 0 {
+		if n, err := ParseNameAddr(routes[0]); err == nil {
+			next = n.URI
+		}
+	}
+	out, err := d.ua.flowFor(ctx, next, network)
+	if err != nil && f != nil && f.Alive() {
+		d.ua.log.Debug("next hop not found, using the INVITE's", "dialog", d.callID, "err", err)
+		return f, nil
+	}
+	return out, err
+}
+
+// inside makes a request of the dialog to a leg; d.mu is held.
+func (d *Dialog) inside(method string, l *leg, headers []Header, ctype string, body []byte) *outgoing {
+	d.cseq++
+	o := &outgoing{
+		method: method, uri: l.target, from: d.local + ";tag=" + d.localTag, to: d.peer, callID: d.callID, cseq: d.cseq,
+		routes: l.routes, headers: headers, ctype: ctype, body: body,
+	}
+	if l.tag != "" {
+		o.to += ";tag=" + l.tag
+	}
+	switch method {
+	case "INVITE", "UPDATE", "REFER", "NOTIFY":
+		o.contact = d.contact
+	}
+	return o
+}
+
+func (d *Dialog) nextCSeq() uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cseq++
+	return d.cseq
+}
+
+// do sends a request within the confirmed dialog and returns the success. 408 and 481 end the dialog (RFC 3261
+// 12.2.1.2).
+func (d *Dialog) do(ctx context.Context, method string, headers []Header, ctype string, body []byte) (*wire.Message, error) {
+	d.mu.Lock()
+	if err := d.ready(); err != nil {
+		d.mu.Unlock()
+		return nil, fmt.Errorf("sip: %s: %w", method, err)
+	}
+	l := d.winner
+	o := d.inside(method, l, headers, ctype, body)
+	d.mu.Unlock()
+	f, err := d.way(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	m, err := d.ua.exchange(ctx, o, f, d.auth, d.nextCSeq)
+	if err == nil {
+		err = statusError(m)
+	}
+	if isStatus(err, 408, 481) || errors.Is(err, ErrTimeout) && ctx.Err() == nil {
+		d.lose(err)
+	}
+	return m, err
+}
+
+// ready tells whether requests may be sent within the dialog; d.mu is held.
+func (d *Dialog) ready() error {
+	switch {
+	case d.over:
+		return ErrEnded
+	case d.phase != confirmed || d.winner == nil:
+		return ErrState
+	}
+	return nil
+}
+
+// lose ends a dialog whose peer doesn't know it any more or doesn't answer: BYE, in case it does.
+func (d *Dialog) lose(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return
+	}
+	e := Event{By: ByTimeout, Err: err}
+	var s *StatusError
+	if errors.As(err, &s) {
+		e.By, e.Status, e.Phrase = ByPeer, s.Status, s.Phrase
+	}
+	if errors.Is(err, ErrTransport) {
+		e.By = ByTransport
+	}
+	d.sendBye(d.winner, Reason{Protocol: "SIP", Cause: 408, Text: "Request Timeout"})
+	d.end(e)
+}
+
+// sendBye sends BYE to a leg and doesn't wait; d.mu is held.
+func (d *Dialog) sendBye(l *leg, why Reason) {
+	if l == nil {
+		return
+	}
+	o := d.inside("BYE", l, reasonHeaders(why), "", nil)
+	d.ua.spawn(func() {
+		ctx, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life())
+		defer cancel()
+		f, err := d.way(ctx, l)
+		if err == nil {
+			_, err = d.ua.exchange(ctx, o, f, d.auth, d.nextCSeq)
+		}
+		if err != nil {
+			d.ua.log.Info("BYE not answered", "dialog", d.callID, "err", err)
+		}
+	})
+}
+
+func reasonHeaders(why Reason) []Header {
+	if why.IsZero() {
+		return nil
+	}
+	return []Header{{Name: "Reason", Value: why.String()}}
+}

@@ -1,0 +1,233 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// TCP is a listener and the connections it accepted.
+type TCP struct {
+	ln    net.Listener
+	local netip.AddrPort
+	h     Handler
+	lim   Limits
+	work  sync.WaitGroup
+
+	mu     sync.Mutex
+	flows  map[*Flow]struct{}
+	source map[netip.Addr]int
+	closed bool
+}
+
+// ListenTCP opens a listener and starts to accept. Port 0 takes a free port.
+func ListenTCP(addr netip.AddrPort, h Handler, lim Limits) (*TCP, error) {
+	ln, err := net.ListenTCP(network("tcp", addr.Addr()), net.TCPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, fmt.Errorf("flow: listen on tcp %s: %w", addr, err)
+	}
+	t := &TCP{ln: ln, local: addrPort(ln.Addr()), h: h, lim: lim, flows: map[*Flow]struct{}{}, source: map[netip.Addr]int{}}
+	t.work.Go(t.accept)
+	return t, nil
+}
+
+// Addr is the address as bound.
+func (t *TCP) Addr() netip.AddrPort { return t.local }
+
+// Connections counts the accepted connections that are open.
+func (t *TCP) Connections() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.flows)
+}
+
+// Close closes the listener and all it accepted, and awaits them.
+func (t *TCP) Close() error {
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	for f := range t.flows {
+		f.shut()
+	}
+	t.mu.Unlock()
+	var err error
+	if first {
+		err = t.ln.Close()
+	}
+	t.work.Wait()
+	return err
+}
+
+func (t *TCP) accept() {
+	for {
+		c, err := t.ln.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			t.h.Dropped(DropReadError)
+			time.Sleep(50 * time.Millisecond) // such as: out of file descriptors
+			continue
+		}
+		f := newConn(c, true)
+		if reason := t.admit(f); reason != "" {
+			t.h.Dropped(reason)
+			f.shut()
+			continue
+		}
+		t.work.Go(func() { f.write(t.h) })
+		t.work.Go(func() {
+			f.read(t.h, t.lim)
+			t.remove(f)
+		})
+	}
+}
+
+func (t *TCP) admit(f *Flow) (reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	from := f.remote.Addr()
+	switch {
+	case t.closed, len(t.flows) >= t.lim.Connections:
+		return DropTotal
+	case t.source[from] >= t.lim.PerSource:
+		return DropSource
+	}
+	t.flows[f] = struct{}{}
+	t.source[from]++
+	return ""
+}
+
+func (t *TCP) remove(f *Flow) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.flows, f)
+	from := f.remote.Addr()
+	if t.source[from]--; t.source[from] <= 0 {
+		delete(t.source, from)
+	}
+}
+
+// Dialer opens TCP connections and keeps them for reuse, by the peer's address. It never holds a connection that a
+// peer opened.
+type Dialer struct {
+	h     Handler
+	lim   Limits
+	local netip.Addr // bind address, may be invalid
+	max   int
+	ctx   context.Context // ends with Close: attempts give up
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	count atomic.Int64
+
+	mu     sync.Mutex
+	flows  map[netip.AddrPort]*Flow
+	dials  map[netip.AddrPort]*dial
+	closed bool
+}
+
+type dial struct {
+	done chan struct{}
+	flow *Flow
+	err  error
+}
+
+// NewDialer makes a dialer whose connections leave from local, if that is valid, and that holds at most limit
+// connections.
+func NewDialer(local netip.Addr, limit int, h Handler, lim Limits) *Dialer {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Dialer{
+		h: h, lim: lim, local: local, max: limit, ctx: ctx, stop: stop,
+		flows: map[netip.AddrPort]*Flow{}, dials: map[netip.AddrPort]*dial{},
+	}
+}
+
+// Dial returns the open connection to the peer, or opens one. Calls for the same peer share one attempt.
+func (d *Dialer) Dial(ctx context.Context, remote netip.AddrPort) (*Flow, error) {
+	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if f := d.flows[remote]; f != nil && f.Alive() {
+		d.mu.Unlock()
+		return f, nil
+	}
+	a := d.dials[remote]
+	if a == nil {
+		if len(d.flows)+len(d.dials) >= d.max {
+			d.mu.Unlock()
+			return nil, fmt.Errorf("flow: %d connections are open: %w", d.max, ErrLimit)
+		}
+		a = &dial{done: make(chan struct{})}
+		d.dials[remote] = a
+		d.work.Go(func() { d.open(a, remote) })
+	}
+	d.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.flow, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// open connects on behalf of all who wait, whoever gives up meanwhile.
+func (d *Dialer) open(a *dial, remote netip.AddrPort) {
+	nd := net.Dialer{Timeout: 10 * time.Second}
+	if d.local.IsValid() && !d.local.IsUnspecified() {
+		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.local, 0))
+	}
+	conn, err := nd.DialContext(d.ctx, "tcp", remote.String())
+	d.mu.Lock()
+	delete(d.dials, remote)
+	switch {
+	case err != nil:
+		a.err = fmt.Errorf("flow: connect to tcp %s: %w", remote, err)
+	case d.closed:
+		conn.Close()
+		a.err = ErrClosed
+	default:
+		f := newConn(conn, false)
+		a.flow, d.flows[remote] = f, f
+		d.count.Add(1)
+		d.work.Go(func() { f.write(d.h) })
+		d.work.Go(func() {
+			f.read(d.h, d.lim)
+			d.remove(f)
+		})
+	}
+	d.mu.Unlock()
+	close(a.done)
+}
+
+func (d *Dialer) remove(f *Flow) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.count.Add(-1)
+	if d.flows[f.remote] == f {
+		delete(d.flows, f.remote)
+	}
+}
+
+// Connections counts the open connections.
+func (d *Dialer) Connections() int { return int(d.count.Load()) }
+
+// Close closes all connections, gives up attempts under way, and awaits both.
+func (d *Dialer) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	d.stop()
+	for _, f := range d.flows {
+		f.shut()
+	}
+	d.mu.Unlock()
+	d.work.Wait()
+	return nil
+}

@@ -1,0 +1,523 @@
+package sip
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	psip "github.com/emiago/sipgo/sip"
+
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// Reasons why a message went no further, as in FrontStats.Dropped, beside those of package flow.
+const (
+	DropStranger     = "stranger"           // no UA wants the source
+	DropMalformed    = "malformed"          // and couldn't be answered
+	DropResponse     = "response_unmatched" // response to nothing of ours
+	DropAck          = "ack_unmatched"
+	DropOverload     = "overload" // a bound is reached
+	DropSuspect      = "banned"   // too many wrong passwords from the source
+	DropTransactions = "transactions"
+)
+
+// Front owns the listening sockets, reads them, drops and counts strangers, and hands each message to the UA it
+// belongs to.
+type Front struct {
+	cfg    FrontConfig
+	log    *slog.Logger
+	quiet  *slog.Logger // for sipgo, whose logs hold whole messages
+	parser *wire.Parser
+	serial *flow.Serial
+	drops  counters
+
+	mu       sync.RWMutex
+	sockets  []*socket
+	uas      []*UA
+	clients  map[string]*clientTx
+	servers  map[string]*serverTx
+	merged   map[string]string
+	dialogs  map[string]*Dialog // by Call-ID and our tag
+	closed   bool
+	names    resolver
+	suspects *suspects
+}
+
+// socket is one bound address.
+type socket struct {
+	listen Listen // Addr as bound
+	udp    *flow.UDP
+	tcp    *flow.TCP
+	owner  *UA // nil: the Front's
+}
+
+// NewFront opens the sockets and begins to receive; without UAs all is dropped.
+func NewFront(cfg FrontConfig) (*Front, error) {
+	l := &cfg.Limits
+	for _, d := range []struct {
+		v    *int
+		def  int
+		name string
+	}{
+		{&l.MessageBytes, 65535, "MessageBytes"}, {&l.HeaderLines, 128, "HeaderLines"}, {&l.Connections, 4096, "Connections"},
+		{&l.ConnectionsPerSource, 64, "ConnectionsPerSource"}, {&l.Transactions, 16384, "Transactions"}, {&l.Dialogs, 8192, "Dialogs"},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+		if *d.v < 0 {
+			return nil, fmt.Errorf("sip: Limits.%s %d: expected a positive number", d.name, *d.v)
+		}
+	}
+	if l.MessageBytes > 65535 {
+		return nil, fmt.Errorf("sip: Limits.MessageBytes %d: expected at most 65535", l.MessageBytes)
+	}
+	for v, def := range map[*time.Duration]time.Duration{&l.FirstMessage: 10 * time.Second, &l.Partial: 10 * time.Second, &l.Idle: 15 * time.Minute} {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	cfg.Timers = cfg.Timers.withDefaults()
+	if err := cfg.Timers.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	f := &Front{
+		cfg: cfg, log: cfg.Log, quiet: slog.New(slog.DiscardHandler),
+		parser:  wire.NewParser(wire.Limits{Bytes: l.MessageBytes, Headers: l.HeaderLines}),
+		serial:  flow.NewSerial(l.Transactions, 256),
+		clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
+		suspects: newSuspects(),
+	}
+	f.names.lookup = cfg.Resolve
+	if f.names.lookup == nil {
+		f.names.lookup = systemLookup
+	}
+	for _, listen := range cfg.Listen {
+		if _, err := f.open(listen, nil); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+func (f *Front) limits() flow.Limits {
+	l := f.cfg.Limits
+	return flow.Limits{
+		MessageBytes: l.MessageBytes, Connections: l.Connections, PerSource: l.ConnectionsPerSource,
+		FirstMessage: l.FirstMessage, Partial: l.Partial, Idle: l.Idle,
+	}
+}
+
+// open binds a socket for the Front or for one UA.
+func (f *Front) open(l Listen, owner *UA) (*socket, error) {
+	s := &socket{listen: l, owner: owner}
+	h := &inlet{front: f, owner: owner}
+	var err error
+	switch l.Network {
+	case "udp":
+		if s.udp, err = flow.ListenUDP(l.Addr, h, f.limits()); err == nil {
+			s.listen.Addr = s.udp.Addr()
+		}
+	case "tcp":
+		if s.tcp, err = flow.ListenTCP(l.Addr, h, f.limits()); err == nil {
+			s.listen.Addr = s.tcp.Addr()
+		}
+	default:
+		return nil, fmt.Errorf("sip: Listen.Network %q: expected udp or tcp", l.Network)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sip: listen: %w", err)
+	}
+	f.mu.Lock()
+	f.sockets = append(f.sockets, s)
+	f.mu.Unlock()
+	return s, nil
+}
+
+// Addrs are the Front's own sockets as really bound.
+func (f *Front) Addrs() []Listen {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	var out []Listen
+	for _, s := range f.sockets {
+		if s.owner == nil {
+			out = append(out, s.listen)
+		}
+	}
+	return out
+}
+
+// Close ends every UA without hanging up, closes the sockets and awaits all goroutines.
+func (f *Front) Close() error {
+	f.mu.Lock()
+	f.closed = true
+	uas, sockets := f.uas, f.sockets
+	f.uas, f.sockets = nil, nil
+	f.mu.Unlock()
+	for _, u := range uas {
+		u.Close()
+	}
+	for _, s := range sockets {
+		s.close()
+	}
+	f.serial.Close()
+	return nil
+}
+
+func (s *socket) close() {
+	if s.udp != nil {
+		s.udp.Close()
+	}
+	if s.tcp != nil {
+		s.tcp.Close()
+	}
+}
+
+// inlet is where bytes come in: a socket of the Front, a socket of one UA, or the connections one UA opened.
+type inlet struct {
+	front  *Front
+	owner  *UA  // only this UA
+	opened bool // connections it opened itself: the peer needs no match
+}
+
+// Dropped counts.
+func (in *inlet) Dropped(reason string) { in.front.drops.add(reason) }
+
+// Closed tells everyone who used the connection.
+func (in *inlet) Closed(fl *flow.Flow) {
+	f := in.front
+	f.mu.RLock()
+	var lost []*clientTx
+	for _, t := range f.clients {
+		if t.flow == fl {
+			lost = append(lost, t)
+		}
+	}
+	uas := f.uas
+	f.mu.RUnlock()
+	for _, t := range lost {
+		t.fail(fmt.Errorf("connection to %s closed: %w", fl, ErrTransport))
+	}
+	for _, u := range uas {
+		if u.cfg.Registrar != nil {
+			u.cfg.Registrar.lost(fl)
+		}
+	}
+}
+
+// Message routes one message. It runs on the reader's goroutine; the work is queued by Call-ID.
+func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
+	f := in.front
+	m, ref := in.parse(data, broken)
+	if m == nil || (ref != nil && !m.Answerable()) {
+		in.drop(fl, DropMalformed)
+		return
+	}
+	if !m.IsRequest {
+		f.response(fl, m, data)
+		return
+	}
+	u := in.owns(fl, m, ref != nil)
+	if u == nil {
+		if m.Method == "ACK" {
+			in.drop(fl, DropAck)
+			return
+		}
+		in.drop(fl, DropStranger)
+		return
+	}
+	fl.Welcome()
+	f.trace(true, u, fl, data)
+	u.count.requestsIn.method(m.Method)
+	if ref != nil {
+		u.refuseBroken(fl, m, ref)
+		return
+	}
+	m.Body = append([]byte(nil), m.Body...)
+	at := time.Now()
+	if !f.serial.Do(m.CallID, func() { u.serve(fl, m, at) }) {
+		f.drops.add(DropOverload)
+	}
+}
+
+func (in *inlet) parse(data []byte, broken error) (*wire.Message, *wire.Refusal) {
+	if broken == nil {
+		m, ref := in.front.parser.Parse(data)
+		if ref != nil && m != nil && !m.IsRequest {
+			return nil, ref
+		}
+		return m, ref
+	}
+	m, _ := in.front.parser.Scan(data)
+	if m == nil || !m.IsRequest {
+		return nil, nil
+	}
+	status := 513
+	if !strings.Contains(broken.Error(), "large") {
+		status = 400
+	}
+	return m, &wire.Refusal{Status: status, Header: "Content-Length", Why: broken.Error()}
+}
+
+// drop counts, and ends a connection that never brought anything for us.
+func (in *inlet) drop(fl *flow.Flow, reason string) {
+	in.front.drops.add(reason)
+	if fl.Accepted() && !fl.Welcomed() {
+		fl.Close()
+	}
+}
+
+func (f *Front) response(fl *flow.Flow, m *wire.Message, data []byte) {
+	f.mu.RLock()
+	t := f.clients[clientKey(m.Via.Branch, m.Method)]
+	f.mu.RUnlock()
+	if t == nil || t.callID != m.CallID {
+		f.drops.add(DropResponse)
+		return
+	}
+	f.trace(true, t.ua, fl, data)
+	t.ua.count.responsesIn.status(m.Status)
+	m.Body = append([]byte(nil), m.Body...)
+	if !f.serial.Do(m.CallID, func() { t.receive(m) }) {
+		f.drops.add(DropOverload)
+	}
+}
+
+// owns finds whose request it is: a known transaction's, a known dialog's, or a match.
+func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
+	f := in.front
+	f.mu.RLock()
+	t := f.servers[serverKey(m)]
+	d := f.dialogs[dialogKey(m.CallID, m.To.Tag())]
+	uas := f.uas
+	f.mu.RUnlock()
+	switch {
+	case t != nil && t.source().Addr() == fl.Remote().Addr():
+		return t.ua
+	case d != nil && !broken:
+		return d.ua
+	case m.Method == "ACK":
+		return nil
+	case in.opened:
+		return in.owner
+	}
+	about := Inbound{
+		Source: fl.Remote(), Network: fl.Network(), Local: fl.Local(), Method: m.Method, URI: m.URI,
+		From: m.From, To: m.To, Headers: m.Headers,
+	}
+	for _, u := range uas {
+		if in.owner != nil && in.owner != u {
+			continue
+		}
+		if u.bound != nil && in.owner == nil {
+			continue // it has sockets of its own
+		}
+		if u.cfg.Match != nil && u.cfg.Match(about) {
+			return u
+		}
+	}
+	return nil
+}
+
+func dialogKey(callID, tag string) string { return callID + "\x00" + tag }
+
+func clientKey(branch, method string) string {
+	if method == "ACK" {
+		method = "INVITE"
+	}
+	return branch + psip.TxSeperator + method
+}
+
+// serverKey is RFC 3261 17.2.3. ACK and CANCEL look for their INVITE elsewhere.
+func serverKey(m *wire.Message) string {
+	method := m.Method
+	if method == "ACK" {
+		method = "INVITE"
+	}
+	return keyAs(m, method)
+}
+
+func keyAs(m *wire.Message, method string) string {
+	return m.Via.Branch + "|" + m.Via.Host + "|" + fmt.Sprint(m.Via.Port) + "|" + method
+}
+
+func (f *Front) addClient(t *clientTx) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return ErrClosed
+	}
+	if len(f.clients) >= f.cfg.Limits.Transactions {
+		return fmt.Errorf("sip: %d client transactions: %w", len(f.clients), ErrOverloaded)
+	}
+	f.clients[t.key] = t
+	return nil
+}
+
+func (f *Front) removeClient(t *clientTx) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.clients[t.key] == t {
+		delete(f.clients, t.key)
+	}
+}
+
+// addServer makes a server transaction, or tells that the request merged with another (RFC 3261 8.2.2.2) or that
+// there are too many.
+func (f *Front) addServer(u *UA, fl *flow.Flow, m *wire.Message, at time.Time) (t *serverTx, merged bool, err error) {
+	t = &serverTx{ua: u, m: m, flow: fl, key: serverKey(m), tag: newTag(), at: at}
+	m.Request.SetTransport(psip.NetworkToUpper(fl.Network()))
+	t.tx = psip.NewServerTx(t.key, m.Request, &conn{u, fl}, f.quiet)
+	if m.To.Tag() == "" && m.Method != "CANCEL" {
+		t.merged = strings.Join([]string{m.CallID, m.From.Tag(), fmt.Sprint(m.CSeq), m.Method}, "\x00")
+	}
+	f.mu.Lock()
+	if f.closed || len(f.servers) >= f.cfg.Limits.Transactions {
+		f.mu.Unlock()
+		return nil, false, ErrOverloaded
+	}
+	if t.merged != "" {
+		if _, twice := f.merged[t.merged]; twice {
+			merged, t.merged = true, ""
+		} else {
+			f.merged[t.merged] = t.key
+		}
+	}
+	f.servers[t.key] = t
+	f.mu.Unlock()
+	t.tx.OnTerminate(func(string, error) { f.removeServer(t) })
+	if err := t.tx.Init(); err != nil {
+		f.removeServer(t)
+		return nil, false, err
+	}
+	return t, merged, nil
+}
+
+func (f *Front) removeServer(t *serverTx) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.servers[t.key] == t {
+		delete(f.servers, t.key)
+	}
+	if t.merged != "" && f.merged[t.merged] == t.key {
+		delete(f.merged, t.merged)
+	}
+}
+
+func (f *Front) server(key string) *serverTx {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.servers[key]
+}
+
+func (f *Front) dialog(callID, tag string) *Dialog {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.dialogs[dialogKey(callID, tag)]
+}
+
+func (f *Front) addDialog(d *Dialog) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := dialogKey(d.callID, d.localTag)
+	if f.closed {
+		return ErrClosed
+	}
+	if f.dialogs[key] != nil {
+		return fmt.Errorf("sip: dialog %s with tag %s exists", d.callID, d.localTag)
+	}
+	if n := d.ua.dialogs.Add(1); int(n) > d.ua.maxDialogs {
+		d.ua.dialogs.Add(-1)
+		return fmt.Errorf("sip: %d dialogs of %s: %w", n-1, d.ua.cfg.Name, ErrOverloaded)
+	}
+	f.dialogs[key] = d
+	return nil
+}
+
+func (f *Front) removeDialog(d *Dialog) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if key := dialogKey(d.callID, d.localTag); f.dialogs[key] == d {
+		delete(f.dialogs, key)
+	}
+}
+
+func (f *Front) trace(in bool, u *UA, fl *flow.Flow, data []byte) {
+	if f.cfg.Trace != nil {
+		f.cfg.Trace(in, u.cfg.Name, fl.Network(), fl.Local(), fl.Remote(), data)
+	}
+}
+
+// FrontStats are counters since the start and gauges.
+type FrontStats struct {
+	Dropped            map[string]uint64 // by reason
+	Connections        int               // accepted and open
+	ClientTransactions int
+	ServerTransactions int
+}
+
+// Stats reads the counters.
+func (f *Front) Stats() FrontStats {
+	s := FrontStats{Dropped: f.drops.snapshot()}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s.ClientTransactions, s.ServerTransactions = len(f.clients), len(f.servers)
+	for _, k := range f.sockets {
+		if k.tcp != nil {
+			s.Connections += k.tcp.Connections()
+		}
+	}
+	return s
+}
+
+// counters are counters by name; names come from a small fixed set.
+type counters struct{ m sync.Map }
+
+func (c *counters) add(name string) {
+	v, ok := c.m.Load(name)
+	if !ok {
+		v, _ = c.m.LoadOrStore(name, new(atomic.Uint64))
+	}
+	v.(*atomic.Uint64).Add(1)
+}
+
+func (c *counters) snapshot() map[string]uint64 {
+	out := map[string]uint64{}
+	c.m.Range(func(k, v any) bool {
+		out[k.(string)] = v.(*atomic.Uint64).Load()
+		return true
+	})
+	return out
+}
+
+// method counts a method; unknown ones share a counter, so that peers can't make names.
+func (c *counters) method(m string) {
+	switch m {
+	case "INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "REFER", "NOTIFY", "UPDATE", "PRACK", "MESSAGE", "SUBSCRIBE", "PUBLISH":
+		c.add(m)
+	default:
+		c.add("OTHER")
+	}
+}
+
+// status counts a status class.
+func (c *counters) status(s int) {
+	if s >= 100 && s < 700 {
+		c.add(string([]byte{byte('0' + s/100), 'x', 'x'}))
+	}
+}

@@ -1,0 +1,96 @@
+package sip
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// serve handles a request of the peer within the dialog, in order.
+func (d *Dialog) serve(t *serverTx) {
+	m := t.m
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.legs[m.From.Tag()]
+	switch {
+	case l == nil || l.ended:
+		t.respond(481, "", nil, nil)
+		return
+	case d.over:
+		if m.Method == "BYE" { // it crossed ours
+			t.respond(200, "", nil, nil)
+		} else {
+			t.respond(481, "", nil, nil)
+		}
+		return
+	case l.cseq != 0 && m.CSeq <= l.cseq:
+		t.respond(500, "CSeq Out of Order", nil, nil)
+		return
+	}
+	l.cseq = m.CSeq
+	switch m.Method {
+	case "BYE":
+		d.onBye(t, l)
+	case "INVITE":
+		d.onOffer(t, l)
+	case "UPDATE":
+		d.onUpdate(t, l)
+	case "INFO":
+		t.respond(200, "", nil, nil)
+		d.emit(d.event(KindInfo, m, t.at))
+	case "NOTIFY":
+		d.onNotify(t)
+	case "REFER":
+		d.onRefer(t, l)
+	case "OPTIONS":
+		t.respond(200, "", []Header{d.ua.allow(), {Name: "Accept", Value: sdpType}, supported()}, nil)
+	default:
+		t.respond(405, "", []Header{d.ua.allow()}, nil)
+	}
+}
+
+func (d *Dialog) onBye(t *serverTx, l *leg) {
+	t.respond(200, "", nil, nil)
+	if !d.inbound && d.phase != confirmed {
+		// A fork of ours that isn't answered went away: the others may still answer.
+		delete(d.legs, l.tag)
+		return
+	}
+	if d.inbound && d.phase != confirmed {
+		d.in.respond(487, "", nil, nil) // RFC 3261 15.1.2
+	}
+	e := d.event(KindEnded, t.m, t.at)
+	e.By = ByPeer
+	d.end(e)
+}
+
+// onNotify takes NOTIFY, for the REFERs we sent and for what peers tell within a dialog by custom.
+func (d *Dialog) onNotify(t *serverTx) {
+	event := wire.MediaType(t.m.Headers.Get("Event"))
+	if event == "refer" && d.refers == 0 {
+		t.respond(481, "Subscription Does Not Exist", nil, nil)
+		return
+	}
+	t.respond(200, "", nil, nil)
+	e := d.event(KindNotify, t.m, t.at)
+	if event == "refer" {
+		e.Status, e.Phrase = sipfrag(e.Body)
+		if strings.HasPrefix(strings.ToLower(t.m.Headers.Get("Subscription-State")), "terminated") {
+			d.refers--
+		}
+	}
+	d.emit(e)
+}
+
+// sipfrag reads the status line of a message/sipfrag body (RFC 3420).
+func sipfrag(body []byte) (status int, phrase string) {
+	line, _, _ := strings.Cut(string(body), "\n")
+	version, rest, ok := strings.Cut(strings.TrimSpace(line), " ")
+	code, phrase, _ := strings.Cut(rest, " ")
+	n, err := strconv.Atoi(code)
+	if !ok || err != nil || n < 100 || n > 699 || !strings.EqualFold(version, "SIP/2.0") {
+		return 0, ""
+	}
+	return n, phrase
+}

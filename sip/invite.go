@@ -1,0 +1,386 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// defaultRing is how long an INVITE may ring (RFC 3261 16.6 item 11: more than 3 minutes is timer C).
+const defaultRing = 3 * time.Minute
+
+// calls is an INVITE that we sent, over all its repetitions with credentials.
+type calls struct {
+	inv     Invite
+	o       outgoing
+	tx      *clientTx
+	attempt auth.Attempt
+	heard   bool // a response came, or the flow broke
+	trying  bool // 100 was told
+	stop    func() bool
+
+	cancel *ending // somebody wants it to end
+	sent   bool    // CANCEL went out
+}
+
+// ending is why we end a dialog ourselves.
+type ending struct {
+	why    Reason
+	by     By
+	status int
+	err    error
+}
+
+// Dial sends an INVITE and returns its Dialog at once; all that follows arrives on Events. ctx bounds the time until
+// the INVITE is answered: when it ends earlier, the INVITE is cancelled.
+func (u *UA) Dial(ctx context.Context, inv Invite) (*Dialog, error) {
+	if err := inv.check(); err != nil {
+		return nil, err
+	}
+	if inv.CallID == "" {
+		inv.CallID = u.newCallID()
+	}
+	if inv.Timeout == 0 {
+		inv.Timeout = defaultRing
+	}
+	if inv.TrialTimeout == 0 {
+		inv.TrialTimeout = u.timers.life()
+	}
+	d := u.newDialog(inv.CallID, newTag(), false)
+	if !inv.Credentials.IsZero() {
+		d.auth = auth.NewClient(inv.Credentials)
+	}
+	d.local, d.peer = inv.From.WithTag("").String(), inv.To.WithTag("").String()
+	d.out = &calls{inv: inv}
+	d.request = &Request{
+		URI: inv.Target, From: inv.From.WithTag(d.localTag), To: inv.To, Headers: inv.Headers, ContentType: inv.ContentType,
+		Body: inv.Body, At: time.Now(),
+	}
+	if err := u.front.addDialog(d); err != nil {
+		return nil, err
+	}
+	if !u.spawn(func() { d.begin(ctx) }) {
+		u.front.removeDialog(d)
+		u.dialogs.Add(-1)
+		return nil, ErrClosed
+	}
+	return d, nil
+}
+
+func (inv *Invite) check() error {
+	if inv.To.URI.IsZero() {
+		inv.To = NameAddr{URI: inv.Target.Bare()}
+		if inv.Target.Scheme != "sip" && inv.Target.Scheme != "sips" {
+			inv.To.URI = inv.Target
+		}
+	}
+	for what, err := range map[string]error{
+		"Target": inv.Target.Check(), "To": inv.To.Check(), "From": inv.From.Check(), "Headers": checkHeaders(inv.Headers),
+		"Contact": wire.Safe("contact user", inv.Contact), "CallID": wire.Safe("call-id", inv.CallID),
+	} {
+		if err != nil {
+			return fmt.Errorf("sip: Invite.%s: %w", what, err)
+		}
+	}
+	for _, r := range inv.Route {
+		if err := r.Check(); err != nil {
+			return fmt.Errorf("sip: Invite.Route: %w", err)
+		}
+	}
+	if len(inv.Body) == 0 {
+		return fmt.Errorf("sip: Invite.Body is empty: expected an offer")
+	}
+	if inv.ContentType == "" {
+		inv.ContentType = sdpType
+	}
+	if inv.Timeout < 0 || inv.TrialTimeout < 0 {
+		return fmt.Errorf("sip: Invite.Timeout %v, TrialTimeout %v: expected no negative time", inv.Timeout, inv.TrialTimeout)
+	}
+	return wire.Safe("content type", inv.ContentType)
+}
+
+// begin finds the way and sends the first INVITE.
+func (d *Dialog) begin(ctx context.Context) {
+	inv := &d.out.inv
+	var f *flow.Flow
+	var err error
+	find, cancel := context.WithTimeout(ctx, inv.TrialTimeout)
+	switch {
+	case !inv.Destination.IsZero():
+		f, err = d.ua.flowTo(find, inv.Destination)
+	case len(inv.Route) > 0:
+		f, err = d.ua.flowFor(find, inv.Route[0], "")
+	default:
+		f, err = d.ua.flowFor(find, inv.Target, "")
+	}
+	cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return
+	}
+	if c := d.out.cancel; c != nil {
+		d.end(Event{By: c.by, Status: c.status, Err: c.err, Reason: c.why})
+		return
+	}
+	if err != nil {
+		e := Event{By: ByTransport, Status: 503, Phrase: "No Way to the Peer", Err: err}
+		if ctx.Err() != nil {
+			e = Event{By: ByLocal, Status: 487, Err: ctx.Err()}
+		}
+		d.end(e)
+		return
+	}
+	d.flow = f
+	user := inv.Contact
+	if user == "" {
+		user = wire.Unescape(inv.From.URI.User)
+	}
+	d.contact = "<" + d.ua.contactURI(user, f).String() + ">"
+	d.cseq = 1
+	routes := make([]string, 0, len(inv.Route))
+	for _, r := range inv.Route {
+		routes = append(routes, "<"+r.String()+">")
+	}
+	headers := append([]Header(nil), inv.Headers...)
+	if !Headers(headers).Has("Allow") {
+		headers = append(headers, d.ua.allow())
+	}
+	if !Headers(headers).Has("Supported") {
+		headers = append(headers, supported())
+	}
+	d.out.o = outgoing{
+		method: "INVITE", uri: inv.Target, from: d.local + ";tag=" + d.localTag, to: d.peer, callID: d.callID, cseq: d.cseq,
+		routes: routes, contact: d.contact, headers: headers, ctype: inv.ContentType, body: inv.Body,
+	}
+	d.after(inv.TrialTimeout, d.noResponse)
+	d.after(inv.Timeout, d.noAnswer)
+	d.out.stop = context.AfterFunc(ctx, func() {
+		d.ua.front.serial.Do(d.callID, func() { d.cancel(&ending{by: ByLocal, status: 487, err: ctx.Err()}) })
+	})
+	d.sendInvite()
+}
+
+// sendInvite sends the INVITE, also again with credentials; d.mu is held.
+func (d *Dialog) sendInvite() {
+	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI())
+	req, err := d.ua.build(&d.out.o, d.flow, d.credits)
+	if err == nil {
+		var t *clientTx
+		t, err = d.ua.startClient(req, d.flow, d.callID, func(m *wire.Message) { d.onResponse(t, m) }, d.onFail)
+		d.out.tx = t
+	}
+	if err != nil {
+		d.end(Event{By: ByTransport, Status: 503, Err: err})
+	}
+}
+
+// noResponse is the end of TrialTimeout.
+func (d *Dialog) noResponse() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over || d.out.heard || d.phase != calling {
+		return
+	}
+	// Without a 1xx there is nothing to cancel yet (RFC 3261 9.1): the transaction goes on, and if the peer wakes up
+	// it is cancelled, or BYEd.
+	if d.out.cancel == nil {
+		d.out.cancel = &ending{by: ByTimeout, status: 408}
+	}
+	d.end(Event{By: ByTimeout, Status: 408, Phrase: "No Response", Err: ErrTimeout})
+}
+
+// noAnswer is the end of Timeout.
+func (d *Dialog) noAnswer() {
+	d.cancel(&ending{by: ByTimeout, status: 408, err: ErrTimeout, why: Reason{Protocol: "Q.850", Cause: 19, Text: "No answer"}})
+}
+
+// onFail ends an INVITE that gets no final response.
+func (d *Dialog) onFail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over || d.phase == confirmed {
+		return
+	}
+	e := Event{By: ByTimeout, Status: 408, Err: err}
+	if errors.Is(err, ErrTransport) {
+		e.By, e.Status = ByTransport, 503
+	}
+	if c := d.out.cancel; c != nil {
+		e.By, e.Status, e.Reason = c.by, c.status, c.why
+	}
+	d.end(e)
+}
+
+// onResponse handles a response to the INVITE, in order.
+func (d *Dialog) onResponse(t *clientTx, m *wire.Message) {
+	at := time.Now()
+	switch {
+	case m.Status < 200:
+		d.onProvisional(m, at)
+	case m.Status < 300:
+		d.onSuccess(m, at)
+	default:
+		d.onFailure(m, at)
+	}
+}
+
+func (d *Dialog) onProvisional(m *wire.Message, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out.heard = true
+	if d.phase == calling {
+		d.phase = ringing
+	}
+	if d.out.cancel != nil {
+		d.sendCancel()
+	}
+	if d.over || d.phase == confirmed {
+		return
+	}
+	if m.Status == 100 {
+		if !d.out.trying {
+			d.out.trying = true
+			d.emit(d.event(KindTrying, m, at))
+		}
+		return
+	}
+	tag := m.To.Tag()
+	if tag != "" && (d.legs[tag] != nil || len(d.legs) < maxLegs) {
+		l := d.legs[tag]
+		if l == nil {
+			l = &leg{tag: tag}
+			d.legs[tag] = l
+		}
+		l.learn(m)
+	}
+	e := d.event(KindProgress, m, at)
+	e.Tag = tag
+	d.emit(e)
+}
+
+// onSuccess handles a 2xx: the first one of the first fork makes the dialog, others are ACKed and BYEd
+// (RFC 3261 13.2.2.4).
+func (d *Dialog) onSuccess(m *wire.Message, at time.Time) {
+	tag := m.To.Tag()
+	d.mu.Lock()
+	d.out.heard = true
+	l := d.legs[tag]
+	if l == nil {
+		if len(d.legs) >= 2*maxLegs {
+			d.mu.Unlock()
+			return
+		}
+		l = &leg{tag: tag}
+		d.legs[tag] = l
+	}
+	again := l.ack != nil
+	if !again {
+		l.learn(m)
+		if l.target.IsZero() {
+			l.target = d.out.o.uri
+		}
+		l.ack = &outgoing{
+			method: "ACK", uri: l.target, from: d.local + ";tag=" + d.localTag, to: m.Headers.Get("To"), callID: d.callID,
+			cseq: d.out.o.cseq, routes: l.routes, headers: d.credits,
+		}
+	}
+	d.mu.Unlock()
+	d.sendAck(l)
+	if again {
+		return
+	}
+	d.auth.Learn(m.Headers)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.winner != nil:
+		l.ended = true
+		d.sendBye(l, Reason{})
+		e := d.event(KindForked, m, at)
+		e.Tag = tag
+		d.emit(e)
+	case d.out.cancel != nil || d.over: // it crossed our CANCEL, or came after all
+		d.winner, d.phase = l, confirmed
+		c := d.out.cancel
+		if c == nil {
+			c = &ending{by: ByLocal}
+		}
+		d.sendBye(l, c.why)
+		d.end(Event{By: c.by, Status: m.Status, Phrase: m.Phrase, Tag: tag, Reason: c.why, Err: c.err, Headers: m.Headers})
+	default:
+		d.answered()
+		d.winner, d.phase = l, confirmed
+		e := d.event(KindAnswered, m, at)
+		e.Tag = tag
+		d.emit(e)
+	}
+}
+
+// answered stops what waited for an answer; d.mu is held.
+func (d *Dialog) answered() {
+	if d.out.stop != nil {
+		d.out.stop()
+	}
+	for _, t := range d.timers {
+		t.Stop()
+	}
+	d.timers = nil
+}
+
+// sendAck sends the ACK of a 2xx, the same one each time.
+func (d *Dialog) sendAck(l *leg) {
+	ctx, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life())
+	defer cancel()
+	f, err := d.way(ctx, l)
+	if err == nil {
+		req, berr := d.ua.build(l.ack, f, nil)
+		if err = berr; err == nil {
+			err = (&conn{d.ua, f}).WriteMsg(req)
+		}
+	}
+	if err != nil {
+		d.ua.log.Warn("ACK not sent", "dialog", d.callID, "err", err)
+	}
+}
+
+func (d *Dialog) onFailure(m *wire.Message, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out.heard = true
+	if d.over {
+		return
+	}
+	if (m.Status == 401 || m.Status == 407) && d.out.cancel == nil {
+		err := d.auth.Challenge(&d.out.attempt, m.Headers)
+		if err == nil {
+			d.cseq++
+			d.out.o.cseq, d.out.o.branch = d.cseq, ""
+			d.legs = map[string]*leg{}
+			d.phase, d.out.sent = calling, false
+			d.sendInvite()
+			return
+		}
+		d.ua.log.Info("challenge not answered", "dialog", d.callID, "err", err)
+	}
+	if d.out.stop != nil {
+		d.out.stop()
+	}
+	e := d.event(KindEnded, m, at)
+	e.Tag, e.By = m.To.Tag(), ByPeer
+	if c := d.out.cancel; c != nil && (m.Status == 487 || c.by == ByTimeout) {
+		e.By, e.Err = c.by, c.err
+		if !c.why.IsZero() && e.Reason.IsZero() {
+			e.Reason = c.why
+		}
+		if c.by == ByTimeout {
+			e.Status = c.status
+		}
+	}
+	d.end(e)
+}

@@ -1,0 +1,278 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// maxGlares is how often a re-INVITE is tried again after 491.
+const maxGlares = 4
+
+// Offer is an offer of the peer's within the dialog: a re-INVITE, or an UPDATE with SDP. It is answered once.
+type Offer struct {
+	Body    []byte // nil: the peer wants us to offer; its answer comes with Acked
+	Content string
+	Headers Headers
+	Method  string // INVITE or UPDATE
+
+	d    *Dialog
+	t    *serverTx
+	gone chan struct{}
+	once sync.Once
+}
+
+// Done is closed when the offer was answered, or can no longer be: cancelled by the peer, or the dialog ended.
+func (o *Offer) Done() <-chan struct{} { return o.gone }
+
+func (o *Offer) withdraw() { o.once.Do(func() { close(o.gone) }) }
+
+// onOffer takes a re-INVITE; d.mu is held.
+func (d *Dialog) onOffer(t *serverTx, l *leg) {
+	switch {
+	case d.inbound && d.phase != confirmed, d.offer != nil:
+		// RFC 3261 14.2: before the first has its final response.
+		t.respond(500, "", []Header{{Name: "Retry-After", Value: strconv.Itoa(rand.IntN(11))}}, nil)
+		return
+	case d.ours || d.phase != confirmed:
+		t.respond(491, "", nil, nil)
+		return
+	}
+	t.respond(100, "", nil, nil)
+	d.offered(t, l)
+}
+
+// onUpdate takes UPDATE (RFC 3311): without SDP it only refreshes.
+func (d *Dialog) onUpdate(t *serverTx, l *leg) {
+	if len(t.m.Body) == 0 {
+		l.retarget(t.m)
+		t.respond(200, "", []Header{{Name: "Contact", Value: d.contact}, d.ua.allow()}, nil)
+		return
+	}
+	switch {
+	case d.offer != nil:
+		t.respond(500, "", []Header{{Name: "Retry-After", Value: strconv.Itoa(rand.IntN(11))}}, nil)
+		return
+	case d.ours || d.phase != confirmed || d.pending != nil:
+		t.respond(491, "", nil, nil)
+		return
+	}
+	d.offered(t, l)
+	// A non-INVITE transaction must be answered soon.
+	o := d.offer
+	if o != nil {
+		d.after(20*d.ua.timers.T1, func() { o.Reject(504, "") })
+	}
+}
+
+func (d *Dialog) offered(t *serverTx, l *leg) {
+	o := &Offer{Headers: t.m.Headers, Method: t.m.Method, d: d, t: t, gone: make(chan struct{})}
+	e := d.event(KindOffer, t.m, t.at)
+	o.Content, o.Body = e.Content, e.Body
+	e.Offer = o
+	t.mu.Lock()
+	t.dialog = d
+	t.mu.Unlock()
+	d.offer = o
+	if !d.emit(e) {
+		d.offer = nil
+		t.respond(500, "", []Header{{Name: "Retry-After", Value: "5"}}, nil)
+	}
+}
+
+// Answer accepts with SDP: the answer, or our offer if the peer's had none.
+func (o *Offer) Answer(body []byte, h ...Header) error {
+	extra, err := o.d.responseHeaders("", body, h)
+	if err != nil {
+		return err
+	}
+	d := o.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := o.take(); err != nil {
+		return err
+	}
+	if l := d.winner; l != nil {
+		l.retarget(o.t.m)
+	}
+	if err := o.t.respond(200, "", extra, body); err != nil {
+		return err
+	}
+	if o.Method == "INVITE" {
+		d.await(o.t, false)
+	}
+	return nil
+}
+
+// Reject refuses, such as with 488; the session stays as it was.
+func (o *Offer) Reject(status int, reason string, h ...Header) error {
+	if status < 300 || status > 699 {
+		return fmt.Errorf("sip: Reject status %d: expected 300 to 699", status)
+	}
+	if err := checkHeaders(h); err != nil {
+		return err
+	}
+	if err := checkPhrase(reason); err != nil {
+		return err
+	}
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	if err := o.take(); err != nil {
+		return err
+	}
+	return o.t.respond(status, reason, h, nil)
+}
+
+// take makes the offer the caller's to answer; d.mu is held.
+func (o *Offer) take() error {
+	if o.d.over || o.d.offer != o {
+		return ErrOfferGone
+	}
+	o.d.offer = nil
+	o.withdraw()
+	return nil
+}
+
+// Reinvite offers anew within the confirmed dialog and returns the answer. 491 is tried again after the time that
+// RFC 3261 14.1 says, 408 and 481 end the dialog, any other refusal is a *StatusError and leaves all as it was. If ctx
+// ends first, the re-INVITE is given up; a late 2xx is still ACKed.
+func (d *Dialog) Reinvite(ctx context.Context, body []byte, h ...Header) (answer []byte, err error) {
+	if err := checkHeaders(h); err != nil {
+		return nil, err
+	}
+	if len(body) == 0 {
+		return nil, fmt.Errorf("sip: Reinvite body is empty: expected an offer")
+	}
+	for try := 0; ; try++ {
+		answer, err = d.reinvite(ctx, body, h)
+		if !errors.Is(err, errGlare) && !isStatus(err, 491) || try == maxGlares {
+			break
+		}
+		select {
+		case <-time.After(d.glare()):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-d.gone:
+			return nil, ErrEnded
+		}
+	}
+	if isStatus(err, 408, 481) || errors.Is(err, ErrTimeout) && ctx.Err() == nil {
+		d.lose(err)
+	}
+	return answer, err
+}
+
+var errGlare = errors.New("sip: another offer is under way")
+
+// glare is how long to wait after 491, in units of 10 ms when T1 is 500 ms.
+func (d *Dialog) glare() time.Duration {
+	unit := d.ua.timers.T1 / 50
+	if d.inbound {
+		return unit * time.Duration(rand.IntN(201)) // the peer made the Call-ID
+	}
+	return unit * time.Duration(210+rand.IntN(191))
+}
+
+func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte, error) {
+	d.mu.Lock()
+	err := d.ready()
+	if err == nil && (d.ours || d.offer != nil || d.pending != nil) {
+		err = errGlare
+	}
+	if err != nil {
+		d.mu.Unlock()
+		return nil, fmt.Errorf("sip: re-INVITE: %w", err)
+	}
+	d.ours = true
+	l := d.winner
+	headers := append([]Header(nil), h...)
+	headers = append(headers, d.ua.allow(), supported())
+	o := d.inside("INVITE", l, headers, sdpType, body)
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		d.ours = false
+		d.mu.Unlock()
+	}()
+	f, err := d.way(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	var attempt auth.Attempt
+	for {
+		m, err := d.offerOnce(ctx, o, f, l)
+		if err != nil {
+			return nil, err
+		}
+		if m.Status == 401 || m.Status == 407 {
+			if d.auth.Challenge(&attempt, m.Headers) == nil {
+				o.cseq, o.branch = d.nextCSeq(), ""
+				continue
+			}
+		}
+		if err := statusError(m); err != nil {
+			return nil, err
+		}
+		d.auth.Learn(m.Headers)
+		_, answer := content(m)
+		return answer, nil
+	}
+}
+
+// offerOnce sends one re-INVITE and returns its final response; a 2xx is ACKed, each time it comes.
+func (d *Dialog) offerOnce(ctx context.Context, o *outgoing, f *flow.Flow, l *leg) (*wire.Message, error) {
+	credentials := d.auth.Headers("INVITE", o.sentURI())
+	req, err := d.ua.build(o, f, credentials)
+	if err != nil {
+		return nil, err
+	}
+	final := make(chan *wire.Message, 1)
+	failed := make(chan error, 1)
+	cseq := o.cseq
+	t, err := d.ua.startClient(req, f, d.callID, func(m *wire.Message) {
+		if m.Status < 200 {
+			return
+		}
+		if m.Status < 300 {
+			d.mu.Lock()
+			l.retarget(m)
+			ack := &outgoing{
+				method: "ACK", uri: l.target, from: o.from, to: o.to, callID: d.callID, cseq: cseq, routes: l.routes, headers: credentials,
+			}
+			d.mu.Unlock()
+			d.sendAck(&leg{tag: l.tag, target: l.target, routes: l.routes, flow: l.flow, ack: ack})
+		}
+		select {
+		case final <- m:
+		default:
+		}
+	}, func(err error) { failed <- err })
+	if err != nil {
+		return nil, err
+	}
+	limit := time.NewTimer(d.ua.timers.life() + time.Second)
+	defer limit.Stop()
+	select {
+	case m := <-final:
+		return m, nil
+	case err := <-failed:
+		return nil, err
+	case <-d.gone:
+		t.fail(ErrEnded)
+		return nil, ErrEnded
+	case <-limit.C: // it was answered 1xx and nothing else
+		t.fail(ErrTimeout)
+		return nil, fmt.Errorf("sip: re-INVITE: %w", ErrTimeout)
+	case <-ctx.Done():
+		d.ua.later(d.ua.timers.life(), d.callID, func() { t.fail(ErrTimeout) })
+		return nil, fmt.Errorf("sip: re-INVITE: %w: %w", ErrTimeout, ctx.Err())
+	}
+}

@@ -1,0 +1,181 @@
+package sip
+
+import (
+	"strings"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// refuseBroken answers a request that couldn't be read, without state.
+func (u *UA) refuseBroken(fl *flow.Flow, m *wire.Message, ref *wire.Refusal) {
+	u.front.drops.add(DropMalformed)
+	extra := u.stamp(append(ref.Extra, warning(ref.Error())))
+	res := wire.Respond(m, fl.Remote(), ref.Status, ref.Phrase(), newTag(), extra, nil)
+	if err := (&conn{u, fl}).WriteMsg(res); err != nil {
+		u.log.Debug("refusal not sent", "err", err)
+	}
+}
+
+// serve handles one request, in the order of its Call-ID.
+func (u *UA) serve(fl *flow.Flow, m *wire.Message, at time.Time) {
+	f := u.front
+	if t := f.server(serverKey(m)); t != nil {
+		switch {
+		case m.Method != "ACK":
+			t.receive(m)
+			return
+		case t.answered() >= 300:
+			t.ack(m)
+			return
+		}
+	}
+	if m.Method == "ACK" {
+		if d := f.dialog(m.CallID, m.To.Tag()); d != nil {
+			d.onAck(m, at)
+			return
+		}
+		f.drops.add(DropAck)
+		return
+	}
+	t, merged, err := f.addServer(u, fl, m, at)
+	if err != nil {
+		f.drops.add(DropTransactions)
+		return
+	}
+	if ref := m.Refuse(u.policy()); ref != nil {
+		t.refuse(ref)
+		return
+	}
+	switch {
+	case m.Method == "CANCEL":
+		u.serveCancel(t)
+	case m.To.Tag() != "":
+		u.serveInside(t)
+	case merged:
+		t.respond(482, "Merged Request", nil, nil)
+	default:
+		u.serveOutside(t)
+	}
+}
+
+func (u *UA) serveCancel(t *serverTx) {
+	invite := u.front.server(keyAs(t.m, "INVITE"))
+	if invite == nil || invite.m.CallID != t.m.CallID {
+		t.respond(481, "", nil, nil)
+		return
+	}
+	t.tag = invite.tag
+	t.respond(200, "", nil, nil)
+	invite.mu.Lock()
+	d := invite.dialog
+	invite.mu.Unlock()
+	if d != nil {
+		d.onCancel(invite, t.m, t.at)
+	}
+}
+
+// serveInside handles a request within a dialog.
+func (u *UA) serveInside(t *serverTx) {
+	d := u.front.dialog(t.m.CallID, t.m.To.Tag())
+	if d == nil || d.ua != u {
+		t.respond(481, "", nil, nil)
+		return
+	}
+	t.tag = t.m.To.Tag()
+	d.serve(t)
+}
+
+// serveOutside handles a request that begins something.
+func (u *UA) serveOutside(t *serverTx) {
+	switch t.m.Method {
+	case "OPTIONS":
+		u.serveOptions(t)
+	case "REGISTER":
+		if user := u.admit(t, false); user != "" {
+			u.cfg.Registrar.serve(t, user)
+		}
+	case "INVITE":
+		u.serveInvite(t)
+	case "NOTIFY":
+		t.respond(489, "", []Header{{Name: "Allow-Events", Value: "refer"}}, nil)
+	case "REFER":
+		t.respond(403, "REFER Outside a Dialog", nil, nil)
+	default: // BYE, INFO, UPDATE belong to dialogs
+		t.respond(481, "", nil, nil)
+	}
+}
+
+func (u *UA) serveOptions(t *serverTx) {
+	var c Capabilities
+	if u.cfg.Options != nil {
+		c = u.cfg.Options()
+	}
+	if c.Status == 0 {
+		c.Status = 200
+	}
+	if len(c.Accept) == 0 {
+		c.Accept = []string{sdpType}
+	}
+	h := []Header{u.allow(), {Name: "Accept", Value: strings.Join(c.Accept, ", ")}, supported()}
+	for _, extra := range c.Headers {
+		if wire.CheckHeader(extra) == nil && !reserved(extra.Name) {
+			h = append(h, extra)
+		}
+	}
+	if len(c.Body) > 0 {
+		h = append(h, Header{Name: "Content-Type", Value: sdpType})
+	}
+	t.respond(c.Status, "", h, c.Body)
+}
+
+// admit authenticates a request against our users; "" means it was answered. Without users everyone is admitted, as
+// "-".
+func (u *UA) admit(t *serverTx, proxy bool) (user string) {
+	if u.users == nil {
+		return "-"
+	}
+	source := t.source().Addr()
+	if u.front.suspects.banned(source) {
+		u.front.drops.add(DropSuspect)
+		t.tx.Terminate()
+		return ""
+	}
+	user, result := u.users.Verify(source, proxy, t.m.Method, t.m.URI.String(), t.m.Headers)
+	if user != "" {
+		return user
+	}
+	u.count.challenged.Add(1)
+	if result.Suspicious() {
+		u.count.refused.Add(1)
+		u.front.suspects.failed(source)
+		u.log.Info("wrong credentials", "method", t.m.Method, "source", t.source(), "result", result)
+	}
+	status := 401
+	if proxy {
+		status = 407
+	}
+	t.respond(status, "", u.users.Challenge(source, proxy, result.Stale()), nil)
+	return ""
+}
+
+func (u *UA) serveInvite(t *serverTx) {
+	user := u.admit(t, true)
+	if user == "" {
+		return
+	}
+	if user == "-" {
+		user = ""
+	}
+	d, err := u.newInbound(t, user)
+	if err != nil {
+		u.log.Warn("INVITE refused", "err", err, "source", t.source())
+		t.respond(503, "", []Header{{Name: "Retry-After", Value: "5"}}, nil)
+		return
+	}
+	t.respond(100, "", nil, nil)
+	if !u.spawn(func() { u.cfg.Invite(d) }) {
+		d.Reject(503, "")
+	}
+}

@@ -1,0 +1,299 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	psip "github.com/emiago/sipgo/sip"
+)
+
+// Limits bound one message.
+type Limits struct {
+	Bytes   int // of the whole message
+	Headers int // header lines
+}
+
+// Refusal says why a message is refused, and how a request is answered.
+type Refusal struct {
+	Status int
+	Header string // the header field at fault, or ""
+	Why    string
+	Extra  []Header // for the answer, such as Unsupported
+}
+
+// Error names the header field and what is wrong with it.
+func (r *Refusal) Error() string {
+	if r.Header == "" {
+		return "sip: " + r.Why
+	}
+	return "sip: " + r.Header + ": " + r.Why
+}
+
+// Phrase is a reason phrase that names the header field.
+func (r *Refusal) Phrase() string {
+	if r.Status != 400 {
+		return Phrase(r.Status)
+	}
+	if r.Header == "" {
+		return "Bad Request"
+	}
+	return "Bad " + r.Header + " Header"
+}
+
+func bad(header, format string, args ...any) *Refusal {
+	return &Refusal{Status: 400, Header: header, Why: fmt.Sprintf(format, args...)}
+}
+
+// Message is a message as parsed and validated. Header values are as received, unfolded.
+type Message struct {
+	Request  *psip.Request  // nil for a response
+	Response *psip.Response // nil for a request
+
+	IsRequest bool
+	Method    string // of the request line, or of CSeq for a response
+	Status    int
+	Phrase    string
+	URI       URI // request-URI
+	Headers   Headers
+	Vias      []string // every Via value, topmost first
+	Via       Via      // the topmost
+	From, To  NameAddr
+	CallID    string
+	CSeq      uint32
+	Body      []byte
+}
+
+// Parser reads messages. It holds no state and may be shared.
+type Parser struct {
+	parser *psip.Parser
+	lim    Limits
+}
+
+// NewParser makes a parser with these limits.
+func NewParser(lim Limits) *Parser {
+	p := psip.NewParser()
+	p.MaxMessageLength = lim.Bytes
+	return &Parser{parser: p, lim: lim}
+}
+
+// Parse reads one message. On error the *Refusal says why; the Message, if not nil, holds what could be read, and
+// Answerable tells whether the refusal can be sent. data is not kept.
+func (p *Parser) Parse(data []byte) (*Message, *Refusal) {
+	if len(data) > p.lim.Bytes {
+		m, _ := p.Scan(data)
+		return m, &Refusal{Status: 513, Why: fmt.Sprintf("message of %d bytes: expected at most %d", len(data), p.lim.Bytes)}
+	}
+	m, ref := p.Scan(data)
+	if ref != nil {
+		return m, ref
+	}
+	if ref := m.validate(); ref != nil {
+		return m, ref
+	}
+	msg, err := p.parser.ParseSIP(data)
+	if err != nil {
+		return m, m.blame(err)
+	}
+	switch v := msg.(type) {
+	case *psip.Request:
+		if !m.IsRequest {
+			return m, bad("", "a request line that is none")
+		}
+		m.Request = v
+	case *psip.Response:
+		if m.IsRequest {
+			return m, bad("", "a status line that is none")
+		}
+		m.Response = v
+	}
+	msg.SetBody(m.Body)
+	return m, nil
+}
+
+// blame finds the header field that sipgo's parser doesn't take.
+func (m *Message) blame(err error) *Refusal {
+	parsers := psip.HeadersParser(psip.DefaultHeadersParser())
+	for _, h := range m.Headers {
+		if _, herr := parsers.ParseHeader(nil, []byte(h.Name+": "+h.Value)); herr != nil {
+			return bad(h.Name, "%v", herr)
+		}
+	}
+	return bad("", "%v", err)
+}
+
+// Scan takes a message apart into start line, header fields and body, and looks at little else: enough to answer it.
+func (p *Parser) Scan(data []byte) (*Message, *Refusal) {
+	head, body, whole := bytes.Cut(data, []byte("\r\n\r\n"))
+	m := &Message{}
+	start, rest, _ := bytes.Cut(head, []byte("\r\n"))
+	if ref := m.startLine(string(start)); ref != nil {
+		if !m.IsRequest {
+			return nil, ref
+		}
+		m.lines(rest, p.lim.Headers) // for the answer
+		m.identify()
+		return m, ref
+	}
+	ref := m.lines(rest, p.lim.Headers)
+	m.identify()
+	if ref != nil {
+		return m, ref
+	}
+	if !whole {
+		return m, bad("", "no empty line after the header fields")
+	}
+	m.Body = body
+	return m, nil
+}
+
+func (m *Message) startLine(line string) *Refusal {
+	if err := Safe("start line", line); err != nil || line == "" {
+		return bad("", "broken start line")
+	}
+	first, rest, _ := strings.Cut(line, " ")
+	if strings.HasPrefix(strings.ToUpper(first), "SIP/") {
+		code, phrase, _ := strings.Cut(rest, " ")
+		n, err := strconv.Atoi(code)
+		if err != nil || len(code) != 3 || n < 100 || n > 699 {
+			return bad("", "status %q: expected 100 to 699", clip(code))
+		}
+		if !strings.EqualFold(first, "SIP/2.0") {
+			return bad("", "version %q: expected SIP/2.0", clip(first))
+		}
+		m.Status, m.Phrase = n, phrase
+		return nil
+	}
+	uri, version, ok := strings.Cut(rest, " ")
+	if !ok || !IsToken(first) || !strings.HasPrefix(strings.ToUpper(version), "SIP/") && !strings.Contains(version, " ") {
+		return bad("", "start line %q: expected method, URI and SIP/2.0", clip(line))
+	}
+	m.IsRequest, m.Method = true, first
+	if strings.Contains(version, " ") {
+		return bad("Request-URI", "expected one URI between single spaces")
+	}
+	if !strings.EqualFold(version, "SIP/2.0") {
+		return &Refusal{Status: 505, Why: fmt.Sprintf("version %q: expected SIP/2.0", clip(version))}
+	}
+	var err error
+	if m.URI, err = ParseURI(uri); err != nil {
+		return bad("Request-URI", "%v", err)
+	}
+	if m.URI.Headers != "" {
+		return bad("Request-URI", "%q carries header fields, which may not stand there", clip(uri))
+	}
+	return nil
+}
+
+// lines reads the header fields. Folded lines are joined (RFC 3261 7.3.1).
+func (m *Message) lines(data []byte, limit int) *Refusal {
+	var firstBad *Refusal
+	for len(data) > 0 {
+		var line []byte
+		line, data, _ = bytes.Cut(data, []byte("\r\n"))
+		if err := Safe("header line", string(line)); err != nil {
+			if firstBad == nil {
+				name, _, _ := bytes.Cut(line, []byte(":"))
+				firstBad = bad(nameOr(string(name)), "holds a control character or a bare line end")
+			}
+			continue
+		}
+		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+			if len(m.Headers) == 0 {
+				return bad("", "the first header line is a continuation")
+			}
+			last := &m.Headers[len(m.Headers)-1]
+			last.Value = strings.TrimSpace(last.Value + " " + strings.TrimSpace(string(line)))
+			continue
+		}
+		name, value, ok := strings.Cut(string(line), ":")
+		name = strings.TrimRight(name, " \t")
+		if !ok || !IsToken(name) {
+			if firstBad == nil {
+				firstBad = bad(nameOr(name), "expected a name, a colon and a value")
+			}
+			continue
+		}
+		if len(m.Headers) >= limit {
+			if firstBad == nil {
+				firstBad = &Refusal{Status: 513, Why: fmt.Sprintf("more than %d header lines", limit)}
+			}
+			break
+		}
+		m.Headers = append(m.Headers, Header{name, strings.TrimSpace(value)})
+	}
+	return firstBad
+}
+
+func nameOr(name string) string {
+	if IsToken(name) && len(name) <= 40 {
+		return name
+	}
+	return "Unnamed"
+}
+
+// identify reads what an answer needs.
+func (m *Message) identify() {
+	m.CallID = m.Headers.Get("Call-ID")
+	m.Vias = m.Headers.Values("Via")
+	if len(m.Vias) > 0 {
+		m.Via, _ = ParseVia(m.Vias[0])
+	}
+}
+
+// Answerable tells whether the sender of a broken request can be told: what RFC 3261 8.2.6.2 copies is there, and it
+// is no ACK.
+func (m *Message) Answerable() bool {
+	return m != nil && m.IsRequest && m.Method != "ACK" && len(m.Vias) > 0 && m.Via.Host != "" &&
+		m.CallID != "" && m.Headers.Has("From") && m.Headers.Has("To") && m.Headers.Has("CSeq")
+}
+
+// Via is a Via value.
+type Via struct {
+	Transport string // upper case
+	Host      string // without brackets
+	Port      uint16 // 0 = none
+	Branch    string
+	Received  string
+	RPort     string
+	HasRPort  bool
+}
+
+// ParseVia reads a Via value (RFC 3261 20.42). Space around the slashes and the colon is allowed there.
+func ParseVia(s string) (Via, error) {
+	var v Via
+	parts := SplitParams(s)
+	if len(parts) == 0 {
+		return v, fmt.Errorf("sip: Via is empty")
+	}
+	name, rest, ok1 := strings.Cut(parts[0], "/")
+	version, rest, ok2 := strings.Cut(rest, "/")
+	rest = strings.TrimSpace(rest)
+	end := strings.IndexAny(rest, " \t")
+	if !ok1 || !ok2 || end < 0 || !strings.EqualFold(strings.TrimSpace(name), "SIP") || strings.TrimSpace(version) != "2.0" {
+		return v, fmt.Errorf("sip: Via %q: expected SIP/2.0/transport host", clip(s))
+	}
+	v.Transport = strings.ToUpper(rest[:end])
+	if !IsToken(v.Transport) {
+		return v, fmt.Errorf("sip: Via %q: the transport is no token", clip(s))
+	}
+	sentBy := strings.NewReplacer(" ", "", "\t", "").Replace(rest[end:])
+	var err error
+	if v.Host, v.Port, err = splitHostPort(sentBy); err != nil {
+		return Via{}, fmt.Errorf("sip: Via %q: %w", clip(s), err)
+	}
+	for _, p := range parts[1:] {
+		k, val, _ := strings.Cut(p, "=")
+		val = strings.TrimSpace(val)
+		switch strings.ToLower(strings.TrimSpace(k)) {
+		case "branch":
+			v.Branch = val
+		case "received":
+			v.Received = val
+		case "rport":
+			v.HasRPort, v.RPort = true, val
+		}
+	}
+	return v, nil
+}
