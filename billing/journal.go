@@ -459,7 +459,7 @@ func (j *journal) stopWriting() error {
 // close ends the journal in order. The writer has stopped.
 func (j *journal) close() error {
 	j.tidy()
-	err := j.write([]entry{{kind: recordShut}})
+	err := j.control(recordShut, nil)
 	if j.file != nil {
 		err = errors.Join(err, j.abandon())
 	}
@@ -468,10 +468,23 @@ func (j *journal) close() error {
 
 // checkpoint writes down how far the projection is, so that a start without a database knows what may be missing.
 func (j *journal) checkpoint(lsn uint64) error {
-	if err := j.write([]entry{{kind: recordCheckpoint, payload: binary.LittleEndian.AppendUint64(nil, lsn)}}); err != nil {
+	if err := j.control(recordCheckpoint, binary.LittleEndian.AppendUint64(nil, lsn)); err != nil {
 		return err
 	}
 	j.checkpointed = lsn
+	return nil
+}
+
+// control writes a record that is no event: the projection has nothing to do for it.
+func (j *journal) control(kind recordKind, payload []byte) error {
+	if err := j.write([]entry{{kind: kind, payload: payload}}); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	if j.projected == j.durable-1 {
+		j.projected = j.durable
+	}
+	j.mu.Unlock()
 	return nil
 }
 

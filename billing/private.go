@@ -21,10 +21,10 @@ type private struct {
 	root string // folder of all that follows
 	data string
 	sock string // folder of the socket
-	bin  string // folder of the binaries
 	user *account
 
 	mu    sync.Mutex
+	bin   string        // folder of the binaries
 	ready chan struct{} // closed while Postgres takes connections
 	up    bool
 	fatal chan struct{} // closed when it never will
@@ -207,7 +207,7 @@ func (p *private) prepare(ctx context.Context) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	cmd := p.user.command(ctx, filepath.Join(p.bin, "initdb"), "-D", fresh, "-U", privateUser, "--auth-local=trust", "--auth-host=reject",
+	cmd := p.user.command(ctx, p.program("initdb"), "-D", fresh, "-U", privateUser, "--auth-local=trust", "--auth-host=reject",
 		"--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, lastLine(out))
@@ -216,4 +216,11 @@ func (p *private) prepare(ctx context.Context) error {
 		return err
 	}
 	return syncDir(p.root)
+}
+
+// program is the path of one of Postgres' binaries.
+func (p *private) program(name string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return filepath.Join(p.bin, name)
 }

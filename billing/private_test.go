@@ -36,6 +36,8 @@ func pid(t testing.TB, dir string) int {
 	return m.pid
 }
 
+func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
 func up(t testing.TB, s *Store) {
 	t.Helper()
 	eventually(t, "the database is connected", func() bool { return s.Stats().Connected })

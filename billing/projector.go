@@ -36,6 +36,7 @@ type projector struct {
 	work   *work                // read, but not known to be in the database
 	done   uint64               // lsn that the database is known to hold
 	began  bool                 // connected once
+	moved  bool                 // a batch was written since the last failure
 	after  func(stage string)   // called behind each step of a batch; tests interrupt there
 
 	draining chan struct{}
@@ -73,14 +74,18 @@ func (p *projector) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		}
+		was := p.conn != nil
 		p.disconnect()
 		p.journal.stats.retries.Add(1)
-		if p.journal.stats.connected.Swap(false) {
-			wait = 0
-			p.log.Warn("the database is away; records wait in the journal", "err", err)
-		} else if wait >= backoffMax {
-			p.log.Warn("the database is still away", "err", err)
-		} else {
+		if p.moved {
+			p.moved, wait = false, 0
+		}
+		switch {
+		case was:
+			p.log.Warn("the database failed; records wait in the journal", "err", err)
+		case wait >= backoffMax:
+			p.log.Warn("the database is still away; records wait in the journal", "err", err)
+		default:
 			p.log.Debug("the database is away", "err", err)
 		}
 		wait = min(backoffMax, max(backoffMin, 2*wait))

@@ -32,7 +32,7 @@ func (p *private) spawn(settings []string) (*server, error) {
 		"fsync=on", "full_page_writes=on", "synchronous_commit=on", "max_wal_size=512MB", "log_checkpoints=off", "jit=off"}, settings...) {
 		args = append(args, "-c", s)
 	}
-	cmd := p.user.command(context.Background(), filepath.Join(p.bin, "postgres"), args...)
+	cmd := p.user.command(context.Background(), p.program("postgres"), args...)
 	cmd.Stderr = &lineLog{log: p.log}
 	cmd.WaitDelay = 5 * time.Second // backends keep the pipe open a little longer than a postmaster that was killed
 	cmd.SysProcAttr.Setpgid = true  // a Ctrl-C in our terminal is ours to handle

@@ -20,6 +20,8 @@ type work struct {
 	calls  []*touched
 	months map[month]bool
 	dead   []deadLetter
+
+	failures int // of its transaction
 }
 
 type eventRow struct {

@@ -39,16 +39,21 @@ func (p *projector) write(ctx context.Context) error {
 		return err
 	}
 	p.after("partitions")
-	err := p.commit(ctx, w)
-	if err != nil && poisonous(p.conn, err) {
-		if strings.Contains(err.Error(), "no partition of relation") { // somebody dropped one
-			p.months = make(map[month]bool)
-			return err
-		}
-		p.log.Error("a batch holds rows that can't be written: they go to the dead letters", "err", err)
+	var err error
+	if w.failures < 2 {
+		err = p.commit(ctx, w)
+	}
+	if err != nil && strings.Contains(err.Error(), "no partition of relation") { // somebody dropped one
+		p.months = make(map[month]bool)
+		return fmt.Errorf("write records: %w", err)
+	}
+	// An error of one row that ends the whole connection shows only by coming again.
+	if w.failures >= 2 || err != nil && poisonous(p.conn, err) {
+		p.log.Warn("a batch is written row by row", "failures", w.failures, "err", err)
 		err = p.commitCarefully(ctx, w)
 	}
 	if err != nil {
+		w.failures++
 		return fmt.Errorf("write records: %w", err)
 	}
 	p.after("committed")
@@ -63,7 +68,7 @@ func (p *projector) settle(w *work) {
 	if !w.newest.IsZero() {
 		s.lag.Store(int64(max(0, time.Since(w.newest))))
 	}
-	p.work, p.done = nil, max(p.done, w.last)
+	p.work, p.done, p.moved = nil, max(p.done, w.last), true
 	p.journal.projectedTo(p.done)
 }
 
