@@ -91,7 +91,7 @@ func (c *Clock) loop() {
 	defer close(c.done)
 	ticker := time.NewTicker(Tick / phases)
 	defer ticker.Stop()
-	due, phase := time.Now(), 0
+	due, phase := time.Now().Add(Tick/phases), 0
 	for {
 		if c.idle() {
 			ticker.Stop()
@@ -101,7 +101,7 @@ func (c *Clock) loop() {
 				return
 			}
 			ticker.Reset(Tick / phases)
-			due = time.Now()
+			due = time.Now().Add(Tick / phases)
 		}
 		select {
 		case <-c.stop:

@@ -76,6 +76,14 @@ type Snapshot struct {
 	Notes   map[string]float64 // anything an element counts beside
 }
 
+// Note adds to a count that has no field of its own.
+func (s *Snapshot) Note(name string, n float64) {
+	if s.Notes == nil {
+		s.Notes = map[string]float64{}
+	}
+	s.Notes[name] += n
+}
+
 // Stream is what one direction of one RTP stream counted (RFC 3550 6.4).
 type Stream struct {
 	Inbound   bool

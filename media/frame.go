@@ -35,7 +35,7 @@ type Frame struct {
 	Sequence  uint16
 	Marker    bool   // begins a talkspurt (audio), ends a picture (video)
 	Epoch     uint32 // changes when another source, or another stream of it, feeds the sink: rebase Sequence and Timestamp
-	Arrival   int64  // CLOCK_MONOTONIC, ns
+	Arrival   int64  // CLOCK_MONOTONIC, ns; 0 if an element made the frame
 }
 
 // Format says how payloads are coded. A sink and a source compare formats by Same; pointers matter only on the packet
