@@ -3,8 +3,9 @@
 package e2e
 
 import (
-	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func outcomes() []outcome {
 // SIPp as a phone with digest, through Kamailio, to SIPp as the carrier: both
 // logs tell the same calls, and that is what the scenarios promise.
 func TestReferenceOutcomes(t *testing.T) {
-	carrier := peers.StartSIPp(t, peers.SIPpConfig{Name: "carrier", Scenario: "sipp/carrier.xml", Length: 300 * time.Millisecond})
+	carrier := startCarrier(t, "carrier")
 	k := peers.StartKamailio(t, peers.KamailioConfig{Users: map[string]string{"desk": "secret"},
 		Numbers: map[string]peers.Number{"4930*": {Target: "sip:" + carrier.SIP.String()}}})
 	phone := netip.AddrPortFrom(peers.Address(t), 5060)
@@ -127,20 +128,85 @@ func TestReferenceOutcomes(t *testing.T) {
 	if got := k.Registered(t, "desk"); len(got) != 1 {
 		t.Fatalf("desk is registered at %q, expected one contact", got)
 	}
+	// A proxy says 500 where it got a 503 (RFC 3261 16.7), so that one is for the direct test.
+	wanted := slices.DeleteFunc(outcomes(), func(o outcome) bool { return o.status == 503 })
+	dial(t, k.SIP, phone, carrier, wanted, 2)
+}
+
+// The same without anything between.
+func TestReferenceOutcomesDirect(t *testing.T) {
+	carrier := startCarrier(t, "carrier")
+	dial(t, carrier.SIP, netip.AddrPortFrom(peers.Address(t), 5060), carrier, outcomes(), 2)
+}
+
+func startCarrier(t *testing.T, name string) *peers.SIPp {
+	t.Helper()
+	return peers.StartSIPp(t, peers.SIPpConfig{Name: name, Scenario: "sipp/carrier.xml", Length: 300 * time.Millisecond})
+}
+
+// dial makes each of the calls times over, ten a second, and compares the logs.
+func dial(t *testing.T, to, from netip.AddrPort, carrier *peers.SIPp, wanted []outcome, times int) {
+	t.Helper()
 	var users [][]string
-	for range 2 {
-		for _, o := range outcomes() {
+	for range times {
+		for _, o := range wanted {
 			users = append(users, []string{o.number, o.how})
 		}
 	}
-	calls := peers.StartSIPp(t, peers.SIPpConfig{Name: "phone", Scenario: "sipp/phone.xml", Remote: k.SIP, Bind: phone, Calls: len(users), Rate: 10, Users: users,
+	calls := peers.StartSIPp(t, peers.SIPpConfig{Name: "phone", Scenario: "sipp/phone.xml", Remote: to, Bind: from, Calls: len(users), Rate: 10, Users: users,
 		Username: "desk", Password: "secret", Keys: []string{"domain", "test.local"}, Length: 300 * time.Millisecond, Timeout: 20 * time.Second})
 	calls.Done(t, 20*time.Second)
 	carrier.Finish(t, 5*time.Second)
-	if got := calls.Stat(t, "SuccessfulCall(C)"); got != fmt.Sprint(len(users)) {
+	if got := calls.Stat(t, "SuccessfulCall(C)"); got != strconv.Itoa(len(users)) {
 		t.Errorf("%s of %d calls went as their scenario says", got, len(users))
 	}
 	sameCalls(t, calls.Calls(t), carrier.Calls(t), len(users))
+}
+
+// Two phones answer the same call.
+func TestReferenceTwoAnswers(t *testing.T) {
+	carrier := startCarrier(t, "carrier")
+	caller := peers.StartSIPp(t, peers.SIPpConfig{Name: "caller", Scenario: "sipp/twice.xml", Remote: carrier.SIP, Calls: 1, Users: [][]string{{"4930555202"}},
+		Username: "desk", Keys: []string{"domain", "test.local"}, Length: 100 * time.Millisecond, Timeout: 10 * time.Second})
+	caller.Done(t, 10*time.Second)
+	carrier.Finish(t, 5*time.Second)
+	calls := carrier.Calls(t)
+	if len(calls) != 1 || calls[0].Accepted != 2 || calls[0].Tags != 2 {
+		t.Fatalf("the carrier's log says %+v, expected one call with two answers", calls)
+	}
+	byes := map[string]bool{}
+	for _, m := range calls[0].Messages {
+		if m.Request("BYE") {
+			byes[m.Tag("To")] = true
+		}
+	}
+	if len(byes) != 2 {
+		t.Errorf("%d of the two answers got their BYE", len(byes))
+	}
+}
+
+// SIPp's echo and SIPp's tone, measured at a phone that it calls.
+func TestReferenceEchoAndTone(t *testing.T) {
+	capture := peers.StartCapture(t)
+	phone := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Domain: "test.local", Audio: audio.Tone(8000, 440, toneLevel, 60), AutoAnswer: true, Codecs: "PCMU/8000/1"})
+	for _, c := range []struct {
+		name, scenario string
+		hz, other      float64
+		echo           bool
+		tone           audio.Clip
+	}{
+		{"echo", "sipp/phone.xml", 440, 880, true, audio.Clip{}},
+		{"tone", "sipp/tone.xml", 880, 440, false, audio.Tone(8000, 880, toneLevel, 1)},
+	} {
+		from := time.Now()
+		caller := peers.StartSIPp(t, peers.SIPpConfig{Name: c.name, Scenario: c.scenario, Remote: phone.SIP, Calls: 1, Users: [][]string{{"bob", "bye"}},
+			Username: "carrier", Keys: []string{"domain", "test.local"}, Length: 5800 * time.Millisecond, RTPEcho: c.echo, Tone: c.tone, Timeout: 15 * time.Second})
+		phone.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+		phone.Expect(t, "CALL_CLOSED", 10*time.Second)
+		caller.Done(t, 5*time.Second)
+		heard(t, c.name, phone.Heard(t), c.hz, c.other, audio.MuLaw)
+		arrived(t, phone, capture, from, time.Now(), c.hz, c.other, audio.MuLaw)
+	}
 }
 
 func sameCalls(t *testing.T, ours, theirs []peers.Call, want int) {
@@ -161,6 +227,10 @@ func sameCalls(t *testing.T, ours, theirs []peers.Call, want int) {
 		b, ok := other[a.ID]
 		if !ok {
 			t.Errorf("call %s to %s isn't in the carrier's log", a.ID, a.Number)
+			continue
+		}
+		if o.status == 0 {
+			t.Errorf("call %s went to %q, which nobody dialled", a.ID, a.Number)
 			continue
 		}
 		for side, c := range map[string]peers.Call{"phone": a, "carrier": b} {
