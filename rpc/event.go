@@ -1,0 +1,161 @@
+package rpc
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Event is something that an object told its subscribers.
+type Event struct {
+	Object string          // its id
+	Type   string          // the event's name
+	Data   json.RawMessage // as it goes out in onEvent's data; shared by all subscribers, nobody changes it
+}
+
+// Subscriber takes events: a session does. It is told events of one object one at a time, in the order in which they
+// were raised. Event queues what it gets, within bounds, and returns; it must not call into the object.
+type Subscriber interface{ Event(Event) }
+
+// MaxSubscriptions bounds the subscriptions to one object.
+const MaxSubscriptions = 1024
+
+// events are an object's subscriptions. The lock is held while subscribers are told, which is what keeps the order.
+type events struct {
+	mu   sync.Mutex
+	list map[string]*audience
+	ids  map[string]subscription
+	over bool
+}
+
+type subscription struct {
+	event string
+	who   Subscriber
+}
+
+// audience counts each subscriber's subscriptions to one event: however many there are, it is told once.
+type audience struct {
+	order []Subscriber
+	count map[Subscriber]int
+}
+
+func (e *events) add(event string, who Subscriber) (string, error) {
+	id := uuid.NewString()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.over:
+		return "", errReleased
+	case len(e.ids) >= MaxSubscriptions:
+		return "", Errorf(NotEnoughResources, "Object has its %d subscriptions already", MaxSubscriptions)
+	}
+	if e.list == nil {
+		e.list, e.ids = map[string]*audience{}, map[string]subscription{}
+	}
+	a := e.list[event]
+	if a == nil {
+		a = &audience{count: map[Subscriber]int{}}
+		e.list[event] = a
+	}
+	if a.count[who]++; a.count[who] == 1 {
+		a.order = append(a.order, who)
+	}
+	e.ids[id] = subscription{event, who}
+	return id, nil
+}
+
+func (e *events) remove(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, ok := e.ids[id]
+	if !ok {
+		return
+	}
+	delete(e.ids, id)
+	a := e.list[s.event]
+	if a.count[s.who]--; a.count[s.who] > 0 {
+		return
+	}
+	delete(a.count, s.who)
+	for i, who := range a.order {
+		if who == s.who {
+			a.order = append(a.order[:i:i], a.order[i+1:]...)
+			break
+		}
+	}
+	if len(a.order) == 0 {
+		delete(e.list, s.event)
+	}
+}
+
+func (e *events) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.over, e.list, e.ids = true, nil, nil
+}
+
+// Raise tells the object's subscribers of an event: a value of a type that EventType registered and that the class (or
+// one it extends) lists. It may be called from any goroutine, but not from a Subscriber, and not on the packet path,
+// since it encodes. After the object's release it does nothing. An event that the class doesn't list is a mistake of the
+// program: it is logged and goes nowhere.
+func (o *Object) Raise(event any) {
+	c := o.space.classes
+	s := c.structs[reflect.TypeOf(event)]
+	if s == nil || s.typ.form != eventForm || !o.entry.events[s.typ.name] {
+		o.space.log.Error("event isn't one of the object's class", "object", o.id, "event", fmt.Sprintf("%T", event))
+		return
+	}
+	now := time.Now()
+	o.events.mu.Lock()
+	defer o.events.mu.Unlock()
+	a := o.events.list[s.typ.name]
+	if a == nil {
+		return
+	}
+	data, err := o.eventData(s, event, now)
+	if err != nil {
+		o.space.log.Error("event can't be encoded", "object", o.id, "event", s.typ.name, "err", err)
+		return
+	}
+	ev := Event{Object: o.id, Type: s.typ.name, Data: data}
+	for _, who := range a.order {
+		who.Event(ev)
+	}
+}
+
+func (o *Object) eventData(s *structure, event any, now time.Time) ([]byte, error) {
+	e := &encoding{space: o.space, buf: make([]byte, 0, 256)}
+	e.raw(`{"source":`)
+	e.text(o.id)
+	e.raw(`,"timestampMillis":"`)
+	e.buf = strconv.AppendInt(e.buf, now.UnixMilli(), 10)
+	e.raw(`","tags":`)
+	if o.SendTagsInEvents() {
+		o.encodeTags(e)
+	} else {
+		e.raw("[]")
+	}
+	e.raw(",")
+	if s.typ.typed {
+		e.raw(`"type":`)
+		e.text(s.typ.name)
+		e.raw(",")
+	}
+	s.encodeFields(e, reflect.ValueOf(event))
+	e.buf[len(e.buf)-1] = '}' // the last comma
+	return e.buf, e.err
+}
+
+func (o *Object) encodeTags(e *encoding) {
+	k := o.space.tags
+	if k == nil { // the register Tag isn't in this table
+		e.raw("[]")
+		return
+	}
+	k.encode(e, reflect.ValueOf(o.Tags()))
+}
