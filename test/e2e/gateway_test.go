@@ -1,0 +1,104 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patchbay/patchbay/test/peers"
+)
+
+// gateway is Patchbay with its Postgres, and what its settings say.
+type gateway struct {
+	*peers.Patchbay
+	db   *peers.Postgres
+	addr netip.Addr     // SIP, media and HTTP
+	sip  netip.AddrPort // UDP and TCP
+}
+
+// settings are the parts of the settings file that a story chooses, as YAML list items.
+type settings struct {
+	users, trunks, routes string
+	more                  string // whole further sections
+}
+
+// address is the one that Patchbay gets. It must be the first that a test takes:
+// baresip puts the first address of the interface into its SDP and sends from
+// whatever address it sends to, and these must be the same.
+func address(t *testing.T) netip.Addr { t.Helper(); return peers.Address(t) }
+
+func startGateway(t *testing.T, addr netip.Addr, s settings) *gateway {
+	t.Helper()
+	g := &gateway{addr: addr, sip: netip.AddrPortFrom(addr, 5060), db: peers.StartPostgres(t, peers.PostgresConfig{})}
+	http := netip.AddrPortFrom(addr, 8888).String()
+	var b strings.Builder
+	fmt.Fprintf(&b, `demo: false
+node: {name: e2e, drain: 2s}
+log: {level: debug, format: json}
+http: {listen: "%s"}
+sip:
+  listen:
+    - {transport: udp, address: "%s"}
+    - {transport: tcp, address: "%s"}
+  domain: test.local
+media:
+  addresses: [{bind: %s}]
+  ports: {min: 20000, max: 24999}
+billing: {database: "${DATABASE}"}
+`, http, g.sip, g.sip, addr)
+	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
+		if part.items != "" {
+			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)
+		}
+	}
+	b.WriteString(s.more)
+	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{Settings: b.String(), HTTP: http, Env: []string{"DATABASE=" + g.db.DSN()}})
+	return g
+}
+
+// records waits until as many calls are on record and none is open, and returns them by start.
+func (g *gateway) records(t *testing.T, want int) []map[string]any {
+	t.Helper()
+	var rows []map[string]any
+	eventually(10*time.Second, func() bool {
+		rows = g.db.Query(t, "select * from patchbay.call order by started_at")
+		for _, r := range rows {
+			if s := r["state"]; s != "closed" && s != "recovered" {
+				return false
+			}
+		}
+		return len(rows) >= want
+	})
+	if len(rows) != want {
+		t.Errorf("%d calls on record, expected %d", len(rows), want)
+	}
+	for _, r := range rows {
+		if s := r["state"]; s != "closed" && s != "recovered" {
+			t.Errorf("call %v is %v, expected closed", r["call_id"], s)
+		}
+	}
+	return rows
+}
+
+// record is one call on record, with the fields a story compares.
+type record struct {
+	state, endParty string
+	status, cause   int
+}
+
+func recordOf(row map[string]any) record {
+	text := func(k string) string { s, _ := row[k].(string); return s }
+	number := func(k string) int {
+		if row[k] == nil {
+			return 0
+		}
+		var n int
+		_, _ = fmt.Sscan(fmt.Sprint(row[k]), &n)
+		return n
+	}
+	return record{text("state"), text("end_party"), number("sip_code"), number("q850")}
+}
