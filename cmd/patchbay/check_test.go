@@ -124,3 +124,10 @@ func TestVersionCommand(t *testing.T) {
 		t.Errorf("got %s, %v", out, err)
 	}
 }
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

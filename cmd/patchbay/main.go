@@ -36,6 +36,8 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newCDRCommand(),
+		newWhyCommand(),
 		newCheckCommand(),
 		newVersionCommand(),
 	)
