@@ -40,7 +40,7 @@ type Sender struct {
 
 	mu     sync.Mutex
 	queue  []key
-	stop   func()
+	stops  [2]func() // of the tick, and of the one before, which may be ending still
 	busy   bool
 	closed bool
 }
@@ -111,7 +111,7 @@ func (s *Sender) Dial(number string, each time.Duration) error {
 	s.queue = append(s.queue, keys...)
 	if !s.busy && len(s.queue) > 0 {
 		s.busy = true
-		s.stop = s.cfg.Clock.While(s.tick)
+		s.stops = [2]func(){s.cfg.Clock.While(s.tick), s.stops[0]}
 	}
 	return nil
 }
@@ -190,10 +190,12 @@ func (s *Sender) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.queue = nil
-	stop := s.stop
+	stops := s.stops
 	s.mu.Unlock()
-	if stop != nil {
-		stop()
+	for _, stop := range stops {
+		if stop != nil {
+			stop()
+		}
 	}
 	s.src.Close()
 	return nil
