@@ -188,24 +188,31 @@ func TestReferenceTwoAnswers(t *testing.T) {
 // SIPp's echo and SIPp's tone, measured at a phone that it calls.
 func TestReferenceEchoAndTone(t *testing.T) {
 	capture := peers.StartCapture(t)
-	phone := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Domain: "test.local", Audio: audio.Tone(8000, 440, toneLevel, 60), AutoAnswer: true, Codecs: "PCMU/8000/1"})
-	for _, c := range []struct {
+	type call struct {
 		name, scenario string
 		hz, other      float64
-		echo           bool
 		tone           audio.Clip
-	}{
-		{"echo", "sipp/phone.xml", 440, 880, true, audio.Clip{}},
-		{"tone", "sipp/tone.xml", 880, 440, false, audio.Tone(8000, 880, toneLevel, 1)},
-	} {
-		from := time.Now()
-		caller := peers.StartSIPp(t, peers.SIPpConfig{Name: c.name, Scenario: c.scenario, Remote: phone.SIP, Calls: 1, Users: [][]string{{"bob", "bye"}},
-			Username: "carrier", Keys: []string{"domain", "test.local"}, Length: 5800 * time.Millisecond, RTPEcho: c.echo, Tone: c.tone, Timeout: 15 * time.Second})
-		phone.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
-		phone.Expect(t, "CALL_CLOSED", 10*time.Second)
-		caller.Done(t, 5*time.Second)
-		heard(t, c.name, phone.Heard(t), c.hz, c.other, audio.MuLaw)
-		arrived(t, phone, capture, from, time.Now(), c.hz, c.other, audio.MuLaw)
+		phone          *peers.Baresip
+		caller         *peers.SIPp
+	}
+	calls := []*call{
+		{name: "echo", scenario: "sipp/phone.xml", hz: 440, other: 880},
+		{name: "tone", scenario: "sipp/tone.xml", hz: 880, other: 440, tone: audio.Tone(8000, 880, toneLevel, 1)},
+	}
+	for _, c := range calls {
+		c.phone = peers.StartBaresip(t, peers.BaresipConfig{User: c.name, Domain: "test.local", Audio: audio.Tone(8000, 440, toneLevel, 60), AutoAnswer: true, Codecs: "PCMU/8000/1"})
+	}
+	from := time.Now()
+	for _, c := range calls {
+		c.caller = peers.StartSIPp(t, peers.SIPpConfig{Name: c.name, Scenario: c.scenario, Remote: c.phone.SIP, Calls: 1, Users: [][]string{{c.name, "bye"}},
+			Username: "carrier", Keys: []string{"domain", "test.local"}, Length: 5800 * time.Millisecond, RTPEcho: c.name == "echo", Tone: c.tone, Timeout: 15 * time.Second})
+	}
+	for _, c := range calls {
+		c.phone.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+		c.phone.Expect(t, "CALL_CLOSED", 10*time.Second)
+		c.caller.Done(t, 5*time.Second)
+		heard(t, c.name, c.phone.Heard(t), c.hz, c.other, audio.MuLaw)
+		arrived(t, c.phone, capture, from, time.Now(), c.hz, c.other, audio.MuLaw)
 	}
 }
 
