@@ -2,6 +2,8 @@ package dtmf
 
 import (
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +11,25 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/mediatest"
 )
+
+// diary keeps notices; reading it empties it.
+type diary struct {
+	mu  sync.Mutex
+	all []media.Notice
+}
+
+func (d *diary) note(n media.Notice) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, n)
+}
+
+func (d *diary) read() (all []media.Notice) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all, d.all = d.all, nil
+	return all
+}
 
 // digitsOf is what a collector told.
 func digitsOf(notices []media.Notice) (s string, durations []int) {
@@ -26,15 +47,15 @@ func TestAllDigitsArriveOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			clock := media.NewClock()
 			defer clock.Close()
-			var ended time.Duration
+			var ended atomic.Int64
 			begin := time.Now()
-			s, err := NewSender(Config{Clock: clock, Rate: rate, Post: func(media.Notice) { ended = time.Since(begin) }})
+			s, err := NewSender(Config{Clock: clock, Rate: rate, Post: func(media.Notice) { ended.Store(int64(time.Since(begin))) }})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			var told []media.Notice
-			c := NewCollector(func(n media.Notice) { told = append(told, n) })
+			var told diary
+			c := NewCollector(told.note)
 			s.Source(media.Pad{}).Link(c)
 			r := mediatest.NewRecorder(media.TelephoneEvent(rate))
 			s.Source(media.Pad{}).Link(r)
@@ -45,7 +66,7 @@ func TestAllDigitsArriveOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(5 * time.Second)
-			got, durations := digitsOf(told)
+			got, durations := digitsOf(told.read())
 			if got != "0123456789*#ABCD" {
 				t.Errorf("heard %q", got)
 			}
@@ -55,16 +76,15 @@ func TestAllDigitsArriveOnce(t *testing.T) {
 				}
 			}
 			// 15 of 100 ms, one of 200 ms, 16 gaps of 80 ms.
-			if want := 2980 * time.Millisecond; ended < want-40*time.Millisecond || ended > want+60*time.Millisecond {
-				t.Errorf("ended after %s, want %s", ended, want)
+			if want := 2980 * time.Millisecond; time.Duration(ended.Load()) < want-40*time.Millisecond || time.Duration(ended.Load()) > want+60*time.Millisecond {
+				t.Errorf("ended after %s, want %s", time.Duration(ended.Load()), want)
 			}
 			packets(t, r, rate)
-			told = nil
 			if err := s.Dial("5", 0); err != nil { // again after the end
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)
-			if got, _ := digitsOf(told); got != "5" {
+			if got, _ := digitsOf(told.read()); got != "5" {
 				t.Errorf("heard %q after the first were sent", got)
 			}
 		})
