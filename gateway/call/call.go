@@ -190,8 +190,8 @@ type Quality struct {
 	RTTMS       float64 `json:"rttMs,omitempty"` // of the last RTCP report; 0 = unknown
 	RemoteLost  int64   `json:"remoteLost"`      // what the peer reports of what we sent
 	RemoteJit   float64 `json:"remoteJitterMs,omitempty"`
-	Rejected    uint64  `json:"rejected"`            // packets from a source that the leg isn't locked to
-	FirstRTPMS  *int64  `json:"firstRtpMs,omitempty"` // from the leg's answer to the first packet
+	Rejected    uint64  `json:"rejected"`              // packets from a source that the leg isn't locked to
+	FirstRTPMS  *int64  `json:"firstRtpMs,omitempty"`  // from the leg's answer to the first packet
 	LastRTPMono int64   `json:"lastRtpMono,omitempty"` // monotonic ns of the last packet received; 0 = none
 }
 
