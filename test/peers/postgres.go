@@ -110,7 +110,7 @@ func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	p.starts++
 	p.Process = start(t, command{
-		name: fmt.Sprintf("postgres-%d", p.starts), dir: p.logs, path: filepath.Join(p.bin, "postgres"), uid: p.uid,
+		name: fmt.Sprintf("postgres-%d", p.starts), dir: p.logs, work: p.dir, path: filepath.Join(p.bin, "postgres"), uid: p.uid,
 		args: []string{"-D", p.data(), "-c", "listen_addresses=", "-c", "unix_socket_directories=" + p.dir,
 			"-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=50", "-c", "shared_buffers=32MB"},
 	})

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -54,7 +55,8 @@ type Process struct {
 
 type command struct {
 	name   string // in messages, and of the log file
-	dir    string // working directory, where the log is
+	dir    string // where the log is
+	work   string // working directory; empty: dir
 	path   string
 	args   []string
 	env    []string // added to ours
@@ -73,7 +75,7 @@ func start(t testing.TB, c command) *Process {
 	}
 	defer out.Close() // the program has its own copy
 	p.cmd = exec.Command(c.path, c.args...)
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = c.dir, out, out
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = cmp.Or(c.work, c.dir), out, out
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC", "LC_ALL=C.UTF-8", "TERM=dumb"), c.env...)
 	if c.stdout != "" {
 		f, err := os.Create(c.stdout)
