@@ -324,7 +324,7 @@ func (d *Dialog) onSuccess(m *wire.Message, at time.Time) {
 
 // answered stops what waited for an answer; d.mu is held.
 func (d *Dialog) answered() {
-	if d.out.stop != nil {
+	if d.out != nil && d.out.stop != nil {
 		d.out.stop()
 	}
 	for _, t := range d.timers {
