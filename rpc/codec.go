@@ -270,11 +270,7 @@ func (k *codec) reference(class *entry, t reflect.Type) {
 			dst.Set(reflect.ValueOf(o))
 			return nil
 		}
-		how := castTo(o.entry.of, t)
-		if o.entry.of == t {
-			how = cast{ok: true}
-		}
-		dst.Set(how.do(reflect.ValueOf(o.value)))
+		dst.Set(o.entry.as[t].do(reflect.ValueOf(o.value)))
 		return nil
 	}
 	k.encode = func(e *encoding, v reflect.Value) {

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 )
@@ -151,7 +150,7 @@ type TypeDescription struct {
 	Doc     string      `json:"doc"`
 	Extends string      `json:"extends,omitempty"`
 	Values  []string    `json:"values,omitempty"`
-	Fields  []ParamDesc `json:"properties,omitempty"` // its own
+	Fields  []ParamDesc `json:"properties,omitzero"` // its own; nil for enums
 }
 
 // DescribeTypes describes all enums and registers, and all events, by name.
@@ -186,7 +185,7 @@ func (c *Classes) DescribeTypes() (complexTypes, events []TypeDescription) {
 }
 
 func (s *structure) describe() []ParamDesc {
-	var out []ParamDesc
+	out := []ParamDesc{}
 	for _, f := range s.fields[s.own:] {
 		d := ParamDesc{Name: f.name, Type: f.codec.name, Optional: f.optional}
 		if f.def.IsValid() {
@@ -195,103 +194,6 @@ func (s *structure) describe() []ParamDesc {
 		out = append(out, d)
 	}
 	return out
-}
-
-// kmd is a module description in the form of Kurento's *.kmd.json.
-type kmd struct {
-	Name          string            `json:"name"`
-	Version       string            `json:"version"`
-	Requires      string            `json:"kurentoVersion,omitempty"`
-	Code          kmdCode           `json:"code"`
-	RemoteClasses []kmdClass        `json:"remoteClasses"`
-	ComplexTypes  []TypeDescription `json:"complexTypes"`
-	Events        []TypeDescription `json:"events"`
-}
-
-type kmdCode struct {
-	API struct {
-		Java *struct {
-			Package string `json:"packageName"`
-		} `json:"java,omitempty"`
-		JS *struct {
-			Node string `json:"nodeName"`
-		} `json:"js,omitempty"`
-	} `json:"api"`
-	Implementation struct {
-		Namespace string `json:"cppNamespace"` // what clients use for the prefix of type names
-	} `json:"implementation"`
-}
-
-type kmdClass struct {
-	Name        string            `json:"name"`
-	Doc         string            `json:"doc"`
-	Extends     string            `json:"extends,omitempty"`
-	Abstract    bool              `json:"abstract,omitempty"`
-	Constructor *kmdConstructor   `json:"constructor,omitempty"`
-	Properties  []PropDescription `json:"properties,omitempty"`
-	Methods     []OpDescription   `json:"methods,omitempty"`
-	Events      []string          `json:"events,omitempty"`
-}
-
-type kmdConstructor struct {
-	Doc    string      `json:"doc"`
-	Params []ParamDesc `json:"params"`
-}
-
-// Kmd is a module's description in Kurento's own form, from which its SDKs' modules are generated. It fails with Undefined
-// for a module that there isn't.
-func (c *Classes) Kmd(module string) ([]byte, error) {
-	c.Seal()
-	m := c.modules[module]
-	if m == nil {
-		return nil, Errorf(Undefined, "Requested kmd module '%s' doesn't exist", brief(module))
-	}
-	k := kmd{Name: m.Name, Version: m.Version, Requires: m.Requires,
-		RemoteClasses: []kmdClass{}, ComplexTypes: []TypeDescription{}, Events: []TypeDescription{}}
-	k.Code.Implementation.Namespace = m.namespace()
-	if m.Java != "" {
-		k.Code.API.Java = &struct {
-			Package string `json:"packageName"`
-		}{m.Java}
-	}
-	if m.NPM != "" {
-		k.Code.API.JS = &struct {
-			Node string `json:"nodeName"`
-		}{m.NPM}
-	}
-	for _, e := range c.entries {
-		if e.module == m {
-			k.RemoteClasses = append(k.RemoteClasses, c.kmdClass(e))
-		}
-	}
-	complexTypes, events := c.DescribeTypes()
-	for _, t := range complexTypes {
-		if t.Module == module {
-			k.ComplexTypes = append(k.ComplexTypes, t)
-		}
-	}
-	for _, t := range events {
-		if t.Module == module {
-			k.Events = append(k.Events, t)
-		}
-	}
-	b, err := json.MarshalIndent(k, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("kmd of %s: %w", module, err)
-	}
-	return b, nil
-}
-
-func (c *Classes) kmdClass(e *entry) kmdClass {
-	d := kmdClass{Name: e.class.Name, Doc: e.class.Doc, Abstract: e.class.Abstract, Events: e.class.Events}
-	d.Properties, d.Methods = c.own(e, e)
-	if e.base != nil {
-		d.Extends = e.base.class.Name
-	}
-	if e.build != nil {
-		d.Constructor = &kmdConstructor{Params: c.params(e.build)}
-	}
-	return d
 }
 
 // ModuleInfo is what ServerInfo tells of a module.

@@ -37,6 +37,7 @@ func TestArguments(t *testing.T) {
 		{"maybe", `{"s":null}`, `null`},
 		{"maybe", `{"s":"\u003cx\u003e \"q\""}`, `"\u003cx\u003e \"q\""`},
 		{"grow", `{"stats":{"__type__":"LevelStats","id":"l","timestampMillis":1,"level":2}}`, `"l"`},
+		{"grow", `{"stats":{"id":"b","timestampMillis":1}}`, `"base b"`},
 		{"whose", `{"object":"manager_ServerManager"}`, `"manager_ServerManager"`},
 		{"start", ``, `null`},
 		{"start", `{}`, `null`},
@@ -77,7 +78,7 @@ func TestArgumentsRefused(t *testing.T) {
 		{rpc.BadParam, "setCaps", `{"caps":{"codec":"x","kind":"SMELL"}}`, "Invalid value for 'MediaType': 'caps.kind' parameter is \"SMELL\", should be one of AUDIO, VIDEO"},
 		{rpc.BadParam, "setCaps", `{"caps":{"codec":"x","frames":{}}}`, "'caps.frames.numerator' parameter should be a integer: it is missing"},
 		{rpc.Unexpected, "setCaps", `{"caps":{"codec":"x","__type__":"Fraction"}}`, "register of type \"Fraction\", should be AudioCaps"},
-		{rpc.Unexpected, "grow", `{"stats":{"id":"x"}}`, "should say by __type__ which Stats it is"},
+		{rpc.Unexpected, "grow", `{"stats":{"id":"x","__type__":"Fraction"}}`, "is a register of type Fraction, should be a Stats"},
 		{rpc.ObjectNotFound, "connect", `{"sink":null}`, "Object '' not found"},
 		{rpc.ObjectNotFound, "connect", `{"sink":"nobody"}`, "Object 'nobody' not found"},
 		{rpc.ObjectNotFound, "connect", `{"sink":"` + r.pipe.ID() + `"}`, "it is a MediaPipeline, should be a MediaElement"},
@@ -134,7 +135,7 @@ func TestRegisters(t *testing.T) {
 	if got := r.invoke(r.vol, "getCaps", ""); strings.Contains(got, "frames") || !strings.Contains(got, `"rate":0.0399`) {
 		t.Errorf("getCaps = %s: wants no frames, and the default rate", got)
 	}
-	want = `{"base":{"id":"base","timestampMillis":1,"__module__":"kurento","__type__":"BaseStats"},` +
+	want = `{"base":{"id":"base","timestampMillis":1,"__module__":"kurento","__type__":"Stats"},` +
 		`"level":{"id":"level","timestampMillis":5000000000,"level":0.5,"__module__":"toy","__type__":"LevelStats"}}`
 	if got := r.invoke(r.vol, "getStats", ""); got != want {
 		t.Errorf("getStats = %s\nwant       %s", got, want)

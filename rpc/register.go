@@ -77,7 +77,7 @@ func readDefault(typ *Type, f reflect.StructField, k *codec, text string) reflec
 	v := reflect.New(f.Type).Elem()
 	err := checkJSON([]byte(text))
 	if err == nil {
-		err = k.decode(&decoding{}, []byte(text), v)
+		err = k.decode(&decoding{path: []string{f.Name}}, []byte(text), v)
 	}
 	if err != nil {
 		panic(fmt.Sprintf("rpc: %s, field %s, default %s: %v", typ.of, f.Name, text, err))
@@ -202,21 +202,21 @@ func (c *Classes) buildBase(k *codec, typ *Type) {
 		if raw[0] != '{' {
 			return d.want("object", raw)
 		}
+		name := typ.name
 		for w := members(raw); w.next(); {
-			if string(w.key) != "__type__" || w.val[0] != '"' {
-				continue
+			if string(w.key) == "__type__" && w.val[0] == '"' {
+				name = unquote(w.val)
 			}
-			t := c.types[unquote(w.val)]
-			if t == nil || t.of.Kind() != reflect.Struct || !t.of.Implements(typ.of) {
-				break
-			}
-			v := reflect.New(t.of).Elem()
-			if err := c.structs[t.of].decode(d, raw, v); err != nil {
-				return err
-			}
-			dst.Set(v)
-			return nil
 		}
-		return Errorf(Unexpected, "'%s' parameter should say by __type__ which %s it is", d.at(), typ.name)
+		t := c.types[name]
+		if t == nil || t.form != registerForm || t.of.Kind() != reflect.Struct || !t.of.Implements(typ.of) {
+			return Errorf(Unexpected, "'%s' parameter is a register of type %s, should be a %s", d.at(), brief(name), typ.name)
+		}
+		v := reflect.New(t.of).Elem()
+		if err := c.structs[t.of].decode(d, raw, v); err != nil {
+			return err
+		}
+		dst.Set(v)
+		return nil
 	}
 }

@@ -173,7 +173,15 @@ func (v *volume) Start()                     { v.self.Raise(started{}) }
 func (v *volume) Bad()                       { v.self.Raise(objectCreated{}) }
 func (v *volume) Hang() int                  { v.enter <- struct{}{}; <-v.leave; v.calls++; return v.calls }
 func (v *volume) Close() error               { close(v.closed); return nil }
-func (v *volume) Grow(s stats) string        { return s.(LevelStats).ID }
+func (v *volume) Grow(s stats) string {
+	switch s := s.(type) {
+	case LevelStats:
+		return s.ID
+	case BaseStats:
+		return "base " + s.ID
+	}
+	return ""
+}
 
 type hub struct{ p *pipe }
 type port struct {
@@ -195,8 +203,8 @@ func newFamily() *family {
 		rpc.EnumType("core", "MediaType", audio, video),
 		rpc.RegisterType[fraction]("core", "Fraction"),
 		rpc.RegisterType[caps]("core", "AudioCaps"),
+		rpc.RegisterType[BaseStats]("core", "Stats"),
 		rpc.RegisterType[stats]("core", "Stats"),
-		rpc.RegisterType[BaseStats]("core", "BaseStats"),
 		rpc.RegisterType[LevelStats]("toy", "LevelStats"),
 		rpc.EventType[linked]("core", "ElementConnected", rpc.Media),
 		rpc.EventType[started]("toy", "Started", rpc.Media),

@@ -43,12 +43,19 @@ func EnumType[T ~string](module, name string, values ...T) Type {
 // embedded first is the register that this one extends.
 //
 // An interface is a register that others extend: a result of that type is sent with the markers of what it really is.
+// It may be registered under the name of a struct that implements it, after that struct.
 func RegisterType[T any](module, name string) Type {
 	t := Type{module: module, name: name, form: registerForm, of: reflect.TypeFor[T]()}
 	if k := t.of.Kind(); k != reflect.Struct && k != reflect.Interface || t.of.NumMethod() == 0 && k == reflect.Interface {
 		panic(fmt.Sprintf("rpc: register %s: %s is neither a struct nor an interface with methods", name, t.of))
 	}
 	return t
+}
+
+// stands reports whether t is an interface that may have the name of the register other.
+func (t *Type) stands(other *Type) bool {
+	return t.form == registerForm && other.form == registerForm && t.module == other.module &&
+		t.of.Kind() == reflect.Interface && other.of.Kind() == reflect.Struct && other.of.Implements(t.of)
 }
 
 // The two events that others extend: every event has RaiseBase's members source, timestampMillis and tags; those of
