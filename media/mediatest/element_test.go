@@ -3,6 +3,7 @@ package mediatest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -44,10 +45,16 @@ func (v *verdict) Helper() {}
 func (v *verdict) Errorf(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.said = append(v.said, format)
+	v.said = append(v.said, fmt.Sprintf(format, args...))
 }
 func (v *verdict) Fatalf(format string, args ...any) {
 	v.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (v *verdict) Error(args ...any) { v.Errorf("%s", fmt.Sprint(args...)) }
+func (v *verdict) Fatal(args ...any) {
+	v.Error(args...)
 	runtime.Goexit()
 }
 
