@@ -143,11 +143,14 @@ func padsAreConsistent(tb testing.TB, s Subject) {
 		if v := reflect.ValueOf(k); k != nil && v.Kind() == reflect.Pointer && v.IsNil() {
 			tb.Fatalf("sink of %s pad %q is a nil %T: must be nil itself", p.Kind, p.Name, k)
 		}
-		if e.Sink(p) != k || e.Source(p) != e.Source(p) {
+		src := e.Source(p)
+		if e.Sink(p) != k || e.Source(p) != src {
 			tb.Errorf("%s pad %q isn't the same when asked again", p.Kind, p.Name)
 		}
-		if k != nil && k.Caps() != k.Caps() {
-			tb.Errorf("caps of %s pad %q aren't the same value when asked again", p.Kind, p.Name)
+		if k != nil {
+			if caps := k.Caps(); k.Caps() != caps {
+				tb.Errorf("caps of %s pad %q aren't the same value when asked again", p.Kind, p.Name)
+			}
 		}
 	}
 	strange := media.Pad{Kind: media.Video, Name: "no such pad"}

@@ -110,8 +110,13 @@ func TestBadElementsFail(t *testing.T) {
 // A stalled output that holds Push up is found; one behind a ring isn't blamed.
 func TestStall(t *testing.T) {
 	var gate sync.Mutex
+	pushes := 0
 	mk := func() Subject {
-		s := subject(func(*broken, *media.Frame) { gate.Lock(); gate.Unlock() })()
+		s := subject(func(*broken, *media.Frame) {
+			gate.Lock()
+			pushes++
+			gate.Unlock()
+		})()
 		s.Stall = func() func() {
 			gate.Lock()
 			timer := time.AfterFunc(100*time.Millisecond, gate.Unlock)
