@@ -210,7 +210,7 @@ routes:
 }
 
 func TestNoFileIsTheDemo(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "data")
 	first, err := loadConfig("", dir)
 	if err != nil {
 		t.Fatal(err)
@@ -236,6 +236,11 @@ func TestNoFileIsTheDemo(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "demo", "alice.password"))
 	if err != nil || info.Mode() != 0o600 {
 		t.Errorf("the password's file is %v (%v), want 0600", info.Mode(), err)
+	}
+	for path, want := range map[string]os.FileMode{dir: 0o755, filepath.Join(dir, "demo"): 0o700} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s is %v (%v), want %v", path, info.Mode(), err, want)
+		}
 	}
 	if !first.SIP.Listen[0].Address.Addr().IsLoopback() || !first.HTTP.Listen.Addr().IsLoopback() {
 		t.Error("the first start listens beyond loopback")

@@ -39,7 +39,8 @@ func demoPassword(dir, account string) (Secret, error) {
 	if pw, err := readSecretFile(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return pw, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	// Others may pass through the data folder: as root, the private Postgres runs as another user. They see nothing of demo.
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.MkdirAll(filepath.Dir(path), 0o700)); err != nil {
 		return "", fmt.Errorf("demo password of %s: %w", account, err)
 	}
 	b := make([]byte, 10) // 80 bits
