@@ -171,9 +171,7 @@ func (d *Dialog) sendInvite() {
 	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI())
 	req, err := d.ua.build(&d.out.o, d.flow, d.credits)
 	if err == nil {
-		var t *clientTx
-		t, err = d.ua.startClient(req, d.flow, d.callID, func(m *wire.Message) { d.onResponse(t, m) }, d.onFail)
-		d.out.tx = t
+		d.out.tx, err = d.ua.startClient(req, d.flow, d.callID, d.onResponse, d.onFail)
 	}
 	if err != nil {
 		d.end(Event{By: ByTransport, Status: 503, Err: err})
@@ -218,7 +216,7 @@ func (d *Dialog) onFail(err error) {
 }
 
 // onResponse handles a response to the INVITE, in order.
-func (d *Dialog) onResponse(t *clientTx, m *wire.Message) {
+func (d *Dialog) onResponse(m *wire.Message) {
 	at := time.Now()
 	switch {
 	case m.Status < 200:

@@ -146,8 +146,7 @@ func (u *UA) restoreDialed(d *Dialog, s State) error {
 		return err
 	}
 	t := &clientTx{ua: u, key: clientKey(s.Branch, "INVITE"), callID: d.callID, invite: true, req: req, flow: d.flow, heard: true}
-	t.onResponse = func(m *wire.Message) { d.onResponse(t, m) }
-	t.onFail = d.onFail
+	t.onResponse, t.onFail = d.onResponse, d.onFail
 	d.out.tx = t
 	if err := u.front.addDialog(d); err != nil {
 		return err

@@ -194,7 +194,9 @@ func (u *UA) startClient(req *psip.Request, f *flow.Flow, callID string, onRespo
 	if err := u.front.addClient(t); err != nil {
 		return nil, err
 	}
+	t.mu.Lock()
 	t.limit = time.AfterFunc(u.timers.life(), t.expire)
+	t.mu.Unlock()
 	if err := t.tx.Init(); err != nil {
 		t.fail(fmt.Errorf("%w: %w", ErrTransport, err))
 	}

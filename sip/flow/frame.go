@@ -66,7 +66,7 @@ func (fr *framer) next() (msg []byte, pong bool, err error) {
 		return data[:end], pong, fmt.Errorf("%d bytes of head and %d of body, at most %d: %w", end, size, fr.max, ErrTooLarge)
 	}
 	if len(data) < end+size {
-		fr.scan = end
+		fr.scan = end - 1 // so that the end of the head is found again
 		return nil, pong, nil
 	}
 	msg = append([]byte(nil), data[:end+size]...)
