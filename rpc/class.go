@@ -38,7 +38,7 @@ type Class struct {
 
 	// Extends is the class whose members this one has too. It must be registered first.
 	Extends *Class
-	// Abstract classes can't be created.
+	// Abstract classes can't be created by clients.
 	Abstract bool
 	// Parent is the class of the owner: the first parameter of New that is declared as that class, or as one of its
 	// ancestors or descendants, names the owner. nil makes objects without one.
@@ -46,7 +46,7 @@ type Class struct {
 	// Type is the Go type of the objects. It may be left out where New says it, and where nothing needs it (an abstract
 	// class all of whose members take *Object).
 	Type reflect.Type
-	// New makes an object. Without it only the program can (Space.Place), as for a manager.
+	// New makes an object. Without it only the program can (Space.Place), as for a manager, which Kurento calls abstract.
 	New Constructor
 
 	Props  []Prop

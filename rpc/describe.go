@@ -18,6 +18,7 @@ type Description struct {
 	Properties  []PropDescription `json:"properties"` // inherited ones last, as in Methods and Events
 	Methods     []OpDescription   `json:"methods"`
 	Events      []string          `json:"events"`
+	OwnEvents   []string          `json:"-"` // those that it doesn't inherit
 }
 
 // ParamDesc describes a parameter, or a field of a register or an event.
@@ -85,7 +86,8 @@ func (c *Classes) Names() []string {
 
 func (c *Classes) describe(e *entry) Description {
 	d := Description{Type: e.class.Name, QualifiedType: e.qualified(), Module: e.module.Name, Abstract: e.class.Abstract,
-		Hierarchy: []string{}, Properties: []PropDescription{}, Methods: []OpDescription{}, Events: []string{}}
+		Hierarchy: []string{}, Properties: []PropDescription{}, Methods: []OpDescription{}, Events: []string{},
+		OwnEvents: e.class.Events}
 	for i, k := range e.lineage() {
 		if i > 0 {
 			d.Hierarchy = append(d.Hierarchy, k.qualified())

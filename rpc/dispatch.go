@@ -68,6 +68,7 @@ func (s Scope) Objects(class string) []*Object {
 // make.
 func (s Scope) New(ctx context.Context, class string, params []byte) (o *Object, err error) {
 	defer func() { err = s.space.classify(err, "create", class) }()
+	defer s.space.guard(&err, "create", class)
 	e := s.space.classes.find(class)
 	if e == nil || e.build == nil {
 		return nil, Errorf(TypeNotAvailable, "Factory '%s' not found", brief(class))
@@ -104,7 +105,7 @@ func (s Scope) New(ctx context.Context, class string, params []byte) (o *Object,
 	if err != nil {
 		return nil, err
 	}
-	value, err := s.space.run(e.build, args, "create", o.id)
+	value, err := s.space.run(e.build, args)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,8 @@ func (s Scope) Invoke(ctx context.Context, id, op string, params []byte) (result
 	return result, s.space.classify(err, op, o.id)
 }
 
-func (s Scope) invoke(ctx context.Context, o *Object, op *operation, params []byte, name string) ([]byte, error) {
+func (s Scope) invoke(ctx context.Context, o *Object, op *operation, params []byte, name string) (result []byte, err error) {
+	defer s.space.guard(&err, name, o.id)
 	f := op.fn
 	var room [maxParams + 3]reflect.Value
 	args := room[:0]
@@ -171,11 +173,10 @@ func (s Scope) invoke(ctx context.Context, o *Object, op *operation, params []by
 	}
 	d := decoding{resolve: s}
 	defer d.release()
-	args, err := f.args(&d, params, "operationParams", true, args)
-	if err != nil {
+	if args, err = f.args(&d, params, "operationParams", true, args); err != nil {
 		return nil, err
 	}
-	out, err := s.space.run(f, args, name, o.id)
+	out, err := s.space.run(f, args)
 	if err != nil {
 		return nil, err
 	}
@@ -190,14 +191,16 @@ func (s Scope) invoke(ctx context.Context, o *Object, op *operation, params []by
 	return e.buf, nil
 }
 
-// run calls a class's function. A panic in it becomes an error that says nothing outside.
-func (s *Space) run(f *function, args []reflect.Value, what, id string) (out reflect.Value, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.log.Error("class panicked", "during", what, "object", id, "err", r, "stack", string(debug.Stack()))
-			err = Errorf(Internal, "Internal error")
-		}
-	}()
+// guard makes a panic below an error that says nothing outside. It is deferred.
+func (s *Space) guard(err *error, what, on string) {
+	if r := recover(); r != nil {
+		s.log.Error("class panicked", "during", what, "object", on, "err", r, "stack", string(debug.Stack()))
+		*err = Errorf(Internal, "Internal error")
+	}
+}
+
+// run calls a class's function.
+func (s *Space) run(f *function, args []reflect.Value) (out reflect.Value, err error) {
 	results := f.call.Call(args)
 	if f.fails {
 		if e := results[len(results)-1]; !e.IsNil() {

@@ -82,7 +82,7 @@ func (c *Classes) bind(e *entry) {
 func (c *Classes) operation(e *entry, fn *function, of string) *operation {
 	op := &operation{fn: fn.compile(c, of), self: fn.recv == objectType}
 	op.how = castTo(e.of, fn.recv)
-	if !op.self && !op.how.ok && !e.class.Abstract {
+	if !op.self && !op.how.ok && (e.of != nil || !e.class.Abstract) {
 		panic(fmt.Sprintf("rpc: class %s: its objects are %v, a member wants %s", e.class.Name, e.of, fn.recv))
 	}
 	return op
@@ -108,7 +108,7 @@ func (c *Classes) checkReferences() {
 			continue
 		}
 		for _, e := range c.entries {
-			if !e.is(k.class) || e.class.Abstract {
+			if !e.is(k.class) || e.of == nil {
 				continue
 			}
 			if e.as[key.of] = castTo(e.of, key.of); !e.as[key.of].ok {

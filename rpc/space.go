@@ -143,7 +143,7 @@ func (s *Space) room(tenant string) error {
 // settle gives a prepared object its value and lets it be found. When it fails the value is closed.
 func (s *Space) settle(o *Object, value any) error {
 	v := reflect.ValueOf(value)
-	if v.Kind() != reflect.Pointer || v.IsNil() || o.entry.of != nil && !v.Type().AssignableTo(o.entry.of) {
+	if v.Kind() != reflect.Pointer || v.IsNil() || o.entry.of == nil || !v.Type().AssignableTo(o.entry.of) {
 		return fmt.Errorf("value is %T %v: want a pointer that serves as %v", value, value, o.entry.of)
 	}
 	o.value = value

@@ -211,7 +211,7 @@ func newFamily() *family {
 		rpc.EventType[objectCreated]("core", "ObjectCreated", rpc.RaiseBase),
 	)
 	f.object = rpc.MediaObject("core", "MediaPipeline")
-	f.manager = &rpc.Class{Module: "core", Name: "ServerManager", Extends: f.object, Type: reflect.TypeFor[*manager](),
+	f.manager = &rpc.Class{Module: "core", Name: "ServerManager", Extends: f.object, Abstract: true, Type: reflect.TypeFor[*manager](),
 		Props:  []rpc.Prop{rpc.ReadOnly("pipelines", (*manager).Pipelines).Of("MediaPipeline")},
 		Events: []string{"ObjectCreated"}}
 	f.pipeline = &rpc.Class{Module: "core", Name: "MediaPipeline", Extends: f.object, New: rpc.Make(newPipe),
