@@ -3,7 +3,6 @@ package billing
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,47 +75,6 @@ type endedCall struct {
 	lsn  uint64 // of its end
 	home uint64
 }
-
-// entry is an event on its way to the disk.
-type entry struct {
-	call    call.ID
-	seq     uint64
-	kind    recordKind
-	begins  bool
-	payload []byte
-	pos     position
-	lsn     uint64 // 0 until it's written
-	skip    bool   // its call was refused while it waited
-	ok      bool   // it's durable
-}
-
-func (e entry) size() int64 { return int64(len(e.payload)) + recordHeader }
-
-// batch is what one fdatasync makes durable.
-type batch struct {
-	entries []entry
-	bytes   int64
-	wanted  bool // somebody waits for it
-	retried int  // so many entries at its front are of earlier batches
-	done    chan struct{}
-	err     error // of the entries that aren't durable; valid when done is closed
-}
-
-// outcome of the entries that were accepted as from to to.
-func (b *batch) outcome(from, to int) error {
-	for _, e := range b.entries[b.retried+from : b.retried+to] {
-		switch {
-		case e.ok:
-		case e.skip:
-			return fmt.Errorf("event %s/%d: %w", e.call, e.seq, ErrUnknown)
-		default:
-			return b.err
-		}
-	}
-	return nil
-}
-
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
 // commit implements Store.Commit.
 func (j *journal) commit(ctx context.Context, events []call.Event) error {
@@ -332,104 +290,6 @@ func (j *journal) placed(id call.ID, seq uint64, pos position, lsn uint64, close
 	}
 }
 
-// write appends the entries to the journal and returns when they are durable. After an error nothing of them is: the
-// rest of the segment is given up, since nobody can know what a failed fdatasync has left there.
-func (j *journal) write(entries []entry) error {
-	j.mu.Lock()
-	lsn, durable := j.durable, j.durable
-	j.mu.Unlock()
-	j.buf = j.buf[:0]
-	for i := range entries {
-		e := &entries[i]
-		if e.skip {
-			continue
-		}
-		need := e.size()
-		if j.file == nil || j.offset+int64(len(j.buf))+need > j.cfg.SegmentBytes {
-			if err := j.sync(lsn); err != nil {
-				return err
-			}
-			durable = lsn
-			if err := j.roll(lsn + 1); err != nil {
-				return err
-			}
-		}
-		s := j.active()
-		lsn++
-		e.lsn, e.pos = lsn, position{s.no, uint32(j.offset + int64(len(j.buf))), uint32(need)}
-		j.buf = appendRecord(j.buf, s.seed, lsn, durable, e.kind, e.payload)
-	}
-	return j.sync(lsn)
-}
-
-// sync writes the buffered records, the last of which is lsn, and makes them durable.
-func (j *journal) sync(lsn uint64) error {
-	if len(j.buf) == 0 {
-		return nil
-	}
-	_, err := j.file.WriteAt(j.buf, j.offset)
-	if err == nil {
-		err = datasync(j.file)
-	}
-	if err != nil {
-		return errors.Join(err, j.abandon())
-	}
-	j.offset += int64(len(j.buf))
-	j.buf = j.buf[:0]
-	j.mu.Lock()
-	j.durable = lsn
-	s := j.segments[len(j.segments)-1]
-	s.size, s.last = j.offset, lsn
-	j.mu.Unlock()
-	return nil
-}
-
-// abandon ends the segment at its last durable record; the next write begins a new one.
-func (j *journal) abandon() error {
-	err := j.file.Truncate(j.offset)
-	err = errors.Join(err, j.file.Close())
-	j.file, j.buf = nil, j.buf[:0]
-	return err
-}
-
-// roll ends the segment and begins the next, whose first record will be first.
-func (j *journal) roll(first uint64) error {
-	if j.file != nil {
-		if err := j.abandon(); err != nil { // gives the blocks behind its end back, too
-			return err
-		}
-	}
-	s := &segment{journal: j.id, no: 1, first: first}
-	j.mu.Lock()
-	n := len(j.segments)
-	if n > 0 && j.segments[n-1].last < j.segments[n-1].first {
-		n-- // nothing came of it: its name is used again
-		s.no = j.segments[n].no
-		j.segments = j.segments[:n]
-	} else if n > 0 {
-		s.no = j.segments[n-1].no + 1
-	}
-	j.mu.Unlock()
-	f, err := createSegment(j.dir, s, j.cfg.SegmentBytes)
-	if isFull(err) && j.disk.release(j.cfg.SegmentBytes) {
-		f, err = createSegment(j.dir, s, j.cfg.SegmentBytes)
-	}
-	if err != nil {
-		return err
-	}
-	j.mu.Lock()
-	j.segments = append(j.segments, s)
-	j.mu.Unlock()
-	j.file, j.offset = f, segmentHeader
-	return nil
-}
-
-func (j *journal) active() *segment {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.segments[len(j.segments)-1]
-}
-
 // segment with that number. j.mu is held; the segment exists.
 func (j *journal) segment(no uint64) *segment { return find(j.segments, no) }
 
@@ -464,28 +324,6 @@ func (j *journal) close() error {
 		err = errors.Join(err, j.abandon())
 	}
 	return errors.Join(err, j.disk.close())
-}
-
-// checkpoint writes down how far the projection is, so that a start without a database knows what may be missing.
-func (j *journal) checkpoint(lsn uint64) error {
-	if err := j.control(recordCheckpoint, binary.LittleEndian.AppendUint64(nil, lsn)); err != nil {
-		return err
-	}
-	j.checkpointed = lsn
-	return nil
-}
-
-// control writes a record that is no event: the projection has nothing to do for it.
-func (j *journal) control(kind recordKind, payload []byte) error {
-	if err := j.write([]entry{{kind: kind, payload: payload}}); err != nil {
-		return err
-	}
-	j.mu.Lock()
-	if j.projected == j.durable-1 {
-		j.projected = j.durable
-	}
-	j.mu.Unlock()
-	return nil
 }
 
 func wake(c chan struct{}) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,16 +55,17 @@ func TestNoteReachesDiskWithin50ms(t *testing.T) {
 	s := open(t, config(folder(t), None))
 	e := story(time.Now(), 1)
 	commit(t, s, e[0])
-	var worst time.Duration
+	var took []time.Duration
 	for _, n := range e[1:11] {
 		began := time.Now()
 		before := s.Stats().Events
 		s.Note(n)
 		eventually(t, "note durable", func() bool { return s.Stats().Events == before+1 })
-		worst = max(worst, time.Since(began))
+		took = append(took, time.Since(began))
 	}
-	if worst > 250*time.Millisecond { // 50 ms and what a loaded machine takes to run us
-		t.Errorf("a note took %v to the disk", worst)
+	slices.Sort(took)
+	if m := took[len(took)/2]; m > 100*time.Millisecond { // 50 ms, and what a loaded machine takes to run us
+		t.Errorf("half of the notes took more than %v to the disk", m)
 	}
 }
 

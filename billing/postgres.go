@@ -82,7 +82,7 @@ func migrate(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60)) // seconds, tries
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ func up(t testing.TB, s *Store) {
 }
 
 func TestPrivatePostgres(t *testing.T) {
+	t.Parallel()
 	dir := folder(t)
 	s := open(t, config(dir, Auto))
 	up(t, s)
@@ -96,6 +97,7 @@ func TestPrivatePostgres(t *testing.T) {
 }
 
 func TestPostgresOfKilledGateway(t *testing.T) {
+	t.Parallel()
 	dir := folder(t)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), child+"=postgres", "DIR="+dir)
@@ -122,6 +124,7 @@ func TestPostgresOfKilledGateway(t *testing.T) {
 }
 
 func TestPostgresIsAdopted(t *testing.T) {
+	t.Parallel()
 	dir := folder(t)
 	ctx := context.Background()
 	p, err := newPrivate(dir, quiet())

@@ -1,8 +1,8 @@
 package billing
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -150,95 +149,79 @@ func (r *Reader) List(ctx context.Context, f Filter) ([]*call.Call, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// The journal first: what leaves it in between has come to the database.
-	fresh, err := r.journal(func(id call.ID) bool { return f.inTime(id) })
+	fresh, stale, err := r.waiting(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	calls, err := r.query(ctx, f)
+	more := f
+	more.Limit += min(len(stale), maxLimit) // for those that fall out below
+	calls, err := r.query(ctx, more)
 	if err != nil {
 		return nil, err
 	}
-	have := make(map[call.ID]int, len(calls))
 	for i, c := range calls {
-		have[c.ID] = i
-	}
-	for id, events := range fresh {
-		c := build(events)
-		i, known := have[id]
-		switch {
-		case c == nil:
-		case known && c.Version > calls[i].Version:
-			calls[i] = c
-		case !known:
-			calls = append(calls, c)
+		if n := fresh[c.ID]; n != nil && n.Version > c.Version {
+			calls[i] = n
+		} else if stale[c.ID] > c.Version {
+			calls[i] = nil // what it became doesn't match
 		}
+		delete(fresh, c.ID)
+	}
+	calls = slices.DeleteFunc(calls, func(c *call.Call) bool { return c == nil })
+	for _, c := range fresh {
+		calls = append(calls, c)
 	}
 	calls = slices.DeleteFunc(calls, func(c *call.Call) bool { return !f.match(c) })
 	slices.SortFunc(calls, func(a, b *call.Call) int { return slices.Compare(b.ID[:], a.ID[:]) })
 	return calls[:min(len(calls), f.Limit)], nil
 }
 
-// Show returns one call and its events, by its id or the beginning of it. It gives ErrNotFound and ErrAmbiguous.
-func (r *Reader) Show(ctx context.Context, prefix string) (*call.Call, []call.Event, error) {
-	low, high, err := idRange(prefix)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	found, err := r.journal(func(id call.ID) bool {
-		return slices.Compare(id[:], low[:]) >= 0 && slices.Compare(id[:], high[:]) <= 0
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	stored, err := r.events(ctx, low, high)
-	if err != nil {
-		return nil, nil, err
-	}
-	for id, events := range stored {
-		found[id] = append(found[id], events...)
-	}
-	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNotFound, prefix)
-	}
-	if len(found) > 1 {
-		var ids []string
-		for id := range found {
-			ids = append(ids, id.String())
-		}
-		slices.Sort(ids)
-		return nil, nil, fmt.Errorf("%w with %q: %s", ErrAmbiguous, prefix, strings.Join(ids[:min(len(ids), 5)], ", "))
-	}
-	for _, events := range found {
-		events = inOrder(events)
-		c := build(events)
-		if c == nil {
-			return nil, nil, fmt.Errorf("%w: %s: its beginning is missing", ErrNotFound, prefix)
-		}
-		return c, events, nil
-	}
-	return nil, nil, nil // not reached: found has one
-}
+// readChunk bounds how many calls are rebuilt from the journal at a time.
+const readChunk = 2000
 
-// idRange is the range of ids that begin so.
-func idRange(prefix string) (low, high call.ID, err error) {
-	hex := strings.ToLower(strings.ReplaceAll(prefix, "-", ""))
-	if hex == "" || len(hex) > 32 || strings.Trim(hex, "0123456789abcdef") != "" {
-		return low, high, fmt.Errorf("call id %q: expected the beginning of a UUID, such as 0197c3a0-5b", prefix)
+// waiting rebuilds the calls of the journal that match, newest first and no more than asked for, and notes the versions of those that don't.
+func (r *Reader) waiting(ctx context.Context, f Filter) (map[call.ID]*call.Call, map[call.ID]uint64, error) {
+	var ids []call.ID // of calls whose beginning is there
+	if err := r.walk(func(rec record) error {
+		if id, seq := rec.key(); seq == 1 && f.inTime(id) {
+			ids = append(ids, id)
+		}
+		return ctx.Err()
+	}); err != nil {
+		return nil, nil, err
 	}
-	l, err1 := uuid.Parse(hex + strings.Repeat("0", 32-len(hex)))
-	h, err2 := uuid.Parse(hex + strings.Repeat("f", 32-len(hex)))
-	return call.ID(l), call.ID(h), errors.Join(err1, err2)
+	slices.SortFunc(ids, func(a, b call.ID) int { return slices.Compare(b[:], a[:]) })
+	ids = slices.Compact(ids)
+	fresh, stale := make(map[call.ID]*call.Call), make(map[call.ID]uint64)
+	for chunk := range slices.Chunk(ids, readChunk) {
+		chosen := make(map[call.ID]bool, len(chunk))
+		for _, id := range chunk {
+			chosen[id] = true
+		}
+		found, err := r.journal(func(id call.ID) bool { return chosen[id] })
+		if err != nil {
+			return nil, nil, err
+		}
+		for id, events := range found {
+			switch c := build(events); {
+			case c == nil:
+			case f.match(c):
+				fresh[id] = c
+			default:
+				stale[id] = c.Version
+			}
+		}
+		if len(fresh) >= f.Limit || ctx.Err() != nil {
+			break
+		}
+	}
+	return fresh, stale, ctx.Err()
 }
 
 // journal reads the events of the chosen calls that are in the journal.
 func (r *Reader) journal(want func(call.ID) bool) (map[call.ID][]call.Event, error) {
 	found := make(map[call.ID][]call.Event)
-	w, err := walkDir(r.cfg.journalDir(), func(rec record) error {
-		if !rec.isEvent() {
-			return nil
-		}
+	err := r.walk(func(rec record) error {
 		id, _ := rec.key()
 		if !want(id) {
 			return nil
@@ -251,18 +234,29 @@ func (r *Reader) journal(want func(call.ID) bool) (map[call.ID][]call.Event, err
 		found[id] = append(found[id], e)
 		return nil
 	})
+	return found, err
+}
+
+// walk hands the journal's events to each.
+func (r *Reader) walk(each func(record) error) error {
+	w, err := walkDir(r.cfg.journalDir(), func(rec record) error {
+		if !rec.isEvent() {
+			return nil
+		}
+		return each(rec)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
+		return fmt.Errorf("read journal: %w", err)
 	}
 	for _, d := range w.damage {
 		r.cfg.Log.Warn("the journal is damaged", "err", d)
 	}
-	return found, nil
+	return nil
 }
 
 // inOrder sorts events and drops what stands twice.
 func inOrder(events []call.Event) []call.Event {
-	slices.SortStableFunc(events, func(a, b call.Event) int { return int(int64(a.Seq) - int64(b.Seq)) })
+	slices.SortStableFunc(events, func(a, b call.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	return slices.CompactFunc(events, func(a, b call.Event) bool { return a.Seq == b.Seq })
 }
 
@@ -299,64 +293,4 @@ func (f Filter) match(c *call.Call) bool {
 		return false
 	}
 	return true
-}
-
-// events reads the stored events of the calls in the range; of two calls at most, which is enough to say that there are two.
-func (r *Reader) events(ctx context.Context, low, high call.ID) (map[call.ID][]call.Event, error) {
-	found := make(map[call.ID][]call.Event)
-	if r.conn == nil {
-		return found, nil
-	}
-	rows, err := r.conn.Query(ctx, `SELECT call_id, seq, at, mono_ns, leg_no, kind, data FROM patchbay.call_event WHERE call_id IN
-(SELECT call_id FROM patchbay.call WHERE call_id BETWEEN $1 AND $2 AND started_at BETWEEN $3 AND $4 LIMIT 2) AND started_at BETWEEN $3 AND $4 ORDER BY call_id, seq`,
-		uuid.UUID(low), uuid.UUID(high), low.Started(), latest(high))
-	if err != nil {
-		return found, missingIsEmpty(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id uuid.UUID
-		w := struct {
-			Call call.ID         `json:"call"`
-			Seq  uint64          `json:"seq"`
-			At   time.Time       `json:"at"`
-			Mono int64           `json:"mono"`
-			Leg  int             `json:"leg"`
-			Kind string          `json:"kind"`
-			Data json.RawMessage `json:"data"`
-		}{}
-		if err := rows.Scan(&id, &w.Seq, &w.At, &w.Mono, &w.Leg, &w.Kind, &w.Data); err != nil {
-			return found, err
-		}
-		w.Call = call.ID(id)
-		w.At = w.At.UTC()
-		b, err := json.Marshal(w)
-		if err != nil {
-			return found, err
-		}
-		var e call.Event
-		if err := e.UnmarshalJSON(b); err != nil {
-			return found, err
-		}
-		found[e.Call] = append(found[e.Call], e)
-	}
-	return found, missingIsEmpty(rows.Err())
-}
-
-// latest is the time in the id, bounded to what the database can hold.
-func latest(id call.ID) time.Time {
-	t, end := id.Started(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-	if t.After(end) {
-		return end
-	}
-	return t
-}
-
-// missingIsEmpty: a database that no server has migrated yet has no calls.
-func missingIsEmpty(err error) error {
-	switch sqlState(err) {
-	case "42P01", "3F000": // no such table, no such schema
-		return nil
-	}
-	return err
 }

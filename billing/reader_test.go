@@ -38,6 +38,7 @@ func list(t testing.TB, r *Reader, f Filter) []*call.Call {
 // The same questions with the records in the journal alone, in the database beside a running store, and with nobody
 // running.
 func TestReader(t *testing.T) {
+	t.Parallel()
 	dir := folder(t)
 	at := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 	var all [][]call.Event
