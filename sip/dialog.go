@@ -204,6 +204,11 @@ func (d *Dialog) end(e Event) {
 		d.offer.withdraw()
 		d.offer = nil
 	}
+	if d.in != nil { // the transaction lives on for retransmissions, and must not hold us
+		d.in.mu.Lock()
+		d.in.dialog = nil
+		d.in.mu.Unlock()
+	}
 	d.ua.dialogs.Add(-1)
 	// It stays known for a moment, so that a BYE that crossed ours finds it.
 	time.AfterFunc(8*d.ua.timers.T1, func() { d.ua.front.removeDialog(d) })

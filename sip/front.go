@@ -303,6 +303,9 @@ func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
 	f := in.front
 	f.mu.RLock()
 	t := f.servers[serverKey(m)]
+	if t == nil && m.Method == "CANCEL" {
+		t = f.servers[keyAs(m, "INVITE")]
+	}
 	d := f.dialogs[dialogKey(m.CallID, m.To.Tag())]
 	uas := f.uas
 	f.mu.RUnlock()

@@ -432,7 +432,12 @@ func randomHex(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// later runs fn in the order of a Call-ID after a while, unless the UA closes first.
+// later runs fn in the order of a Call-ID after a while, unless the UA closes first. If there is no room it is tried
+// again: a timer that is lost would leave a call up.
 func (u *UA) later(after time.Duration, callID string, fn func()) *time.Timer {
-	return time.AfterFunc(after, func() { u.front.serial.Do(callID, fn) })
+	return time.AfterFunc(after, func() {
+		if !u.front.serial.Do(callID, fn) && u.ctx.Err() == nil {
+			u.later(u.timers.T1, callID, fn)
+		}
+	})
 }

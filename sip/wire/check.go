@@ -114,7 +114,11 @@ func (m *Message) checkLength() *Refusal {
 	return nil
 }
 
+// checkRest looks at fields that a response may get wrong without harm: losing it would be worse.
 func (m *Message) checkRest() *Refusal {
+	if !m.IsRequest {
+		return nil
+	}
 	if m.Headers.Has("Max-Forwards") {
 		if n, err := strconv.Atoi(m.Headers.Get("Max-Forwards")); err != nil || n < 0 || n > 255 {
 			return bad("Max-Forwards", "%q: expected 0 to 255", clip(m.Headers.Get("Max-Forwards")))
@@ -130,7 +134,7 @@ func (m *Message) checkRest() *Refusal {
 			return bad("Expires", "%q: expected seconds", clip(m.Headers.Get("Expires")))
 		}
 	}
-	if len(m.Body) > 0 && m.IsRequest {
+	if len(m.Body) > 0 {
 		if ct := m.Headers.Get("Content-Type"); !strings.Contains(ct, "/") {
 			return bad("Content-Type", "%q: expected type/subtype for a body", clip(ct))
 		}
@@ -151,7 +155,7 @@ func (m *Message) checkContacts() *Refusal {
 			return bad("Contact", "%v", err)
 		}
 	}
-	if m.IsRequest && m.Method == "INVITE" && len(contacts) != 1 {
+	if m.Method == "INVITE" && len(contacts) != 1 {
 		return bad("Contact", "%d values in INVITE: expected 1", len(contacts))
 	}
 	for _, name := range []string{"Record-Route", "Route"} {
