@@ -1,0 +1,99 @@
+package rtp
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
+)
+
+// agreement is what an offer and its answer came to, in the form the packet path uses. It doesn't change once in force.
+type agreement struct {
+	direction sdp.Direction
+	in        [128]*media.Format // by payload type
+	sources   []*media.Format    // what the peer may send
+	caps      *media.Caps        // what it takes
+	target    udp.Addr           // its RTP, as in its SDP
+	control   udp.Addr           // its RTCP
+	mux       bool               // both on one port
+	silent    bool               // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
+	barred    []udp.Addr         // RTP of other early dialogs
+	crypt     transform
+	told      Negotiated
+}
+
+// takes reports whether a frame's format, by its pointer, is one that the peer takes.
+func (a *agreement) takes(f *media.Format) bool {
+	for _, g := range a.caps.Formats {
+		if g == f {
+			return true
+		}
+	}
+	return false
+}
+
+// agree makes the agreement, or refuses an address that can't be used. The caller holds mu.
+func (e *Endpoint) agree(s *sdp.Agreement) (*agreement, error) {
+	if err := e.reachable(s.Remote); err != nil {
+		return nil, err
+	}
+	a := &agreement{direction: s.Direction, caps: &media.Caps{}, mux: s.Local.Mux && s.Remote.Mux}
+	a.target = e.destination(s.Remote.Target())
+	if c := s.Remote.Control(); c.IsValid() {
+		// The address is that of RTP whatever a=rtcp says: reports go to nobody who didn't ask for media.
+		a.control = e.destination(netip.AddrPortFrom(s.Remote.Addr, c.Port()))
+	}
+	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
+	for _, p := range s.Formats {
+		f := e.format(p.Format, p.Recv)
+		a.in[p.Recv] = f
+		a.sources = append(a.sources, f)
+		if s.Direction.Sends() {
+			a.caps.Formats = append(a.caps.Formats, e.format(p.Format, p.Send))
+		}
+	}
+	for _, p := range s.Formats { // some peers send by their own number, which they should only receive by
+		if a.in[p.Send] == nil {
+			a.in[p.Send] = a.in[p.Recv]
+		}
+	}
+	if e.cfg.secure != nil {
+		var err error
+		if a.crypt, err = e.cfg.secure(s.Local, s.Remote); err != nil {
+			return nil, err
+		}
+	}
+	a.told = Negotiated{
+		Codec: (&media.Format{Codec: s.Formats[0].Codec, Clock: s.Formats[0].Clock, Channels: s.Formats[0].Channels, Params: s.Formats[0].Params()}).String(),
+		Ptime: s.Ptime, Direction: s.Direction, Remote: s.Remote.Target(),
+		Local:  netip.AddrPortFrom(e.cfg.Advertise, e.rtp.LocalAddr().Port()),
+		Events: slices.ContainsFunc(s.Formats, func(p sdp.Pair) bool { return p.Event() }),
+	}
+	return a, nil
+}
+
+// reachable refuses addresses that our socket can't, or mustn't, send to.
+func (e *Endpoint) reachable(m *sdp.Media) error {
+	switch {
+	case !m.Addr.IsValid():
+		return sdp.Refuse(sdp.ErrAddress, "The connection address is %s, expected an IP address", m.Host)
+	case m.Addr.IsMulticast() || m.Addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return sdp.Refuse(sdp.ErrAddress, "The connection address %s isn't unicast", m.Addr)
+	case m.Addr.IsUnspecified(): // hold as of RFC 2543, of whatever family
+		return nil
+	case m.Addr.Unmap().Is4() != e.cfg.Bind.Is4() && (e.cfg.Bind.Is4() || !e.cfg.Bind.IsUnspecified()):
+		return sdp.Refuse(sdp.ErrAddress, "The connection address %s is of another family than %s", m.Addr, e.cfg.Advertise)
+	}
+	return nil
+}
+
+// destination is where packets may go before the source lock is held. A loopback address from a peer that isn't on this
+// machine would send into our own services: such a peer is found by the lock alone.
+func (e *Endpoint) destination(a netip.AddrPort) udp.Addr {
+	if !a.IsValid() || a.Addr().Unmap().IsLoopback() && !e.cfg.Advertise.IsLoopback() && !e.cfg.Bind.IsLoopback() {
+		return udp.Addr{}
+	}
+	return udp.From(a)
+}

@@ -1,0 +1,233 @@
+// Package rtp is the endpoint that speaks plain RTP (RFC 3550, RFC 3551) with SDP's offer and answer.
+//
+// The files stand in the order in which a packet meets them: packet, lock, sequence, event and receive on the way in,
+// send on the way out; control is RTCP; negotiate, agreement and formats are SDP.
+package rtp
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
+)
+
+// Config of an endpoint. Net, Ports and Bind are needed.
+type Config struct {
+	Net        *udp.Net
+	Ports      *udp.Ports         // the range of Bind that the two ports are taken from
+	Bind       netip.Addr         // local address of the sockets
+	Advertise  netip.Addr         // address written into SDP; zero = Bind
+	Formats    []*media.Format    // own list, best first; nil = PCMU, PCMA and telephone-event
+	Registry   *media.Registry    // conversions towards linked sinks; nil = only relay
+	Signalling netip.Addr         // where the peer's SIP comes from: taken as media source too; zero = unknown
+	Timeout    time.Duration      // of silence until media.Silent; 0 = 30 s, negative = never; off while on hold
+	Notify     func(media.Notice) // called on a socket's loop: must not block; nil = nobody listens
+	Log        *slog.Logger
+	Name       string // in logs and in s= of SDP
+
+	report time.Duration                                     // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)
+	secure func(local, remote *sdp.Media) (transform, error) // makes an agreement's SRTP; nil = plain RTP
+}
+
+const (
+	defaultTimeout = 30 * time.Second
+	defaultReport  = 5 * time.Second
+)
+
+// ErrClosed is returned by a closed endpoint.
+var ErrClosed = errors.New("rtp: endpoint is closed")
+
+func (c *Config) complete() error {
+	switch {
+	case c.Net == nil || c.Ports == nil:
+		return errors.New("rtp: Net and Ports are needed")
+	case !c.Bind.IsValid():
+		return errors.New("rtp: Bind is the zero address, expected the local media address")
+	}
+	c.Bind = c.Bind.Unmap()
+	if !c.Advertise.IsValid() {
+		c.Advertise = c.Bind
+	}
+	c.Advertise, c.Signalling = c.Advertise.Unmap(), c.Signalling.Unmap()
+	if c.Advertise.IsUnspecified() || c.Advertise.IsMulticast() {
+		return fmt.Errorf("rtp: Advertise is %s, expected an address that peers can send to", c.Advertise)
+	}
+	if c.Formats == nil {
+		c.Formats = []*media.Format{media.PCMU(), media.PCMA(), media.TelephoneEvent(8000)}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.report == 0 {
+		c.report = defaultReport
+	}
+	if c.Notify == nil {
+		c.Notify = func(media.Notice) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Name == "" {
+		c.Name = "patchbay"
+	}
+	return nil
+}
+
+// Endpoint is one RTP session with one peer. Its negotiation is done by one goroutine at a time, as media.Endpoint says;
+// Negotiated, Stats and Close may be called from any.
+type Endpoint struct {
+	cfg       Config
+	rtp, rtcp *udp.Socket
+	source    *media.Source // what the peer says
+	sink      sender        // what it hears
+	in        receiver
+	control   control
+	agreed    atomic.Pointer[agreement] // in force; nil before SDP
+
+	mu      sync.Mutex // negotiation
+	session *sdp.Session
+	offer   *offer
+	answer  *pending
+	known   []*media.Format
+	closed  bool
+
+	close sync.Once
+	err   error
+}
+
+var (
+	_ media.Endpoint = (*Endpoint)(nil)
+	_ media.Sink     = (*sender)(nil)
+)
+
+// New opens a pair of ports. Nothing is received or sent before SDP. The error satisfies errors.Is(err,
+// udp.ErrExhausted) if the range has no pair left.
+func New(cfg Config) (*Endpoint, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	e := &Endpoint{cfg: cfg, session: sdp.NewSession(cfg.Name, cfg.Advertise)}
+	e.source = media.NewSource(cfg.Registry, nil)
+	e.sink.init(e)
+	e.in.init()
+	e.control.init()
+	var err error
+	e.rtp, e.rtcp, err = cfg.Net.OpenPair(cfg.Bind, cfg.Ports, (*rtpHandler)(e), (*rtcpHandler)(e))
+	if err != nil {
+		return nil, fmt.Errorf("rtp: %s: %w", cfg.Name, err)
+	}
+	return e, nil
+}
+
+// Source is where the peer's audio and telephone-events leave, for the zero Pad.
+func (e *Endpoint) Source(p media.Pad) *media.Source {
+	if p == (media.Pad{}) {
+		return e.source
+	}
+	return nil
+}
+
+// Sink is where audio and telephone-events for the peer enter, for the zero Pad.
+func (e *Endpoint) Sink(p media.Pad) media.Sink {
+	if p == (media.Pad{}) {
+		return &e.sink
+	}
+	return nil
+}
+
+// LocalAddr is the address and port that the RTP socket is bound to.
+func (e *Endpoint) LocalAddr() netip.AddrPort { return e.rtp.LocalAddr() }
+
+// SetSignalling changes the address that the peer's SIP comes from, when it becomes known or changes. Media from there
+// may then be taken for the peer's, under the rules of the source lock.
+func (e *Endpoint) SetSignalling(a netip.Addr) {
+	e.mu.Lock()
+	e.cfg.Signalling = a.Unmap()
+	e.mu.Unlock()
+	e.in.mu.Lock()
+	e.in.lock.signalling = udp.From(netip.AddrPortFrom(a.Unmap(), 0))
+	e.in.mu.Unlock()
+}
+
+// Negotiated is what is agreed now, for records.
+type Negotiated struct {
+	Codec     string // of the audio that we send, as media.Format writes it: PCMU/8000; "" before SDP
+	Ptime     int    // ms that the peer wants to receive
+	Events    bool   // telephone-events are agreed
+	Direction sdp.Direction
+	Local     netip.AddrPort // as in our SDP
+	Remote    netip.AddrPort // where RTP is sent: the SDP's, or the one that the source lock found
+}
+
+// Negotiated tells what is agreed now.
+func (e *Endpoint) Negotiated() Negotiated {
+	a := e.agreed.Load()
+	if a == nil {
+		return Negotiated{Direction: sdp.Inactive}
+	}
+	n := a.told
+	e.sink.mu.Lock()
+	if e.sink.agreed == a && e.sink.target.IsValid() {
+		n.Remote = e.sink.target.AddrPort()
+	}
+	e.sink.mu.Unlock()
+	return n
+}
+
+// Stats adds one stream for each direction.
+func (e *Endpoint) Stats(s *media.Snapshot) {
+	in, out := e.in.stats(), e.sink.stats()
+	e.control.stats(&in, &out)
+	s.Streams = append(s.Streams, in, out)
+	e.in.notes(s)
+	e.sink.notes(s)
+}
+
+// Close says RTCP BYE, closes the sockets and gives the ports back, later if the peer still sends. An offer or answer
+// that isn't committed can't be any more.
+func (e *Endpoint) Close() error {
+	e.close.Do(func() {
+		e.mu.Lock()
+		e.closed = true
+		e.offer, e.answer = nil, nil
+		e.mu.Unlock()
+		e.bye()
+		e.sink.shut()
+		e.source.Close()
+		e.err = errors.Join(e.rtp.Close(), e.rtcp.Close())
+	})
+	return e.err
+}
+
+// rtpHandler and rtcpHandler are the two sockets' views of the endpoint.
+type (
+	rtpHandler  Endpoint
+	rtcpHandler Endpoint
+)
+
+func (h *rtpHandler) Datagram(p []byte, from udp.Addr, now int64) {
+	(*Endpoint)(h).receive(p, &from, now)
+}
+func (h *rtpHandler) Tick(now int64) { (*Endpoint)(h).tick(now) }
+
+func (h *rtcpHandler) Datagram(p []byte, from udp.Addr, now int64) {
+	(*Endpoint)(h).receiveControl(p, &from, now, false)
+}
+func (h *rtcpHandler) Tick(int64) {} // one of the pair's is enough
+
+// tick is called about once a second.
+func (e *Endpoint) tick(now int64) {
+	a := e.agreed.Load()
+	if a == nil {
+		return
+	}
+	e.in.tick(e, now)
+	e.report(now)
+}

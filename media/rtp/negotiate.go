@@ -1,0 +1,290 @@
+package rtp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
+)
+
+var (
+	// ErrPending is the refusal of a second offer, made or answered, while one of ours waits for its answer (RFC 3264 4).
+	ErrPending = errors.New("rtp: an offer is outstanding")
+	// ErrSettled is returned by an offer or answer that was committed, rolled back or replaced.
+	ErrSettled = errors.New("rtp: offer or answer is settled already")
+)
+
+// maxTags bounds the early dialogs of one offer.
+const maxTags = 32
+
+// Remote reads a peer's SDP and changes nothing.
+func (e *Endpoint) Remote(body []byte) (*sdp.Description, error) { return sdp.Parse(body) }
+
+// Offer makes a first offer or a re-offer. It fails with ErrPending while another waits.
+func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx, w); err != nil {
+		return nil, err
+	}
+	local, err := e.session.Offer(e.terms(w))
+	if err != nil {
+		return nil, fmt.Errorf("rtp: %s: %w", e.cfg.Name, err)
+	}
+	body, err := local.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("rtp: %s: offer: %w", e.cfg.Name, err)
+	}
+	e.offer = &offer{e: e, local: local, body: body, answers: map[string]*answer{}, before: e.agreed.Load()}
+	return e.offer, nil
+}
+
+// Answer makes the answer to an offer. What can't be agreed to is a *sdp.Refusal. An earlier answer that wasn't
+// committed is void.
+func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media.Pending, error) {
+	remote, err := sdp.Parse(body)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx, w); err != nil {
+		return nil, err
+	}
+	local, s, err := e.session.Answer(remote, e.terms(w))
+	if err != nil {
+		return nil, err
+	}
+	a, err := e.agree(s)
+	if err != nil {
+		return nil, err
+	}
+	out, err := local.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("rtp: %s: answer: %w", e.cfg.Name, err)
+	}
+	e.answer = &pending{e: e, local: local, body: out, agreed: a}
+	return e.answer, nil
+}
+
+// ready says whether something can be negotiated now, and voids an answer that wasn't committed.
+func (e *Endpoint) ready(ctx context.Context, w media.Want) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case e.closed:
+		return ErrClosed
+	case e.offer != nil:
+		return ErrPending
+	case w.SRTP == media.SRTPRequire:
+		return sdp.Refuse(sdp.ErrTransport, "SRTP is required and can't be had here")
+	}
+	e.answer = nil
+	return nil
+}
+
+func (e *Endpoint) terms(w media.Want) sdp.Terms {
+	list := w.Formats
+	if list == nil {
+		list = e.cfg.Formats
+	}
+	return sdp.Terms{
+		Formats: described(list), Ordered: w.Formats != nil, Direction: w.Direction, Ptime: w.Ptime,
+		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(),
+	}
+}
+
+// apply sets an agreement in force, nil for none. keep says that it is one with the same peer as before. The caller
+// holds mu.
+func (e *Endpoint) apply(a *agreement, keep bool) {
+	if a != nil {
+		e.source.SetFormats(a.sources...)
+	} else {
+		e.source.SetFormats()
+	}
+	var target udp.Addr
+	if a != nil {
+		target = a.target
+		// Behind NAT the pair that was found is still the one that works, unless the peer says that it moved.
+		if before := e.agreed.Load(); keep && before != nil && before.target == a.target {
+			if pair, ok := e.in.holder(); ok {
+				target = pair
+			}
+		}
+	}
+	signalling := udp.From(netip.AddrPortFrom(e.cfg.Signalling, 0))
+	e.in.change(a, signalling, keep)
+	e.sink.change(a, target)
+	e.control.change(a, keep, e.cfg.report)
+	e.agreed.Store(a)
+	media.Renegotiate(e)
+}
+
+// offer is one of ours. Its fields are guarded by the endpoint's mu.
+type offer struct {
+	e       *Endpoint
+	local   *sdp.Description
+	body    []byte
+	answers map[string]*answer
+	before  *agreement // what stands until Commit
+	active  *answer    // in force before Commit
+	settled bool
+}
+
+type answer struct {
+	body   []byte
+	agreed *agreement
+}
+
+func (o *offer) SDP() []byte { return o.body }
+
+func (o *offer) Accept(tag string, body []byte) error {
+	remote, err := sdp.Parse(body)
+	if err != nil {
+		return err
+	}
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if err := o.open(); err != nil {
+		return err
+	}
+	old := o.answers[tag]
+	if old != nil && bytes.Equal(old.body, body) { // as a 200 repeats what a reliable 183 said
+		return nil
+	}
+	if old == nil && len(o.answers) >= maxTags {
+		return fmt.Errorf("rtp: %s: answer of dialog %q: expected at most %d early dialogs", o.e.cfg.Name, tag, maxTags)
+	}
+	s, err := sdp.Agree(o.local, remote)
+	if err != nil {
+		return err
+	}
+	a, err := o.e.agree(s)
+	if err != nil {
+		return err
+	}
+	n := &answer{body: bytes.Clone(body), agreed: a}
+	o.answers[tag] = n
+	if old != nil && o.active == old {
+		o.enforce(n, true)
+	}
+	return nil
+}
+
+func (o *offer) Activate(tag string) error {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	a, err := o.answer(tag)
+	if err != nil {
+		return err
+	}
+	if o.active != a {
+		o.enforce(a, o.active == nil && o.before != nil)
+	}
+	return nil
+}
+
+func (o *offer) Commit(tag string) error {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	a, err := o.answer(tag)
+	if err != nil {
+		return err
+	}
+	if o.active != a {
+		o.enforce(a, o.active == nil && o.before != nil)
+	}
+	o.e.session.Commit(o.local)
+	o.settle()
+	return nil
+}
+
+func (o *offer) Rollback() {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if o.open() != nil {
+		return
+	}
+	if o.active != nil {
+		o.e.apply(o.before, o.before != nil)
+	}
+	o.settle()
+}
+
+// enforce lets the media of one answer flow, and no other's.
+func (o *offer) enforce(a *answer, keep bool) {
+	a.agreed.barred = nil
+	if !keep {
+		for _, other := range o.answers {
+			if t := other.agreed.target; other != a && t != a.agreed.target {
+				a.agreed.barred = append(a.agreed.barred, t)
+			}
+		}
+	}
+	o.active = a
+	o.e.apply(a.agreed, keep)
+}
+
+func (o *offer) settle() {
+	o.settled, o.answers = true, nil
+	o.e.offer = nil
+}
+
+func (o *offer) open() error {
+	switch {
+	case o.e.closed:
+		return ErrClosed
+	case o.settled:
+		return ErrSettled
+	}
+	return nil
+}
+
+func (o *offer) answer(tag string) (*answer, error) {
+	if err := o.open(); err != nil {
+		return nil, err
+	}
+	a := o.answers[tag]
+	if a == nil {
+		return nil, fmt.Errorf("rtp: %s: dialog %q has no answer", o.e.cfg.Name, tag)
+	}
+	return a, nil
+}
+
+// pending is an answer of ours.
+type pending struct {
+	e      *Endpoint
+	local  *sdp.Description
+	body   []byte
+	agreed *agreement
+}
+
+func (p *pending) SDP() []byte { return p.body }
+
+func (p *pending) Commit() error {
+	p.e.mu.Lock()
+	defer p.e.mu.Unlock()
+	switch {
+	case p.e.closed:
+		return ErrClosed
+	case p.e.answer != p:
+		return ErrSettled
+	}
+	p.e.answer = nil
+	p.e.session.Commit(p.local)
+	p.e.apply(p.agreed, p.e.agreed.Load() != nil)
+	return nil
+}
+
+func (p *pending) Rollback() {
+	p.e.mu.Lock()
+	defer p.e.mu.Unlock()
+	if p.e.answer == p {
+		p.e.answer = nil
+	}
+}
