@@ -169,7 +169,7 @@ func (o *outgoing) sentURI() string {
 func (u *UA) exchange(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client, nextCSeq func() uint32) (*wire.Message, error) {
 	var attempt auth.Attempt
 	for {
-		m, err := u.once1(ctx, o, f, client)
+		m, err := u.sendOnce(ctx, o, f, client)
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +187,7 @@ func (u *UA) exchange(ctx context.Context, o *outgoing, f *flow.Flow, client *au
 	}
 }
 
-func (u *UA) once1(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client) (*wire.Message, error) {
+func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client) (*wire.Message, error) {
 	req, err := u.build(o, f, client.Headers(o.method, o.sentURI()))
 	if err != nil {
 		return nil, err

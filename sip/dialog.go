@@ -75,7 +75,6 @@ type Dialog struct {
 	ours    bool    // our own re-INVITE is under way
 	refers  int     // REFERs sent, whose NOTIFYs are expected
 	byeSent bool
-	restore *State // remade from this
 }
 
 // Request is the INVITE that made the dialog, as it came or as it was sent.

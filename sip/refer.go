@@ -62,7 +62,6 @@ type ReferRequest struct {
 	t    *serverTx
 	id   string // Event id: the CSeq of the REFER
 	once sync.Once
-	err  error
 }
 
 // onRefer takes REFER; d.mu is held.

@@ -1,0 +1,159 @@
+package sip
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
+)
+
+// inlet is where bytes come in: a socket of the Front, a socket of one UA, or the connections one UA opened.
+type inlet struct {
+	front  *Front
+	owner  *UA  // only this UA
+	opened bool // connections it opened itself: the peer needs no match
+}
+
+// Dropped counts.
+func (in *inlet) Dropped(reason string) { in.front.drops.add(reason) }
+
+// Closed tells everyone who used the connection.
+func (in *inlet) Closed(fl *flow.Flow) {
+	f := in.front
+	f.mu.RLock()
+	var lost []*clientTx
+	for _, t := range f.clients {
+		if t.flow == fl {
+			lost = append(lost, t)
+		}
+	}
+	uas := f.uas
+	f.mu.RUnlock()
+	for _, t := range lost {
+		t.fail(fmt.Errorf("connection to %s closed: %w", fl, ErrTransport))
+	}
+	for _, u := range uas {
+		if u.cfg.Registrar != nil {
+			u.cfg.Registrar.lost(fl)
+		}
+	}
+}
+
+// Message routes one message. It runs on the reader's goroutine; the work is queued by Call-ID.
+func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
+	f := in.front
+	m, ref := in.parse(data, broken)
+	if m == nil || (ref != nil && !m.Answerable()) {
+		in.drop(fl, DropMalformed)
+		return
+	}
+	if !m.IsRequest {
+		f.response(fl, m, data)
+		return
+	}
+	u := in.owns(fl, m, ref != nil)
+	if u == nil {
+		if m.Method == "ACK" {
+			in.drop(fl, DropAck)
+			return
+		}
+		in.drop(fl, DropStranger)
+		return
+	}
+	fl.Welcome()
+	f.trace(true, u, fl, data)
+	u.count.requestsIn.method(m.Method)
+	if ref != nil {
+		u.refuseBroken(fl, m, ref)
+		return
+	}
+	m.Body = append([]byte(nil), m.Body...)
+	at := time.Now()
+	if !f.serial.Do(m.CallID, func() { u.serve(fl, m, at) }) {
+		f.drops.add(DropOverload)
+	}
+}
+
+func (in *inlet) parse(data []byte, broken error) (*wire.Message, *wire.Refusal) {
+	if broken == nil {
+		m, ref := in.front.parser.Parse(data)
+		if ref != nil && m != nil && !m.IsRequest {
+			return nil, ref
+		}
+		return m, ref
+	}
+	m, _ := in.front.parser.Scan(data)
+	if m == nil || !m.IsRequest {
+		return nil, nil
+	}
+	status := 513
+	if !strings.Contains(broken.Error(), "large") {
+		status = 400
+	}
+	return m, &wire.Refusal{Status: status, Header: "Content-Length", Why: broken.Error()}
+}
+
+// drop counts, and ends a connection that never brought anything for us.
+func (in *inlet) drop(fl *flow.Flow, reason string) {
+	in.front.drops.add(reason)
+	if fl.Accepted() && !fl.Welcomed() {
+		fl.Close()
+	}
+}
+
+func (f *Front) response(fl *flow.Flow, m *wire.Message, data []byte) {
+	f.mu.RLock()
+	t := f.clients[clientKey(m.Via.Branch, m.Method)]
+	f.mu.RUnlock()
+	if t == nil || t.callID != m.CallID {
+		f.drops.add(DropResponse)
+		return
+	}
+	f.trace(true, t.ua, fl, data)
+	t.ua.count.responsesIn.status(m.Status)
+	m.Body = append([]byte(nil), m.Body...)
+	if !f.serial.Do(m.CallID, func() { t.receive(m) }) {
+		f.drops.add(DropOverload)
+	}
+}
+
+// owns finds whose request it is: a known transaction's, a known dialog's, or a match.
+func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
+	f := in.front
+	f.mu.RLock()
+	t := f.servers[serverKey(m)]
+	if t == nil && m.Method == "CANCEL" {
+		t = f.servers[keyAs(m, "INVITE")]
+	}
+	d := f.dialogs[dialogKey(m.CallID, m.To.Tag())]
+	uas := f.uas
+	f.mu.RUnlock()
+	switch {
+	case t != nil && t.source().Addr() == fl.Remote().Addr():
+		return t.ua
+	case d != nil && !broken:
+		return d.ua
+	case m.Method == "ACK":
+		return nil
+	case in.opened:
+		return in.owner
+	}
+	about := Inbound{
+		Source: fl.Remote(), Network: fl.Network(), Local: fl.Local(), Method: m.Method, URI: m.URI,
+		From: m.From, To: m.To, Headers: m.Headers,
+	}
+	for _, u := range uas {
+		if in.owner != nil && in.owner != u {
+			continue
+		}
+		if u.bound != nil && in.owner == nil {
+			continue // it has sockets of its own
+		}
+		if u.cfg.Match != nil && u.cfg.Match(about) {
+			return u
+		}
+	}
+	return nil
+}
