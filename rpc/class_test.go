@@ -23,8 +23,8 @@ func panics(t *testing.T, says string, f func()) {
 }
 
 type empty struct{}
-type thing struct{ n int }
-type other struct{ n int }
+type thing struct{ _ int }
+type other struct{ _ int }
 
 func (*thing) None()                    {}
 func (*thing) Two() (int, int)          { return 0, 0 }

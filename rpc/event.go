@@ -101,23 +101,60 @@ func (e *events) end() {
 
 // Raise tells the object's subscribers of an event: a value of a type that EventType registered and that the class (or
 // one it extends) lists. It may be called from any goroutine, but not from a Subscriber, and not on the packet path,
-// since it encodes. After the object's release it does nothing. An event that the class doesn't list is a mistake of the
-// program: it is logged and goes nowhere.
-func (o *Object) Raise(event any) {
+// since it encodes: Post is for that. After the object's release it does nothing. An event that the class doesn't list is
+// a mistake of the program: it is logged and goes nowhere.
+func (o *Object) Raise(event any) { o.tell(event, time.Now()) }
+
+// Post is Raise for the packet path: it never blocks, and the subscribers are told soon, by the space's own goroutine.
+// Events of one object that are posted stay in order among themselves. When thousands wait already, the event is lost,
+// and the log says so. After the space was closed nothing is told.
+func (o *Object) Post(event any) {
+	select {
+	case o.space.posted <- posting{o, event, time.Now()}:
+	default:
+		o.space.lost.Add(1)
+	}
+}
+
+// maxPosted bounds the posted events of a space that wait to be told.
+const maxPosted = 4096
+
+type posting struct {
+	object *Object
+	event  any
+	at     time.Time
+}
+
+// tellPosted is the space's goroutine.
+func (s *Space) tellPosted() {
+	defer close(s.told)
+	for {
+		select {
+		case <-s.stop:
+			return
+		case p := <-s.posted:
+			p.object.tell(p.event, p.at)
+		}
+		if n := s.lost.Swap(0); n > 0 {
+			s.log.Warn("events were lost: too many were posted at once", "lost", n, "most", maxPosted)
+		}
+	}
+}
+
+func (o *Object) tell(event any, at time.Time) {
 	c := o.space.classes
 	s := c.structs[reflect.TypeOf(event)]
 	if s == nil || s.typ.form != eventForm || !o.entry.events[s.typ.name] {
 		o.space.log.Error("event isn't one of the object's class", "object", o.id, "event", fmt.Sprintf("%T", event))
 		return
 	}
-	now := time.Now()
 	o.events.mu.Lock()
 	defer o.events.mu.Unlock()
 	a := o.events.list[s.typ.name]
 	if a == nil {
 		return
 	}
-	data, err := o.eventData(s, event, now)
+	data, err := o.eventData(s, event, at)
 	if err != nil {
 		o.space.log.Error("event can't be encoded", "object", o.id, "event", s.typ.name, "err", err)
 		return

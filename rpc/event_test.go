@@ -182,3 +182,71 @@ func TestScopeOfForeignContext(t *testing.T) {
 		t.Error("a scope out of nothing")
 	}
 }
+
+// Posting from the packet path doesn't wait for a subscriber that hangs, keeps the order and loses what is too much.
+func TestPost(t *testing.T) {
+	var log lockedBuffer
+	r := newRig(t, rpc.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	gate := &gated{let: make(chan struct{})}
+	if _, err := r.a.Subscribe(r.vol.ID(), "Error", gate); err != nil {
+		t.Fatal(err)
+	}
+	const n = 5000
+	begin := time.Now()
+	for i := range n {
+		r.vol.Post(rpc.ErrorRaised{Code: i})
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("%d posts took %s", n, took)
+	}
+	close(gate.let)
+	deadline := time.Now().Add(5 * time.Second)
+	for gate.len() < 4096 && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	heard := gate.take()
+	if len(heard) < 4096 || len(heard) >= n {
+		t.Fatalf("%d of %d were told, want what fits the queue", len(heard), n)
+	}
+	for i, ev := range heard {
+		if !strings.Contains(string(ev.Data), fmt.Sprintf(`"errorCode":%d,`, i)) {
+			t.Fatalf("event %d is %s", i, ev.Data)
+		}
+	}
+	if !strings.Contains(log.String(), "events were lost") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+type gated struct {
+	ear
+	let chan struct{}
+}
+
+func (g *gated) Event(ev rpc.Event) {
+	<-g.let
+	g.ear.Event(ev)
+}
+
+func (e *ear) len() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.heard)
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

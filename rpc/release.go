@@ -92,12 +92,14 @@ func (s *Space) protect(what, id string, f func() error) {
 	}
 }
 
-// Close refuses new objects, releases all there are and waits until they are closed, or until ctx ends.
+// Close refuses new objects, releases all there are and waits until they are closed, or until ctx ends. It may be called
+// again.
 func (s *Space) Close(ctx context.Context) error {
 	s.mu.Lock()
 	var roots []*Object
 	if !s.closed {
 		s.closed = true
+		close(s.stop)
 		if s.live == 0 {
 			close(s.still)
 		}
@@ -112,6 +114,7 @@ func (s *Space) Close(ctx context.Context) error {
 	for _, o := range roots {
 		s.Release(o)
 	}
+	defer func() { <-s.told }()
 	select {
 	case <-s.still:
 		return nil

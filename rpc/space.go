@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,11 +50,16 @@ type Space struct {
 	closed  bool
 	live    int           // objects that aren't closed
 	still   chan struct{} // closed when the space is, and none is live
+
+	posted chan posting
+	lost   atomic.Uint64
+	stop   chan struct{}
+	told   chan struct{} // closed when the goroutine that tells what was posted has ended
 }
 
 var errReleased = Errorf(ObjectNotFound, "Object not found: it is being released")
 
-// Open seals the table and makes an empty space for objects of its classes.
+// Open seals the table and makes an empty space for objects of its classes. It owns a goroutine until it is closed.
 func (c *Classes) Open(cfg Config) *Space {
 	c.Seal()
 	if cfg.Log == nil {
@@ -66,13 +72,15 @@ func (c *Classes) Open(cfg Config) *Space {
 		cfg.MaxPerTenant = 20_000
 	}
 	s := &Space{classes: c, cfg: cfg, log: cfg.Log, objects: map[string]*Object{}, values: map[any]*Object{},
-		counts: map[string]int{}, still: make(chan struct{})}
+		counts: map[string]int{}, still: make(chan struct{}),
+		posted: make(chan posting, maxPosted), stop: make(chan struct{}), told: make(chan struct{})}
 	if t := c.byType[reflect.TypeFor[Tag]()]; t != nil {
 		s.tags = new(codec)
 		elem := new(codec)
 		c.buildType(elem, t)
 		s.tags.list(elem, reflect.TypeFor[[]Tag]())
 	}
+	go s.tellPosted()
 	return s
 }
 
