@@ -232,8 +232,9 @@ func (d *Dialog) onCancel(invite *serverTx, m *wire.Message, at time.Time) {
 	if d.unanswered() != nil {
 		return // too late: the 2xx counts (RFC 3261 9.2)
 	}
-	d.in.respond(487, "", nil, nil)
+	in := d.in
 	e := d.event(KindEnded, m, at)
 	e.By, e.Status, e.Phrase = ByPeer, 487, wire.Phrase(487)
 	d.end(e)
+	d.confirm(e, func() { in.respond(487, "", nil, nil) })
 }

@@ -115,8 +115,8 @@ type Invite struct {
 	TrialTimeout time.Duration
 	CallID       string // "" = a new random one
 	// Before, if set, is called once with the dialog when its State is complete (tags, branch, CSeq) and just before
-	// the INVITE first leaves: what must be on disk by then is written here. An error ends the dialog without a
-	// message; Dial returns it.
+	// the INVITE first leaves, on another goroutine than Dial's: what must be on disk by then is written here. An
+	// error ends the dialog without a message; KindEnded carries it.
 	Before func(*Dialog) error
 }
 

@@ -51,18 +51,36 @@ func (d *Dialog) serve(t *serverTx) {
 }
 
 func (d *Dialog) onBye(t *serverTx, l *leg) {
-	t.respond(200, "", nil, nil)
 	if !d.inbound && d.phase != confirmed {
 		// A fork of ours that isn't answered went away: the others may still answer.
+		t.respond(200, "", nil, nil)
 		delete(d.legs, l.tag)
 		return
 	}
-	if d.inbound && d.phase != confirmed {
-		d.in.respond(487, "", nil, nil) // RFC 3261 15.1.2
+	invite := d.in
+	if !d.inbound || d.phase == confirmed {
+		invite = nil
 	}
 	e := d.event(KindEnded, t.m, t.at)
 	e.By = ByPeer
 	d.end(e)
+	d.confirm(e, func() {
+		t.respond(200, "", nil, nil)
+		if invite != nil {
+			invite.respond(487, "", nil, nil) // RFC 3261 15.1.2
+		}
+	})
+}
+
+// confirm answers the request that ended the dialog, once Config.Ending has had its say.
+func (d *Dialog) confirm(e Event, answer func()) {
+	hook := d.ua.cfg.Ending
+	if hook == nil || !d.ua.spawn(func() {
+		hook(d, e)
+		answer()
+	}) {
+		answer()
+	}
 }
 
 // onNotify takes NOTIFY, for the REFERs we sent and for what peers tell within a dialog by custom.

@@ -170,12 +170,35 @@ func (d *Dialog) begin(ctx context.Context) {
 func (d *Dialog) sendInvite() {
 	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI())
 	req, err := d.ua.build(&d.out.o, d.flow, d.credits)
+	if err == nil && !d.prepared() {
+		return
+	}
 	if err == nil {
 		d.out.tx, err = d.ua.startClient(req, d.flow, d.callID, d.onResponse, d.onFail)
 	}
 	if err != nil {
 		d.end(Event{By: ByTransport, Status: 503, Err: err})
 	}
+}
+
+// prepared lets Invite.Before see the dialog, once, while d.mu is free; false when the INVITE mustn't leave any more.
+func (d *Dialog) prepared() bool {
+	before := d.out.inv.Before
+	if before == nil {
+		return true
+	}
+	d.out.inv.Before = nil
+	d.mu.Unlock()
+	err := before(d)
+	d.mu.Lock()
+	switch c := d.out.cancel; {
+	case d.over:
+	case err != nil:
+		d.end(Event{By: ByLocal, Status: 503, Phrase: "Not Prepared", Err: err})
+	case c != nil:
+		d.end(Event{By: c.by, Status: c.status, Err: c.err, Reason: c.why})
+	}
+	return !d.over
 }
 
 // noResponse is the end of TrialTimeout.
