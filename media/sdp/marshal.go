@@ -110,7 +110,7 @@ func (m *Media) lines() []psdp.Attribute {
 	if m.MaxPtime > 0 {
 		add("maxptime", strconv.Itoa(m.MaxPtime))
 	}
-	if m.RTP() {
+	if m.RTP() || m.Direction != SendRecv {
 		add(m.Direction.String(), "")
 	}
 	if m.RTCP.IsValid() {
