@@ -36,6 +36,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newServeCommand(),
 		newCDRCommand(),
 		newWhyCommand(),
 		newCheckCommand(),

@@ -67,6 +67,9 @@ func (c *Call) applyLeg(e Event) error {
 		c.Legs = append(c.Legs, l)
 		if d.Role == CalleeLeg {
 			c.Attempts++
+			if caller := c.Leg(1); d.Trunk != "" && (caller == nil || caller.Trunk == "") {
+				c.Trunk = d.Trunk
+			}
 		}
 		return nil
 	}

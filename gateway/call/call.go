@@ -83,7 +83,7 @@ type Call struct {
 	Direction Direction `json:"direction"`
 
 	User  string `json:"user,omitempty"`  // id of the user who calls
-	Trunk string `json:"trunk,omitempty"` // id of the trunk the call came from
+	Trunk string `json:"trunk,omitempty"` // id of the trunk the call came from; of a user's call, the one it was last tried on
 	Route string `json:"route,omitempty"` // id of the route that was taken
 
 	From  string `json:"from"` // as it came: user part or number

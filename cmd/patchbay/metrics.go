@@ -1,0 +1,94 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics exports every counter of the process. The packages keep plain atomics; they are read at scrape.
+func (s *server) metrics() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+type collector struct{ s *server }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("patchbay_"+name, help, labels, nil)
+}
+
+// Describe sends nothing: the set depends on trunks and reasons (an unchecked collector).
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, l ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, l...)
+	}
+	count := func(d *prometheus.Desc, v float64, l ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, l...)
+	}
+	g := c.s.gateway.Status()
+	gauge(desc("calls_active", "Calls now."), float64(g.Calls))
+	count(desc("calls_begun_total", "Calls whose source was identified."), float64(g.Begun))
+	count(desc("calls_answered_total", "Calls answered."), float64(g.Answered))
+	count(desc("calls_refused_unrecorded_total", "Calls refused because records can't be written."), float64(g.Refused))
+	for code, n := range g.Results {
+		count(desc("call_results_total", "Ended calls by the SIP status that their caller was told; 200 is an answered call.", "sip_code"), float64(n), code)
+	}
+	gauge(desc("users_online", "Users with a registered contact."), float64(len(g.Online)))
+	for _, t := range g.Trunks {
+		gauge(desc("trunk_up", "1 if calls can go out over the trunk.", "trunk"), truth(t.Up), t.ID)
+		gauge(desc("trunk_calls_active", "Calls on the trunk now.", "trunk"), float64(t.Calls), t.ID)
+		if !t.Expires.IsZero() {
+			gauge(desc("trunk_registration_expiry_timestamp_seconds", "When the granted registration ends, in seconds since 1970.", "trunk"), float64(t.Expires.Unix()), t.ID)
+		}
+		for class, n := range t.Messages.ResponsesIn {
+			count(desc("trunk_responses_total", "Responses received from the trunk.", "trunk", "class"), float64(n), t.ID, class)
+		}
+	}
+	f := c.s.front.Stats()
+	for reason, n := range f.Dropped {
+		count(desc("sip_dropped_total", "SIP messages dropped without an answer.", "reason"), float64(n), reason)
+	}
+	gauge(desc("sip_connections", "Accepted SIP connections now."), float64(f.Connections))
+	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ClientTransactions), "client")
+	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ServerTransactions), "server")
+	c.billing(gauge, count)
+	c.ports(gauge)
+}
+
+func (c collector) billing(gauge, count func(*prometheus.Desc, float64, ...string)) {
+	b := c.s.store.Stats()
+	count(desc("journal_events_total", "Events made durable."), float64(b.Events))
+	gauge(desc("outbox_events", "Durable records that the database doesn't hold yet."), float64(b.Outbox))
+	gauge(desc("outbox_oldest_seconds", "Age of the oldest of them."), b.Oldest.Seconds())
+	gauge(desc("cdr_lag_seconds", "From the last projected event to its commit in the database."), b.Lag.Seconds())
+	count(desc("projection_retries_total", "Projections repeated after an error."), float64(b.Retries))
+	count(desc("projection_dead_total", "Events set aside because the database refuses them."), float64(b.Dead))
+	count(desc("journal_failed_writes_total", "Writes to the journal that failed."), float64(b.Failed))
+	count(desc("journal_dropped_total", "Notes that found no room."), float64(b.Dropped))
+	gauge(desc("journal_bytes", "Size of the journal."), float64(b.JournalB))
+	gauge(desc("journal_disk_free_bytes", "Free space on the journal's disk."), float64(b.FreeB))
+	gauge(desc("database_connected", "1 if the database is connected."), truth(b.Connected))
+	count(desc("journal_commit_seconds_total", "Time spent in commits."), b.CommitTime.Seconds())
+	count(desc("journal_syncs_total", "Times that the disk was made to write."), float64(b.Syncs))
+}
+
+func (c collector) ports(gauge func(*prometheus.Desc, float64, ...string)) {
+	for addr, p := range c.s.gateway.Ports() {
+		gauge(desc("ports_free", "Pairs of media ports that a call can take now.", "address"), float64(p.Free), addr)
+		gauge(desc("ports_used", "Pairs of media ports that calls have.", "address"), float64(p.Used), addr)
+		gauge(desc("ports_held", "Pairs kept out of use for a moment after a call.", "address"), float64(p.Held), addr)
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

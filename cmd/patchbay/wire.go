@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/gateway"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/g711"
+	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// server is the running process: everything that wire put together.
+type server struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *billing.Store
+	net      *udp.Net
+	clock    *media.Clock
+	front    *sip.Front
+	gateway  *gateway.Gateway
+	listener net.Listener
+	http     *http.Server
+
+	recovering sync.WaitGroup
+}
+
+// wire makes the process from its settings, bottom to top; an error leaves nothing running.
+func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			_ = s.close()
+		}
+	}()
+	if s.listener, err = listen(cfg.HTTP); err != nil {
+		return nil, err
+	}
+	if s.store, err = billing.Open(ctx, cfg.billing(log)); err != nil {
+		return nil, err
+	}
+	if s.net, err = udp.New(udp.Config{Log: log}); err != nil {
+		return nil, err
+	}
+	s.clock = media.NewClock()
+	registry := media.NewRegistry()
+	registry.Register(g711.Conversions()...)
+	fc, err := cfg.front(log)
+	if err != nil {
+		return nil, err
+	}
+	if s.front, err = sip.NewFront(fc); err != nil {
+		return nil, err
+	}
+	gc, err := cfg.gateway(log)
+	if err != nil {
+		return nil, err
+	}
+	gc.Journal, gc.Front = s.store, s.front
+	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, registry
+	if s.gateway, err = gateway.New(gc); err != nil {
+		return nil, err
+	}
+	s.http = s.handlers()
+	return s, nil
+}
+
+// startRecovery closes the calls that the process before this one left open.
+func (s *server) startRecovery(ctx context.Context) {
+	open := s.store.Unfinished()
+	if len(open) == 0 {
+		return
+	}
+	s.log.Warn("recovering calls of a process that died", "calls", len(open))
+	s.recovering.Go(func() {
+		if err := s.gateway.Recover(context.WithoutCancel(ctx), open, s.store.LastSign); err != nil {
+			s.log.Error("recovery", "err", err)
+			return
+		}
+		s.log.Info("recovery done", "calls", len(open))
+	})
+}
+
+func (c Config) billing(log *slog.Logger) billing.Config {
+	return billing.Config{Dir: c.Billing.Dir, Database: string(c.Billing.Database), Node: c.Node.Name, Log: log,
+		CommitWarn: c.Billing.Stall, Reserve: int64(c.Billing.Reserve), MinFree: int64(c.Billing.MinFree)}
+}
+
+func (c Config) front(log *slog.Logger) (sip.FrontConfig, error) {
+	fc := sip.FrontConfig{Log: log}
+	for _, l := range c.SIP.Listen {
+		adv, err := hostPort(l.Advertise)
+		if err != nil {
+			return fc, fmt.Errorf("sip.listen %s: advertise: %w", l.Address, err)
+		}
+		fc.Listen = append(fc.Listen, sip.Listen{Network: l.Transport, Addr: l.Address, Advertise: adv})
+	}
+	return fc, nil
+}
+
+func hostPort(s string) (sip.HostPort, error) {
+	if s == "" {
+		return sip.HostPort{}, nil
+	}
+	h, p, err := splitHost(s)
+	return sip.HostPort{Host: h, Port: p}, err
+}
+
+// domain is the host of our users' addresses.
+func (c Config) domain() string {
+	if c.SIP.Domain != "" {
+		return c.SIP.Domain
+	}
+	for _, l := range c.SIP.Listen {
+		if h := host(l.Advertise); h != "" {
+			return h
+		}
+	}
+	if a := c.SIP.Listen[0].Address.Addr(); !a.IsUnspecified() {
+		return a.String()
+	}
+	return c.Node.Name
+}
+
+func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
+	gc := gateway.Config{Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Log: log,
+		Digits:   c.Billing.DTMF == "clear",
+		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
+		Limits:   gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout},
+		Media:    gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
+	addrs := c.Media.Addresses
+	for _, t := range c.Trunks {
+		if t.Media.Bind.IsValid() {
+			addrs = append(addrs[:len(addrs):len(addrs)], t.Media)
+		}
+	}
+	seen := map[netip.Addr]bool{}
+	for _, a := range addrs {
+		if !seen[a.Bind] {
+			seen[a.Bind] = true
+			gc.Media.Addrs = append(gc.Media.Addrs, gateway.MediaAddr{Bind: a.Bind, Advertise: a.Advertise})
+		}
+	}
+	for _, u := range c.Users {
+		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
+			HA1: string(u.HA1), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
+			DTMF: c.Media.DTMF, MaxCalls: u.MaxCalls, Ring: c.Limits.Ring})
+	}
+	for _, t := range c.Trunks {
+		gt, err := t.gateway(c)
+		if err != nil {
+			return gc, err
+		}
+		gc.Trunks = append(gc.Trunks, gt)
+	}
+	for _, r := range c.Routes {
+		gr, err := r.gateway()
+		if err != nil {
+			return gc, err
+		}
+		gc.Routes = append(gc.Routes, gr)
+	}
+	return gc, nil
+}
+
+func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
+	password := t.Password
+	if t.Mode == "carrier" && password == "" {
+		pw, err := demoPassword(c.Node.Data, demoUser)
+		if err != nil {
+			return gateway.Trunk{}, err
+		}
+		password = pw
+	}
+	gt := gateway.Trunk{ID: t.ID, Tenant: t.Tenant, Register: t.Mode != "address", Network: t.Transport, Domain: t.Domain,
+		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
+		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
+		Codecs: t.Codecs, DTMF: t.DTMF, From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
+		Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
+	for _, x := range []struct {
+		name, value string
+		to          *sip.HostPort
+	}{{"registrar", t.Registrar, &gt.Registrar}, {"proxy", t.Proxy, &gt.Proxy}, {"advertise", t.Advertise, &gt.Advertise}} {
+		hp, err := hostPort(x.value)
+		if err != nil {
+			return gt, fmt.Errorf("trunk %s: %s: %w", t.ID, x.name, err)
+		}
+		*x.to = hp
+	}
+	return gt, nil
+}
+
+func (r Route) gateway() (gateway.Route, error) {
+	gr := gateway.Route{ID: r.ID, Tenant: r.Tenant, Source: r.Source, Number: r.Number, Strip: r.Strip, Prefix: r.Prefix, Replace: r.Replace}
+	for _, h := range r.To {
+		gh := gateway.Hop{Trunk: h.Trunk, User: h.User, Ring: h.Ring}
+		for _, f := range h.Failover {
+			switch f {
+			case "retry":
+				gh.Failover.Retry = true
+			case "none":
+			default:
+				n, err := strconv.Atoi(f)
+				if err != nil {
+					return gr, fmt.Errorf("route %s: failover %q: expected retry, none or a SIP status", r.ID, f)
+				}
+				gh.Failover.Status = append(gh.Failover.Status, n)
+			}
+		}
+		gr.Hops = append(gr.Hops, gh)
+	}
+	return gr, nil
+}
+
+// handlers is the one HTTP server.
+func (s *server) handlers() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics())
+	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))
+	return &http.Server{Handler: guard(s.cfg.HTTP.Listen.Addr(), mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+}
+
+// ready tells a load balancer whether calls may come: we aren't stopping, records can be written, and a trunk is up if
+// there is any.
+func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
+	st := s.gateway.Status()
+	up := len(st.Trunks) == 0
+	for _, t := range st.Trunks {
+		up = up || t.Up
+	}
+	stalled, why := s.store.Stalled()
+	switch {
+	case st.Draining:
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	case stalled:
+		http.Error(w, "records can't be written: "+why, http.StatusServiceUnavailable)
+	case !up:
+		http.Error(w, "no trunk is up", http.StatusServiceUnavailable)
+	default:
+		_, _ = w.Write([]byte("ready\n"))
+	}
+}

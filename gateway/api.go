@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sort"
+	"sync/atomic"
+	"time"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// Status is the gateway at one moment, for metrics, health and people.
+type Status struct {
+	Calls    int
+	Draining bool
+	Begun    uint64
+	Answered uint64
+	Failed   uint64
+	Refused  uint64            // without a record: the journal was stalled
+	Results  map[string]uint64 // ended calls by final SIP status, "200" for answered ones
+	Trunks   []TrunkStatus
+	Online   []string // users with a registered contact
+}
+
+// TrunkStatus is one trunk now.
+type TrunkStatus struct {
+	ID       string    `json:"id"`
+	Up       bool      `json:"up"`
+	State    string    `json:"state"` // registered, registering, failing, unregistered; static without registration
+	Expires  time.Time `json:"expires,omitzero"`
+	Error    string    `json:"error,omitempty"`
+	Calls    int       `json:"calls"`
+	Messages sip.Stats `json:"-"`
+}
+
+// Status reads all counters.
+func (g *Gateway) Status() Status {
+	s := Status{Begun: g.stats.begun.Load(), Answered: g.stats.answered.Load(), Failed: g.stats.failed.Load(),
+		Refused: g.stats.refused.Load(), Results: map[string]uint64{}}
+	g.stats.results.Range(func(k, v any) bool {
+		s.Results[k.(string)] = v.(*atomic.Uint64).Load()
+		return true
+	})
+	g.mu.Lock()
+	s.Calls, s.Draining = len(g.calls), g.draining
+	busy := map[string]int{}
+	for k, n := range g.busy {
+		busy[k] = n
+	}
+	g.mu.Unlock()
+	for _, t := range g.order {
+		ts := TrunkStatus{ID: t.ID, Up: t.up(), State: "static", Calls: busy["trunk:"+t.ID], Messages: t.ua.Stats()}
+		if t.reg != nil {
+			st := t.reg.Status()
+			ts.State, ts.Expires = string(st.State), st.Expires
+			if st.Err != nil {
+				ts.Error = st.Err.Error()
+			}
+		}
+		s.Trunks = append(s.Trunks, ts)
+	}
+	if g.registrar != nil {
+		s.Online = g.registrar.Users()
+		slices.Sort(s.Online)
+	}
+	return s
+}
+
+// count tallies an ended call by what its caller was told.
+func (g *Gateway) count(c call.Cause) {
+	key := itoa(c.Status())
+	if c.SIP == 0 && c.Q850 == call.Normal.Q850 {
+		key = "200"
+	}
+	v, ok := g.stats.results.Load(key)
+	if !ok {
+		v, _ = g.stats.results.LoadOrStore(key, new(atomic.Uint64))
+	}
+	v.(*atomic.Uint64).Add(1)
+}
+
+func itoa(n int) string {
+	return string([]byte{byte('0' + n/100%10), byte('0' + n/10%10), byte('0' + n%10)})
+}
+
+// Live is a running call, for a list.
+type Live struct {
+	ID    call.ID   `json:"id"`
+	From  string    `json:"source"` // user:ID or trunk:ID
+	Since time.Time `json:"since"`
+}
+
+// Live lists the running calls, oldest first.
+func (g *Gateway) Live() []Live {
+	var out []Live
+	g.each(func(c *Call) { out = append(out, Live{c.id, c.src.key(), c.id.Started()}) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Since.Before(out[j].Since) })
+	return out
+}
+
+func (g *Gateway) find(id call.ID) (*Call, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.calls[id]; c != nil {
+		return c, nil
+	}
+	return nil, ErrNoCall
+}
+
+// Hangup ends a call on an operator's order; ErrNoCall if there is none.
+func (g *Gateway) Hangup(ctx context.Context, id call.ID) error {
+	c, err := g.find(id)
+	if err != nil {
+		return err
+	}
+	cause := call.Normal
+	cause.Text = "hung up by the operator"
+	return c.do(ctx, command{kind: cmdHangup, cause: cause, by: call.Admin})
+}
+
+// Digits sends DTMF to one leg of an answered call.
+func (g *Gateway) Digits(ctx context.Context, id call.ID, leg int, digits string) error {
+	c, err := g.find(id)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, command{kind: cmdDigits, no: leg, text: digits})
+}

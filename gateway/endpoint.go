@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtp"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
+)
+
+// mediaPorts is one local media address and its range of ports.
+type mediaPorts struct {
+	MediaAddr
+	ports *udp.Ports
+}
+
+func newMediaPorts(a MediaAddr, m Media) (mediaPorts, error) {
+	p, err := udp.NewPorts(udp.PortsConfig{Min: m.MinPort, Max: m.MaxPort})
+	if err != nil {
+		return mediaPorts{}, fmt.Errorf("media address %s: %w", a.Bind, err)
+	}
+	return mediaPorts{a, p}, nil
+}
+
+// party is what an endpoint is made for.
+type party struct {
+	media  MediaAddr // a trunk's own, else zero
+	codecs []string
+	dtmf   string
+	peer   netip.AddrPort // its signalling
+}
+
+// newEndpoint opens RTP ports towards a party. IPv6 peers get the IPv6 media address.
+func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (*rtp.Endpoint, error) {
+	mp := g.portsFor(p)
+	timeout := g.cfg.Media.Timeout
+	if timeout == 0 {
+		timeout = -1 // never
+	}
+	return rtp.New(rtp.Config{Net: g.cfg.Media.Net, Ports: mp.ports, Bind: mp.Bind, Advertise: mp.Advertise,
+		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(),
+		Timeout: timeout, Notify: notify, Log: g.log, Name: name})
+}
+
+func (g *Gateway) portsFor(p party) mediaPorts {
+	if p.media.Bind.IsValid() {
+		for _, mp := range g.ports {
+			if mp.Bind == p.media.Bind {
+				mp.Advertise = p.media.Advertise
+				return mp
+			}
+		}
+	}
+	v6 := p.peer.Addr().Is6() && !p.peer.Addr().Is4In6()
+	for _, mp := range g.ports {
+		if mp.Bind.Is6() == v6 {
+			return mp
+		}
+	}
+	return g.ports[0]
+}
+
+// formats are those of a list of codec names, and telephone-events when DTMF travels in media.
+func formats(codecs []string, dtmf string) []*media.Format {
+	var out []*media.Format
+	for _, c := range codecs {
+		switch strings.ToUpper(c) {
+		case "PCMU":
+			out = append(out, media.PCMU())
+		case "PCMA":
+			out = append(out, media.PCMA())
+		}
+	}
+	if dtmf == "rfc4733" {
+		out = append(out, media.TelephoneEvent(8000))
+	}
+	return out
+}
+
+// firstOf orders own by what the other side prefers: formats that both know come first, in the other's order, so that
+// media passes through; then own ones that can be converted to.
+func firstOf(own, other []*media.Format) []*media.Format {
+	var out []*media.Format
+	for _, o := range other {
+		if f := find(own, o); f != nil && find(out, f) == nil {
+			out = append(out, f)
+		}
+	}
+	for _, f := range own {
+		if find(out, f) == nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// only keeps the first audio format, and events: an answer with one codec leaves nobody in doubt which one flows.
+func only(list []*media.Format) []*media.Format {
+	var out []*media.Format
+	seen := false
+	for _, f := range list {
+		if f.Kind == media.Event || !seen {
+			out = append(out, f)
+		}
+		seen = seen || f.Kind == media.Audio
+	}
+	return out
+}
+
+func find(list []*media.Format, f *media.Format) *media.Format {
+	for _, g := range list {
+		if g.Same(f) {
+			return g
+		}
+	}
+	return nil
+}
+
+// offered reads the audio formats of a description, in its order.
+func offered(d *sdp.Description) []*media.Format {
+	m := d.Audio()
+	if m == nil {
+		return nil
+	}
+	var out []*media.Format
+	for _, f := range m.Formats {
+		mf := &media.Format{Codec: f.Codec, Clock: f.Clock, Channels: f.Channels, Params: f.Params()}
+		if f.Event() {
+			mf = media.TelephoneEvent(f.Clock)
+		}
+		out = append(out, mf)
+	}
+	return out
+}
+
+// negotiated is an endpoint's agreement for the record.
+func negotiated(e *rtp.Endpoint, dtmf string) call.Negotiated {
+	n := e.Negotiated()
+	m := call.Media{Codec: n.Codec, Ptime: n.Ptime, SRTP: "none", Direction: n.Direction.String(),
+		Local: n.Local, Remote: n.Remote, DTMF: dtmf}
+	if dtmf == "rfc4733" && !n.Events {
+		m.DTMF = "none"
+	}
+	return call.Negotiated{Media: m}
+}
+
+// transcodes tells whether anything between two endpoints is converted.
+func transcodes(a, b media.Element) bool {
+	for _, p := range [][2]media.Element{{a, b}, {b, a}} {
+		for _, path := range p[0].Source(media.Pad{}).Path(p[1].Sink(media.Pad{})) {
+			if path.Converted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// noCodec is the refusal of an offer that shares no codec with us (RFC 3261 13.3.1.3, Warning 305).
+func noCodec(list []string) call.Cause {
+	c := call.NoCodec
+	c.Text = fmt.Sprintf("no codec in common; this side takes %s", strings.Join(list, ", "))
+	return c
+}

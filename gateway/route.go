@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/patchbay/patchbay/gateway/call"
+)
+
+// Route says where calls go. The first whose source and number fit is taken.
+type Route struct {
+	ID      string
+	Tenant  string
+	Source  []string // any, user, trunk, user:ID, trunk:ID
+	Number  []string // exact, prefix followed by *, or /regular expression/
+	Strip   int      // characters taken off the front
+	Prefix  string   // then put in front
+	Replace string   // or the whole number; $1 is a regular expression's first group
+	Hops    []Hop
+}
+
+// routes is the Router that the settings describe: users' own numbers, then the list.
+type routes struct {
+	numbers map[string]*User // number or login, by tenant
+	list    []compiled
+}
+
+type compiled struct {
+	Route
+	patterns []pattern
+}
+
+type pattern struct {
+	text   string
+	prefix bool
+	expr   *regexp.Regexp
+}
+
+func newRoutes(users []User, list []Route) (*routes, error) {
+	r := &routes{numbers: map[string]*User{}}
+	for i := range users {
+		u := &users[i]
+		for _, n := range append([]string{u.Login}, u.Numbers...) {
+			r.numbers[u.Tenant+"\x00"+n] = u
+		}
+	}
+	for _, rt := range list {
+		c := compiled{Route: rt}
+		for _, n := range rt.Number {
+			p := pattern{text: n}
+			switch {
+			case len(n) > 1 && strings.HasPrefix(n, "/") && strings.HasSuffix(n, "/"):
+				e, err := regexp.Compile(`^(?:` + n[1:len(n)-1] + `)$`)
+				if err != nil {
+					return nil, fmt.Errorf("route %s: number %q: %w", rt.ID, n, err)
+				}
+				p.expr = e
+			case strings.HasSuffix(n, "*"):
+				p.text, p.prefix = strings.TrimSuffix(n, "*"), true
+			}
+			c.patterns = append(c.patterns, p)
+		}
+		r.list = append(r.list, c)
+	}
+	return r, nil
+}
+
+// Route implements Router.
+func (r *routes) Route(_ context.Context, c *call.Call) (Plan, error) {
+	if u := r.numbers[c.Tenant+"\x00"+c.To]; u != nil {
+		return Plan{Route: "user-" + u.ID, Number: c.To, Hops: []Hop{{User: u.ID, Ring: ringing(u.Ring)}},
+			Why: fmt.Sprintf("%s is a number of user %s", c.To, u.ID)}, nil
+	}
+	for i := range r.list {
+		rt := &r.list[i]
+		if rt.Tenant != c.Tenant || !rt.from(c) {
+			continue
+		}
+		for _, p := range rt.patterns {
+			if n, ok := p.match(c.To, &rt.Route); ok {
+				return Plan{Route: rt.ID, Number: n, Hops: rt.Hops, Why: fmt.Sprintf("route %s takes %s as %s", rt.ID, c.To, n)}, nil
+			}
+		}
+	}
+	return Plan{}, &Refusal{call.Cause{Q850: call.NoRoute.Q850, SIP: 404, Text: fmt.Sprintf("no user has the number %s and no route takes it", clip(c.To))}}
+}
+
+func ringing(d time.Duration) time.Duration {
+	if d == 0 {
+		return time.Minute
+	}
+	return d
+}
+
+func (rt *compiled) from(c *call.Call) bool {
+	for _, s := range rt.Source {
+		switch {
+		case s == "any",
+			s == "user" && c.User != "", s == "trunk" && c.Trunk != "",
+			c.User != "" && s == "user:"+c.User, c.Trunk != "" && s == "trunk:"+c.Trunk:
+			return true
+		}
+	}
+	return false
+}
+
+func (p pattern) match(number string, rt *Route) (string, bool) {
+	switch {
+	case p.expr != nil:
+		m := p.expr.FindStringSubmatchIndex(number)
+		if m == nil {
+			return "", false
+		}
+		if rt.Replace != "" {
+			return string(p.expr.ExpandString(nil, rt.Replace, number, m)), true
+		}
+	case p.prefix:
+		if !strings.HasPrefix(number, p.text) {
+			return "", false
+		}
+	case number != p.text:
+		return "", false
+	}
+	if rt.Replace != "" {
+		return rt.Replace, true
+	}
+	return rt.Prefix + number[min(rt.Strip, len(number)):], true
+}
+
+// clip keeps what a stranger wrote short where it is shown.
+func clip(s string) string {
+	if r := []rune(s); len(r) > 64 {
+		return string(slices.Clip(r[:64])) + "…"
+	}
+	return s
+}

@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/sip"
+)
+
+// Trunk is a carrier that we exchange calls with.
+type Trunk struct {
+	ID, Tenant string
+	Register   bool         // we register there
+	Registrar  sip.HostPort // where, with Register
+	Proxy      sip.HostPort // where requests go
+	Network    string       // udp, tcp
+	Domain     string       // host of From, To and request-URI
+	User       string       // our account
+	Creds      sip.Credentials
+	Expires    time.Duration
+	Addresses  []netip.Prefix // whose calls are this trunk's
+	Bind       netip.AddrPort
+	Advertise  sip.HostPort
+	Media      MediaAddr
+	Codecs     []string
+	DTMF       string
+	From       string // caller, account, fixed
+	FromNumber string
+	MaxCalls   int
+}
+
+// trunk is a Trunk at work.
+type trunk struct {
+	Trunk
+	g   *Gateway
+	ua  *sip.UA
+	reg *sip.Registration
+
+	mu      sync.Mutex
+	sources map[netip.Addr]bool // what the names of Proxy and Registrar resolve to
+}
+
+func (g *Gateway) addTrunk(cfg Trunk) error {
+	t := &trunk{Trunk: cfg, g: g, sources: map[netip.Addr]bool{}}
+	t.learn()
+	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise,
+		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, source{trunk: t}) }}
+	if t.Bind.IsValid() {
+		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
+	}
+	ua, err := g.cfg.Front.NewUA(uc)
+	if err != nil {
+		return fmt.Errorf("trunk %s: %w", t.ID, err)
+	}
+	t.ua = ua
+	g.trunks[t.ID] = t
+	g.order = append(g.order, t)
+	return nil
+}
+
+// learn finds the addresses behind the trunk's own names, since a carrier that we register at calls from there.
+func (t *trunk) learn() {
+	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+		if a, err := netip.ParseAddr(hp.Host); err == nil {
+			t.mu.Lock()
+			t.sources[a.Unmap()] = true
+			t.mu.Unlock()
+		}
+	}
+}
+
+// match tells whether a request is this trunk's: it comes from one of the carrier's addresses; where we have an account
+// it must also be addressed to the account or to the contact we registered, unless addresses are configured.
+func (t *trunk) match(in sip.Inbound) bool {
+	src := in.Source.Addr().Unmap()
+	for _, p := range t.Addresses {
+		if p.Contains(src) {
+			return true
+		}
+	}
+	t.mu.Lock()
+	known := t.sources[src]
+	t.mu.Unlock()
+	if !known {
+		return false
+	}
+	// Somebody else may live at the carrier's address (loopback, NAT): a request from there that isn't from the
+	// carrier's own port is the carrier's only if it names our account.
+	return in.Source.Port() == t.Proxy.Port || in.Source.Port() == t.Registrar.Port || t.User != "" && in.URI.User == t.User
+}
+
+func (t *trunk) start() error {
+	if !t.Register {
+		return nil
+	}
+	uri, err := sip.NewURI("", t.Domain, 0)
+	if err != nil {
+		return err
+	}
+	aor, err := sip.NewURI(t.User, t.Domain, 0)
+	if err != nil {
+		return err
+	}
+	t.reg, err = t.ua.Register(sip.RegisterConfig{Registrar: uri, AOR: sip.NameAddr{URI: aor}, Credentials: t.Creds,
+		Expires: t.Expires, Destination: t.at(t.Registrar), Changed: func(s sip.RegistrationStatus) {
+			log := t.g.log.With("trunk", t.ID, "state", s.State)
+			switch {
+			case s.Err != nil:
+				log.Warn("trunk registration", "status", s.Status, "err", s.Err, "next", s.Next.UTC().Format(time.RFC3339))
+			default:
+				log.Info("trunk registration", "granted", s.Granted)
+			}
+		}})
+	return err
+}
+
+func (t *trunk) at(hp sip.HostPort) sip.Destination {
+	if a, err := netip.ParseAddr(hp.Host); err == nil {
+		return sip.Destination{Network: t.Network, Addr: netip.AddrPortFrom(a, port(hp))}
+	}
+	return sip.Destination{Network: t.Network, Host: hp.Host, Port: port(hp)}
+}
+
+func port(hp sip.HostPort) uint16 {
+	if hp.Port == 0 {
+		return 5060
+	}
+	return hp.Port
+}
+
+// stop unregisters.
+func (t *trunk) stop() {
+	if t.reg == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	defer cancel()
+	if err := t.reg.Unregister(ctx); err != nil {
+		t.g.log.Warn("trunk could not be unregistered", "trunk", t.ID, "err", err)
+	}
+}
+
+func (t *trunk) close() error {
+	if t.reg != nil {
+		t.reg.Close()
+	}
+	return t.ua.Close()
+}
+
+// up tells whether calls can go out.
+func (t *trunk) up() bool {
+	return !t.Register || t.reg != nil && t.reg.Status().State == sip.Registered
+}
