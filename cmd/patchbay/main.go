@@ -37,6 +37,8 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newServeCommand(),
+		newCarrierCommand(),
+		newCallCommand(),
 		newCDRCommand(),
 		newWhyCommand(),
 		newCheckCommand(),

@@ -20,6 +20,9 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
+	{"cmd/patchbay/leg", []string{"sip/...", "media/..."}},
+	{"cmd/patchbay/carrier", []string{"cmd/patchbay/leg", "sip/...", "media/..."}},
+	{"cmd/patchbay/phone", []string{"cmd/patchbay/leg", "sip/...", "media/..."}},
 	{"cmd/patchbay/...", []string{"cmd/patchbay/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
 	{"test/...", []string{"test/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
 	{"sip/...", []string{"sip/..."}},
@@ -158,7 +161,7 @@ func TestPictureHasNoOtherArrows(t *testing.T) {
 		{"sip", module + "media"}, {"media", module + "gateway"}, {"media/sdp", module + "media"}, {"media/udp", module + "media/sdp"},
 		{"gateway", module + "billing"}, {"gateway", module + "rpc"}, {"gateway/call", module + "sip"}, {"billing", module + "gateway"},
 		{"rpc", module + "gateway"}, {"rpc", module + "media/rtp"}, {"rpc", module + "billing"}, {"media/rtp", module + "sip/wire"},
-		{"gateway", module + "sip/siptest"}, {"cmd/patchbay", module + "test/peers"}, {"web", module + "media"},
+		{"gateway", module + "sip/siptest"}, {"cmd/patchbay", module + "test/peers"}, {"cmd/patchbay/carrier", module + "gateway"}, {"web", module + "media"},
 		{"gateway", "github.com/emiago/sipgo/sip"}, {"sip", "github.com/pion/sdp/v3"}, {"gateway", "github.com/jackc/pgx/v5/pgxpool"},
 		{"media", "github.com/pion/rtp"}, {"billing", "github.com/spf13/cobra"}, {"sip", "example.org/new"},
 	} {
