@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -234,7 +235,7 @@ func (g *Gateway) addUsers() error {
 		return fmt.Errorf("registrar: %w", err)
 	}
 	g.users, err = g.cfg.Front.NewUA(sip.Config{Name: "users", UserAgent: g.cfg.Agent, Registrar: g.registrar,
-		Authenticate: server, Match: func(sip.Inbound) bool { return true }, Ending: g.ending,
+		Authenticate: server, Match: g.isUser, Ending: g.ending,
 		Invite: func(d *sip.Dialog) {
 			u := byLogin[d.Request().User]
 			if u == nil { // authenticated, so it was there a moment ago
@@ -247,6 +248,24 @@ func (g *Gateway) addUsers() error {
 		return fmt.Errorf("users' user agent: %w", err)
 	}
 	return nil
+}
+
+// isUser tells whether a request may be a user's: a registration at one of our own hosts, which is then challenged, or
+// anything from an address where a phone is registered. Everybody else is a stranger and gets no answer.
+func (g *Gateway) isUser(in sip.Inbound) bool {
+	if in.Method != "REGISTER" {
+		return g.registrar.Knows(in.Source.Addr())
+	}
+	host := in.URI.Host
+	if strings.EqualFold(host, g.cfg.Domain) || host == in.Local.Addr().Unmap().String() {
+		return true
+	}
+	for _, l := range g.cfg.Front.Addrs() {
+		if strings.EqualFold(host, l.Advertise.Host) || host == l.Addr.Addr().Unmap().String() {
+			return true
+		}
+	}
+	return false
 }
 
 // Run registers at carriers and watches trunks until ctx ends; then it takes no new calls, waits for the running ones

@@ -59,8 +59,9 @@ func (c Contact) Destination() Destination {
 type Registrar struct {
 	cfg RegistrarConfig
 
-	mu    sync.Mutex
-	users map[string]*bindings
+	mu      sync.Mutex
+	users   map[string]*bindings
+	sources map[netip.Addr]int // contacts by the address they registered from
 
 	tell sync.Mutex // orders Changed
 }
@@ -98,7 +99,7 @@ func NewRegistrar(cfg RegistrarConfig) (*Registrar, error) {
 	if cfg.Allowed == nil {
 		cfg.Allowed = func(user string, aor URI) bool { return wire.Unescape(aor.User) == user }
 	}
-	return &Registrar{cfg: cfg, users: map[string]*bindings{}}, nil
+	return &Registrar{cfg: cfg, users: map[string]*bindings{}, sources: map[netip.Addr]int{}}, nil
 }
 
 // Contacts are a user's contacts now: higher q first, then the most recent first.
@@ -120,6 +121,27 @@ func (r *Registrar) Contacts(user string) []Contact {
 		return cmp.Or(cmp.Compare(b.Q, a.Q), b.at.Compare(a.at))
 	})
 	return out
+}
+
+// Knows tells whether a phone is registered from that address now: somebody else there is a stranger.
+func (r *Registrar) Knows(a netip.Addr) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sources[a.Unmap()] > 0
+}
+
+// swap replaces a user's contacts and keeps count of where they are; r.mu is held.
+func (r *Registrar) swap(b *bindings, next []Contact) {
+	for _, c := range b.contacts {
+		a := c.Source.Addr().Unmap()
+		if r.sources[a]--; r.sources[a] <= 0 {
+			delete(r.sources, a)
+		}
+	}
+	for _, c := range next {
+		r.sources[c.Source.Addr().Unmap()]++
+	}
+	b.contacts = next
 }
 
 // Users are the users that are online, in order of name.
@@ -273,7 +295,7 @@ func (r *Registrar) apply(user string, t *serverTx, changes []change) *wire.Refu
 	if len(next) > r.cfg.MaxContacts {
 		return &wire.Refusal{Status: 403, Header: "Contact", Why: "too many"}
 	}
-	b.contacts = next
+	r.swap(b, next)
 	r.users[user] = b
 	r.arm(user, b)
 	return nil
@@ -318,7 +340,7 @@ func (r *Registrar) expire(user string) {
 	r.mu.Lock()
 	if b := r.users[user]; b != nil {
 		now := time.Now()
-		b.contacts = slices.DeleteFunc(b.contacts, func(c Contact) bool { return !now.Before(c.Expires) })
+		r.swap(b, slices.DeleteFunc(slices.Clone(b.contacts), func(c Contact) bool { return !now.Before(c.Expires) }))
 		r.arm(user, b)
 	}
 	r.mu.Unlock()
@@ -331,7 +353,7 @@ func (r *Registrar) lost(f *flow.Flow) {
 	r.mu.Lock()
 	for user, b := range r.users {
 		before := len(b.contacts)
-		b.contacts = slices.DeleteFunc(b.contacts, func(c Contact) bool { return c.flow == f })
+		r.swap(b, slices.DeleteFunc(slices.Clone(b.contacts), func(c Contact) bool { return c.flow == f }))
 		if len(b.contacts) != before {
 			users = append(users, user)
 			r.arm(user, b)

@@ -23,7 +23,7 @@ import (
 // Times that the demo waits at most.
 const (
 	demoReady  = time.Minute
-	demoRecord = 15 * time.Second
+	demoRecord = time.Minute
 )
 
 // demoCall is one call of the demo and what must be heard in it.
@@ -90,7 +90,7 @@ func demo(cmd *cobra.Command, f callFlags) error {
 	if err = errors.Join(err, p.Close()); err != nil {
 		return err
 	}
-	if err := demoRecords(cmd, records{data: dir}, began, ids, c); err != nil {
+	if err := demoRecords(ctx, records{data: dir}, began, ids, c); err != nil {
 		return err
 	}
 	if len(c.wrong) > 0 {
@@ -195,53 +195,73 @@ func carrierSide(ctx context.Context, far *carrier.Client, number string, began 
 	}
 }
 
-// demoRecords checks the records of the calls and prints them, the first one whole.
-func demoRecords(cmd *cobra.Command, r records, began time.Time, ids []string, c *checks) error {
+// demoRecords checks the records of the calls in the database and prints them, the first one whole.
+func demoRecords(ctx context.Context, r records, began time.Time, ids []string, c *checks) error {
 	fmt.Fprintln(c.w, "\n== the records")
-	return r.read(cmd, func(ctx context.Context, reader *billing.Reader) error {
-		list, err := closedRecords(ctx, reader, began, ids)
-		if err != nil {
-			return err
-		}
-		if err := listCalls(c.w, list, r.zone()); err != nil {
-			return err
-		}
-		for _, k := range list {
-			c.that(k.AnsweredAt != nil && k.EndedBy == call.Caller && k.Cause.Q850 == 16 && k.User == "alice",
-				"the record of the call to %s says: answered, ended by the caller, cause 16", k.To)
-		}
-		c.that(len(list) == len(ids), "%d calls have %d closed records", len(ids), len(list))
-		if len(list) == 0 {
-			return nil
-		}
-		first := list[len(list)-1]
-		whole, events, err := reader.Show(ctx, first.ID.String())
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.w, "\n== patchbay why %s\n%s\n== patchbay cdr show %s\n", first.ID, tell(whole, events, r.zone()), first.ID)
-		return showCall(c.w, whole, events, r.zone())
-	})
+	cfg, err := r.where()
+	if err != nil {
+		return err
+	}
+	reader, list, err := closedRecords(ctx, cfg, began, ids)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	if err := listCalls(c.w, list, r.zone()); err != nil {
+		return err
+	}
+	for _, k := range list {
+		c.that(k.AnsweredAt != nil && k.EndedBy == call.Caller && k.Cause.Q850 == 16 && k.User == "alice",
+			"the record of the call to %s says: answered, ended by the caller, cause 16", k.To)
+	}
+	c.that(len(list) == len(ids), "%d calls have %d closed records", len(ids), len(list))
+	why := reader.Database()
+	c.that(why == nil, "the records are in Postgres%s", because(why))
+	if len(list) == 0 {
+		return nil
+	}
+	first := list[len(list)-1]
+	whole, events, err := reader.Show(ctx, first.ID.String())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.w, "\n== patchbay why %s\n%s\n== patchbay cdr show %s\n", first.ID, tell(whole, events, r.zone()), first.ID)
+	return showCall(c.w, whole, events, r.zone())
 }
 
-// closedRecords waits until all calls with these SIP Call-IDs have a closed record, or not much longer.
-func closedRecords(ctx context.Context, reader *billing.Reader, began time.Time, ids []string) ([]*call.Call, error) {
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
+}
+
+// closedRecords waits until all calls with these SIP Call-IDs have a closed record in the database, or not much longer: the
+// private Postgres of a new data folder has to be made first, while calls already go. The caller closes the reader.
+func closedRecords(ctx context.Context, cfg billing.Config, began time.Time, ids []string) (*billing.Reader, []*call.Call, error) {
 	until := time.Now().Add(demoRecord)
 	for {
+		reader, err := billing.OpenReader(ctx, cfg)
+		if err != nil {
+			return nil, nil, err
+		}
 		all, err := reader.List(ctx, billing.Filter{From: began.Add(-time.Second), State: call.Closed})
 		if err != nil {
-			return nil, err
+			return nil, nil, errors.Join(err, reader.Close())
 		}
 		ours := slices.DeleteFunc(all, func(k *call.Call) bool {
 			return !slices.ContainsFunc(k.Legs, func(l *call.Leg) bool { return slices.Contains(ids, l.SIPCallID) })
 		})
-		if len(ours) == len(ids) || time.Now().After(until) {
-			return ours, nil
+		if len(ours) == len(ids) && reader.Database() == nil || time.Now().After(until) {
+			return reader, ours, nil
+		}
+		if err := reader.Close(); err != nil {
+			return nil, nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
+			return nil, nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
 		}
 	}
 }

@@ -174,8 +174,9 @@ func (s *Server) offers(a Algorithm) bool {
 	return false
 }
 
-// sameURI compares the digest's URI with the request-URI. Proxies before us may have changed parameters or the
-// port, so user and host decide (RFC 3261 22.4 item 5 asks for equality, which breaks behind them).
+// sameURI compares the digest's URI with the request-URI: what it calls must be the same user, or be left open. RFC
+// 3261 22.4 item 5 asks for equality; proxies before us change hosts, ports and parameters, and clients are known that
+// write the address they send to instead. A nonce's count is taken once, so nothing is gained by a looser URI.
 func sameURI(a, b string) bool {
 	if a == b {
 		return true
@@ -185,7 +186,7 @@ func sameURI(a, b string) bool {
 		return false
 	}
 	ub, err := wire.ParseURI(b)
-	return err == nil && ua.User == ub.User && ua.Host == ub.Host && ua.Opaque == ub.Opaque
+	return err == nil && (ua.User == "" && ua.Opaque == "" || ua.User == ub.User && ua.Opaque == ub.Opaque)
 }
 
 // nonce is base64(time ‖ random ‖ HMAC(key, time ‖ random ‖ source)): nothing is held for who never comes back.

@@ -18,7 +18,7 @@ type Report struct {
 	EndedBy  string         `json:"ended_by,omitempty"` // us, peer, timeout, transport
 	Status   int            `json:"status,omitempty"`   // of a refusal
 	Phrase   string         `json:"phrase,omitempty"`
-	Reason   string         `json:"reason,omitempty"` // RFC 3326, as the peer wrote it
+	Reason   string         `json:"reason,omitempty"` // RFC 3326, of whoever ended it
 	Codec    string         `json:"codec,omitempty"`
 	Ptime    int            `json:"ptime_ms,omitempty"`
 	Local    netip.AddrPort `json:"rtp_local,omitzero"`
