@@ -80,7 +80,13 @@ func TestFirstBadInput(t *testing.T) {
 		{"no Max-Forwards left", carrier, strings.Replace(invite("4930102", "hops", good), "Max-Forwards: 70", "Max-Forwards: 0", 1), 483},
 		{"stranger", stranger, invite("4930102", "stranger", good), 0},
 		{"garbage", stranger, "\x00\x01\x02garbage", 0},
-		{"INVITE without To", carrier, strings.Replace(invite("4930102", "noto", good), "To: <sip:4930102@test.local>\n", "", 1), 400},
+		{"INVITE without To", carrier, strings.Replace(invite("4930102", "noto", good), "To: <sip:4930102@test.local>\n", "", 1), 0}, // nobody can be answered without it
+		{"INVITE with a CSeq that is none", carrier, strings.Replace(invite("4930102", "cseq", good), "CSeq: 1 INVITE", "CSeq: one INVITE", 1), 400},
+		{"INVITE with a CSeq of another method", carrier, strings.Replace(invite("4930102", "method", good), "CSeq: 1 INVITE", "CSeq: 1 BYE", 1), 400},
+		{"body that is cut short", carrier, strings.Replace(invite("4930102", "short", good), "Content-Length: ", "Content-Length: 9", 1), 400},
+		{"body that is no SDP", carrier, strings.Replace(invite("4930102", "nosdp", good), "v=0\n", "v=9\n", 1), 488},
+		{"extension that nobody has", carrier, strings.Replace(invite("4930102", "require", good), "Max-Forwards", "Require: nothing\nMax-Forwards", 1), 420},
+		{"version that nobody speaks", carrier, strings.Replace(invite("4930102", "version", good), "SIP/2.0\n", "SIP/7.0\n", 1), 505},
 	} {
 		m, ok := ask(t, c.source, g.sip, c.request)
 		if m.Status != c.status || ok != (c.status != 0) {
