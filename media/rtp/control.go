@@ -44,7 +44,7 @@ func (c *control) init() {
 	c.cname = base64.StdEncoding.EncodeToString(b[:]) // RFC 7022 4.2: names nobody
 }
 
-func (c *control) change(a *agreement, keep bool, mean time.Duration) {
+func (c *control) change(a *agreement, keep bool, mean time.Duration, now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mean = mean
@@ -56,7 +56,7 @@ func (c *control) change(a *agreement, keep bool, mean time.Duration) {
 		c.to, c.found = a.control, false
 	}
 	if c.next == 0 {
-		c.next = udp.Now() + c.interval()/2 // the first comes early (RFC 3550 6.2)
+		c.next = now + c.interval()/2 // the first comes early (RFC 3550 6.2)
 	}
 }
 
@@ -92,7 +92,7 @@ func (e *Endpoint) bye() {
 	spoken := e.control.spoken
 	e.control.mu.Unlock()
 	if spoken || e.sink.stats().Packets > 0 {
-		e.sendControl(a, udp.Now(), true)
+		e.sendControl(a, e.cfg.now(), true)
 	}
 }
 

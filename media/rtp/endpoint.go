@@ -32,6 +32,7 @@ type Config struct {
 	Log        *slog.Logger
 	Name       string // in logs and in s= of SDP
 
+	now    func() int64                                      // clock of arrivals; nil = udp.Now
 	report time.Duration                                     // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)
 	secure func(local, remote *sdp.Media) (transform, error) // makes an agreement's SRTP; nil = plain RTP
 }
@@ -64,6 +65,9 @@ func (c *Config) complete() error {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
+	}
+	if c.now == nil {
+		c.now = udp.Now
 	}
 	if c.report == 0 {
 		c.report = defaultReport
@@ -116,7 +120,6 @@ func New(cfg Config) (*Endpoint, error) {
 	e := &Endpoint{cfg: cfg, session: sdp.NewSession(cfg.Name, cfg.Advertise)}
 	e.source = media.NewSource(cfg.Registry, nil)
 	e.sink.init(e)
-	e.in.init()
 	e.control.init()
 	var err error
 	e.rtp, e.rtcp, err = cfg.Net.OpenPair(cfg.Bind, cfg.Ports, (*rtpHandler)(e), (*rtcpHandler)(e))

@@ -56,7 +56,9 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	if err := e.ready(ctx, w); err != nil {
 		return nil, err
 	}
-	local, s, err := e.session.Answer(remote, e.terms(w))
+	terms := e.terms(w)
+	terms.Mux = true // taken where it is offered, never asked for
+	local, s, err := e.session.Answer(remote, terms)
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +120,9 @@ func (e *Endpoint) apply(a *agreement, keep bool) {
 		}
 	}
 	signalling := udp.From(netip.AddrPortFrom(e.cfg.Signalling, 0))
-	e.in.change(a, signalling, keep)
+	e.in.change(a, signalling, keep, e.cfg.now())
 	e.sink.change(a, target)
-	e.control.change(a, keep, e.cfg.report)
+	e.control.change(a, keep, e.cfg.report, e.cfg.now())
 	e.agreed.Store(a)
 	media.Renegotiate(e)
 }

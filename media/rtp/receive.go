@@ -27,10 +27,8 @@ type receiver struct {
 	frame media.Frame // the loop's own
 }
 
-func (r *receiver) init() {}
-
 // change sets another agreement in force. keep says that it is one with the same peer.
-func (r *receiver) change(a *agreement, signalling udp.Addr, keep bool) {
+func (r *receiver) change(a *agreement, signalling udp.Addr, keep bool, now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lock.signalling = signalling
@@ -40,7 +38,7 @@ func (r *receiver) change(a *agreement, signalling udp.Addr, keep bool) {
 		r.lock = lock{}
 	}
 	r.agreed = a
-	r.since = udp.Now()
+	r.since = now
 	if !keep {
 		r.flows, r.events = false, events{}
 	}
@@ -132,6 +130,7 @@ func (r *receiver) follow(a *agreement, h *header, payload []byte, format *media
 	if v == begin {
 		r.epoch++
 		f.anew = anew
+		f.digit, f.ended = r.events.end()
 		r.events = events{}
 	}
 	fr := &r.frame
@@ -142,7 +141,9 @@ func (r *receiver) follow(a *agreement, h *header, payload []byte, format *media
 		return false
 	case format.Kind == media.Event:
 		r.seq.skip(h, v)
-		f.digit, f.ended = r.events.packet(payload, h.ts, format.Clock, now)
+		if d, ended := r.events.packet(payload, h.ts, format.Clock, now); ended {
+			f.digit, f.ended = d, true
+		}
 		fr.Sequence = h.seq - r.seq.skipped
 	default:
 		if r.seq.pace(h.ts, format.Clock, now) {

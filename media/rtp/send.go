@@ -97,7 +97,7 @@ func (s *sender) Push(f *media.Frame) {
 	}
 	now := f.Arrival + s.skew
 	if s.fresh || f.Epoch != s.epoch || f.Arrival == 0 {
-		now = udp.Now()
+		now = s.e.cfg.now()
 	}
 	marker := f.Marker
 	if s.fresh || f.Epoch != s.epoch || s.jumps(f) {
