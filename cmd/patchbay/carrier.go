@@ -141,9 +141,10 @@ func newCarrierCallCommand(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			switch {
+			case asJSON:
 				err = writeJSON(out, call)
-			} else {
+			case call.Answered != nil:
 				err = heardText(out, call.Report, "")
 			}
 			if err == nil && call.Answered == nil {

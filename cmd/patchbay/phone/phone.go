@@ -59,7 +59,6 @@ type Phone struct {
 
 	mu    sync.Mutex
 	story []Line
-	busy  bool
 }
 
 // New makes a phone and opens its sockets, on the address that faces the server.
