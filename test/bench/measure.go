@@ -32,7 +32,8 @@ func designs() []design {
 	return []design{
 		{name: "c-epoll", c: "epoll"},
 		{name: "udp", serve: "udp"},
-		{name: "udp+setups", serve: "udp", setups: 20},
+		{name: "bridge", serve: "bridge"},
+		{name: "bridge+setups", serve: "bridge", setups: 20},
 	}
 }
 

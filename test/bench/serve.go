@@ -83,8 +83,10 @@ func newRelayer(name string, n *udp.Net, ports *udp.Ports, ip netip.Addr) (relay
 	switch name {
 	case "udp":
 		return &plain{net: n, ports: ports, ip: ip}, nil
+	case "bridge":
+		return newBridges(n, ports, ip), nil
 	}
-	return nil, fmt.Errorf("-relay is %q, expected udp", name)
+	return nil, fmt.Errorf("-relay is %q, expected udp or bridge", name)
 }
 
 // setUp makes the calls and then, at once, the file that says so.
