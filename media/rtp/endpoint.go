@@ -1,7 +1,7 @@
 // Package rtp is the endpoint that speaks plain RTP (RFC 3550, RFC 3551) with SDP's offer and answer.
 //
 // The files stand in the order in which a packet meets them: packet, lock, sequence, event and receive on the way in,
-// send on the way out; control is RTCP; negotiate, agreement and formats are SDP.
+// send on the way out; control and heard are RTCP; negotiate, agreement and formats are SDP.
 package rtp
 
 import (
@@ -30,7 +30,7 @@ type Config struct {
 	Timeout    time.Duration      // of silence until media.Silent; 0 = 30 s, negative = never; off while on hold
 	Notify     func(media.Notice) // called on a socket's loop: must not block; nil = nobody listens
 	Log        *slog.Logger
-	Name       string // in logs and in s= of SDP
+	Name       string // in logs and errors
 
 	now    func() int64                                      // clock of arrivals; nil = udp.Now
 	report time.Duration                                     // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)
@@ -117,7 +117,7 @@ func New(cfg Config) (*Endpoint, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	e := &Endpoint{cfg: cfg, session: sdp.NewSession(cfg.Name, cfg.Advertise)}
+	e := &Endpoint{cfg: cfg, session: sdp.NewSession("-", cfg.Advertise)}
 	e.source = media.NewSource(cfg.Registry, nil)
 	e.sink.init(e)
 	e.control.init()

@@ -17,7 +17,7 @@ type receiver struct {
 	events events
 	format *media.Format // of the latest audio
 	since  int64         // the agreement's beginning
-	alive  int64         // when the peer last gave a sign of life
+	alive  int64         // when the peer last gave a sign of life: RTP, or RTCP while it sends no audio
 	flows  bool          // Flowing was told
 	quiet  bool          // Silent was told
 

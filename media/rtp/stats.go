@@ -15,7 +15,7 @@ func (r *receiver) stats() media.Stream {
 		Inbound: true, SSRC: q.ssrc, Format: r.format, Packets: q.packets, Bytes: q.bytes,
 		Lost: q.lost + q.missing(), Duplicate: q.duplicate, Reordered: q.reordered, Rejected: r.rejected,
 		Jitter: time.Duration(q.jitter), JitterMax: time.Duration(q.highest),
-		First: q.first, Last: q.last, Epochs: r.epoch,
+		First: q.first, Last: q.last, Epochs: max(r.epoch, 1) - 1,
 	}
 }
 

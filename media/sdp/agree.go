@@ -16,9 +16,9 @@ type Agreement struct {
 // Pair is one agreed format with its payload type in each direction: each side is sent the numbers that it named itself
 // (RFC 3264 5.1, 6.1).
 type Pair struct {
-	Format           // ours; PT is Recv
-	Send, Recv uint8 // payload types
-	Peer       string
+	Format            // ours; PT is Recv
+	Send, Recv uint8  // payload types
+	Peer       string // the peer's parameters (a=fmtp)
 }
 
 // auxiliary formats are no codec for a call by themselves.
