@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
@@ -69,66 +68,15 @@ func (o peerOffer) Reject(c call.Cause) error {
 type peerRefer struct{ r *sip.ReferRequest }
 
 func (p peerRefer) Target() (string, string) { return p.r.Target.String(), p.r.Replaces }
-func (p peerRefer) Accept() error            { return p.r.Accept() }
+
+func (p peerRefer) Accept() error { return p.r.Accept() }
+
 func (p peerRefer) Reject(c call.Cause) error {
 	return p.r.Reject(c.Status(), headerText(c.Text))
 }
+
 func (p peerRefer) Notify(ctx context.Context, status int, phrase string, final bool) error {
 	return p.r.Notify(ctx, status, phrase, final)
-}
-
-// reoffering is one re-offer to a leg, run beside the call's goroutine, and what is wanted once it is done.
-type reoffering struct {
-	running bool
-	again   bool
-}
-
-// align re-offers to l until what is negotiated is what the far party allows. Only the call's goroutine calls it; the
-// result comes back through the mailbox.
-func (c *Call) align(l *sipLeg) {
-	far := c.far(l)
-	if far == nil || l.over || l.answered.Load() == 0 {
-		return
-	}
-	want := direction(far.peer.Sends(), far.peer.Receives())
-	r := c.reoffers[l]
-	if r == nil {
-		r = &reoffering{}
-		c.reoffers[l] = r
-	}
-	if r.running {
-		r.again = true
-		return
-	}
-	if want == l.want {
-		return
-	}
-	r.running, r.again = true, false
-	w := media.Want{Formats: firstOf(formats(l.party.codecs, l.party.dtmf), l.current()), Direction: want}
-	c.g.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(c.ctx, 32*time.Second)
-		defer cancel()
-		err := l.Reoffer(ctx, w)
-		c.order(command{kind: cmdReoffered, leg: l, dir: want, err: err})
-	})
-}
-
-// reoffered takes the result of a re-offer.
-func (c *Call) reoffered(l *sipLeg, dir sdp.Direction, err error) {
-	r := c.reoffers[l]
-	r.running = false
-	now := time.Now()
-	if err != nil {
-		c.log.Warn("re-offer failed", "leg", l.no, "direction", dir.String(), "err", err)
-		c.rec.note(l.no, now, call.Note{Text: "re-offer (" + dir.String() + ") failed: " + err.Error()})
-	} else {
-		l.want = dir
-		c.rec.note(l.no, now, call.Dialog{Dialog: l.state()})
-		c.noteMedia(l, now)
-	}
-	if r.again || err == nil {
-		c.align(l)
-	}
 }
 
 // current is the format in use on a leg, first, so that a re-offer doesn't change it.
@@ -140,16 +88,4 @@ func (l *sipLeg) current() []*media.Format {
 		}
 	}
 	return out
-}
-
-func direction(sends, receives bool) sdp.Direction {
-	switch {
-	case sends && receives:
-		return sdp.SendRecv
-	case sends:
-		return sdp.SendOnly
-	case receives:
-		return sdp.RecvOnly
-	}
-	return sdp.Inactive
 }

@@ -3,12 +3,9 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,8 +76,10 @@ func (l *sipLeg) notify(n media.Notice) {
 	}
 }
 
-func (l *sipLeg) Events() <-chan LegEvent  { return *l.out.Load() }
-func (l *sipLeg) Yield(to chan LegEvent)   { l.out.Store(&to) }
+func (l *sipLeg) Events() <-chan LegEvent { return *l.out.Load() }
+
+func (l *sipLeg) Yield(to chan LegEvent) { l.out.Store(&to) }
+
 func (l *sipLeg) Endpoint() media.Endpoint { return l.ep }
 
 // abandon lets the pump drop what is left: nobody reads any more.
@@ -208,152 +207,12 @@ func (l *sipLeg) notice(n media.Notice) {
 	}
 }
 
-// early takes the answer in a provisional response and lets that dialog's media flow.
-func (l *sipLeg) early(tag string, body []byte) error {
-	l.neg.Lock()
-	defer l.neg.Unlock()
-	if l.offer == nil {
-		return errors.New("an answer came, but nothing was offered")
-	}
-	if err := l.offer.Accept(tag, body); err != nil {
-		return err
-	}
-	return l.offer.Activate(tag)
-}
-
-// accepted makes the 2xx's answer, or the early one of the same dialog, the agreement.
-func (l *sipLeg) accepted(e sip.Event) error {
-	l.neg.Lock()
-	defer l.neg.Unlock()
-	if l.offer == nil {
-		return nil
-	}
-	if isSDP(e.Content, e.Body) {
-		if err := l.offer.Accept(e.Tag, e.Body); err != nil {
-			return err
-		}
-	}
-	err := l.offer.Commit(e.Tag)
-	l.offer = nil
-	return err
-}
-
-// acked completes a late offer: the ACK carries the answer (RFC 3261 13.2.1).
-func (l *sipLeg) acked(e sip.Event) {
-	l.neg.Lock()
-	offer := l.offer
-	l.offer = nil
-	l.neg.Unlock()
-	ev := LegEvent{Kind: LegConfirmed, At: e.At}
-	if offer != nil {
-		err := errors.New("the ACK has no answer to our offer")
-		if isSDP(e.Content, e.Body) {
-			if err = offer.Accept("", e.Body); err == nil {
-				err = offer.Commit("")
-			}
-		}
-		if err != nil {
-			offer.Rollback()
-			c := call.Cause{Q850: 88, SIP: 488, Text: err.Error()}
-			go l.hangup(c)
-			l.finish(LegEvent{At: e.At, Cause: c})
-			return
-		}
-	}
-	l.send(ev)
-}
-
 func (l *sipLeg) hangup(c call.Cause) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := l.Hangup(ctx, c); err != nil {
 		l.log.Warn("hangup", "err", err)
 	}
-}
-
-// Progress implements Leg.
-func (l *sipLeg) Progress(status int, phrase string, early bool, want media.Want) error {
-	var body []byte
-	if early {
-		l.neg.Lock()
-		err := l.makeAnswer(want)
-		body = l.body
-		l.neg.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return l.d.Progress(status, phrase, body)
-}
-
-// makeAnswer answers the offer of the peer's INVITE, once.
-func (l *sipLeg) makeAnswer(want media.Want) error {
-	if l.body != nil || !l.hasOffer() {
-		return nil
-	}
-	p, err := l.ep.Answer(context.Background(), l.d.Request().Body, want)
-	if err != nil {
-		return err
-	}
-	if err := p.Commit(); err != nil {
-		p.Rollback()
-		return err
-	}
-	l.body = p.SDP()
-	return nil
-}
-
-func (l *sipLeg) hasOffer() bool {
-	r := l.d.Request()
-	return isSDP(r.ContentType, r.Body)
-}
-
-// Answer implements Leg.
-func (l *sipLeg) Answer(want media.Want, ready func() error) error {
-	l.neg.Lock()
-	body, err := l.answerBody(want)
-	l.neg.Unlock()
-	if err != nil {
-		return err
-	}
-	if err := ready(); err != nil {
-		return err
-	}
-	return l.d.Answer(body)
-}
-
-// answerBody is our answer or, when the peer offered nothing, our offer (RFC 3261 13.3.1.4).
-func (l *sipLeg) answerBody(want media.Want) ([]byte, error) {
-	if l.hasOffer() {
-		err := l.makeAnswer(want)
-		return l.body, err
-	}
-	o, err := l.ep.Offer(context.Background(), want)
-	if err != nil {
-		return nil, err
-	}
-	l.offer = o
-	return o.SDP(), nil
-}
-
-// Reoffer implements Leg.
-func (l *sipLeg) Reoffer(ctx context.Context, want media.Want) error {
-	l.neg.Lock()
-	defer l.neg.Unlock()
-	o, err := l.ep.Offer(ctx, want)
-	if err != nil {
-		return err
-	}
-	answer, err := l.d.Reinvite(ctx, o.SDP())
-	if err != nil {
-		o.Rollback()
-		return err
-	}
-	if err := o.Accept("", answer); err != nil {
-		o.Rollback()
-		return fmt.Errorf("answer to our re-offer: %w", err)
-	}
-	return o.Commit("")
 }
 
 // Refer implements Leg.
@@ -363,22 +222,6 @@ func (l *sipLeg) Refer(ctx context.Context, target, replaces string) error {
 		return fmt.Errorf("refer target: %w", err)
 	}
 	return l.d.Refer(ctx, u, replaces)
-}
-
-// Digit implements Leg: as telephone-event where that was negotiated, else by INFO.
-func (l *sipLeg) Digit(digit byte, held time.Duration) error {
-	if l.ep.Negotiated().Events {
-		if l.digits == nil {
-			return errors.New("leg is not linked")
-		}
-		return l.digits.send(digit, held)
-	}
-	if l.party.dtmf == "none" {
-		return errors.New("DTMF is switched off for this party")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return l.d.Info(ctx, "application/dtmf-relay", fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", digit, held.Milliseconds()))
 }
 
 // Hangup implements Leg.
@@ -393,28 +236,6 @@ func (l *sipLeg) Hangup(ctx context.Context, why call.Cause) error {
 	return l.d.Hangup(ctx, reason(why), status)
 }
 
-// reason is a cause as the header tells it (RFC 3326).
-func reason(c call.Cause) sip.Reason {
-	if c.Q850 == call.ElsewhereDone.Q850 {
-		return sip.Reason{Protocol: "SIP", Cause: 200, Text: "Call completed elsewhere"}
-	}
-	if c.Q850 == 0 {
-		return sip.Reason{}
-	}
-	return sip.Reason{Protocol: "Q.850", Cause: c.Q850, Text: headerText(c.Text)}
-}
-
-// headerText keeps a cause's words fit for a header: one line of printable ASCII, short.
-func headerText(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return ' '
-		}
-		return r
-	}, s)
-	return s[:min(len(s), 120)]
-}
-
 // state is the dialog's state for the record.
 func (l *sipLeg) state() json.RawMessage {
 	b, err := json.Marshal(l.d.State())
@@ -423,88 +244,4 @@ func (l *sipLeg) state() json.RawMessage {
 		return nil
 	}
 	return b
-}
-
-// endOf reads who ended a dialog and why.
-func (l *sipLeg) endOf(e sip.Event) LegEvent {
-	ev := LegEvent{At: e.At, Status: e.Status, Phrase: e.Phrase, ByPeer: e.By == sip.ByPeer}
-	c := call.Normal
-	switch {
-	case e.By == sip.ByTimeout && l.role == call.CalleeLeg && l.answered.Load() == 0 && l.progress.Load():
-		c = call.NoAnswer
-	case e.By == sip.ByTimeout && l.role == call.CalleeLeg && l.answered.Load() == 0:
-		c = call.NoResponse
-	case e.By == sip.ByTimeout && l.role == call.CallerLeg:
-		c = call.NoAck
-	case e.By == sip.ByTransport:
-		c = call.Cause{Q850: 38, SIP: 503, Text: "transport failed"}
-		if e.Err != nil {
-			c.Text = e.Err.Error()
-		}
-	case e.Method == "CANCEL":
-		c = call.Cancelled
-	case e.Status >= 300:
-		c = call.FromStatus(e.Status, e.Phrase)
-		if w := e.Headers.Get("Warning"); w != "" {
-			c.Text = e.Phrase + "; " + w
-		}
-	}
-	if !e.Reason.IsZero() {
-		c.Raw = e.Reason.String()
-		if strings.EqualFold(e.Reason.Protocol, "Q.850") && e.Reason.Cause > 0 && e.Reason.Cause < 128 {
-			c.Q850 = e.Reason.Cause
-		}
-		if e.Reason.Text != "" {
-			c.Text = e.Reason.Text
-		}
-	}
-	ev.Cause = c
-	return ev
-}
-
-func isSDP(content string, body []byte) bool {
-	if len(body) == 0 {
-		return false
-	}
-	t, _, err := mime.ParseMediaType(content)
-	return err == nil && t == "application/sdp"
-}
-
-// infoDigit reads a DTMF digit from an INFO: application/dtmf-relay ("Signal=5", "Duration=160") or application/dtmf.
-func infoDigit(content string, body []byte) (digit byte, ms int, ok bool) {
-	t, _, err := mime.ParseMediaType(content)
-	if err != nil || len(body) > 256 {
-		return 0, 0, false
-	}
-	ms = 100
-	text := strings.TrimSpace(string(body))
-	switch t {
-	case "application/dtmf":
-	case "application/dtmf-relay":
-		signal := ""
-		for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
-			k, v, _ := strings.Cut(line, "=")
-			switch strings.ToLower(strings.TrimSpace(k)) {
-			case "signal":
-				signal = strings.TrimSpace(v)
-			case "duration":
-				if n, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && n > 0 && n <= 10000 {
-					ms = n
-				}
-			}
-		}
-		text = signal
-	default:
-		return 0, 0, false
-	}
-	switch text { // event numbers are used as well as characters
-	case "10":
-		text = "*"
-	case "11":
-		text = "#"
-	}
-	if len(text) != 1 || !strings.Contains("0123456789*#ABCDabcd", text) {
-		return 0, 0, false
-	}
-	return strings.ToUpper(text)[0], ms, true
 }

@@ -1,6 +1,13 @@
 package gateway
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/patchbay/patchbay/sip"
+	"github.com/patchbay/patchbay/sip/auth"
+)
 
 // User is a person or a desk phone that registers here.
 type User struct {
@@ -63,4 +70,63 @@ func (s source) dtmf() string {
 		return s.user.DTMF
 	}
 	return s.trunk.DTMF
+}
+
+func (g *Gateway) addUsers() error {
+	if len(g.cfg.Users) == 0 {
+		return nil
+	}
+	byLogin := map[string]*User{}
+	for _, u := range g.userByID {
+		byLogin[u.Login] = u
+	}
+	server, err := auth.NewServer(auth.ServerConfig{Realm: g.cfg.Realm, Lookup: func(name, _ string) (auth.Credentials, bool) {
+		u, ok := byLogin[name]
+		if !ok {
+			return auth.Credentials{}, false
+		}
+		return auth.Credentials{Username: u.Login, Password: u.Password, HA1: u.HA1, Realm: g.cfg.Realm}, true
+	}})
+	if err != nil {
+		return fmt.Errorf("digest of users: %w", err)
+	}
+	g.registrar, err = sip.NewRegistrar(sip.RegistrarConfig{Auth: server, MinExpires: g.cfg.Register.Min,
+		MaxExpires: g.cfg.Register.Max, Changed: func(user string, online bool) {
+			g.log.Info("user registration", "user", byLogin[user].id(), "online", online)
+		}})
+	if err != nil {
+		return fmt.Errorf("registrar: %w", err)
+	}
+	g.users, err = g.cfg.Front.NewUA(sip.Config{Name: "users", UserAgent: g.cfg.Agent, Registrar: g.registrar,
+		Authenticate: server, Match: g.isUser, Ending: g.ending,
+		Invite: func(d *sip.Dialog) {
+			u := byLogin[d.Request().User]
+			if u == nil { // authenticated, so it was there a moment ago
+				_ = d.Reject(403, "Unknown user")
+				return
+			}
+			g.inbound(d, source{user: u})
+		}})
+	if err != nil {
+		return fmt.Errorf("users' user agent: %w", err)
+	}
+	return nil
+}
+
+// isUser tells whether a request may be a user's: a registration at one of our own hosts, which is then challenged, or
+// anything from an address where a phone is registered. Everybody else is a stranger and gets no answer.
+func (g *Gateway) isUser(in sip.Inbound) bool {
+	if in.Method != "REGISTER" {
+		return g.registrar.Knows(in.Source.Addr())
+	}
+	host := in.URI.Host
+	if strings.EqualFold(host, g.cfg.Domain) || host == in.Local.Addr().Unmap().String() {
+		return true
+	}
+	for _, l := range g.cfg.Front.Addrs() {
+		if strings.EqualFold(host, l.Advertise.Host) || host == l.Addr.Addr().Unmap().String() {
+			return true
+		}
+	}
+	return false
 }

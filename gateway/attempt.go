@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// invite begins one attempt: endpoint, offer, record, and then the INVITE, which leaves only once the record is on disk.
+func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
+	no := len(c.tries) + 2
+	l, err := c.g.newLeg(no, call.CalleeLeg, t.party, c.events, c.log)
+	if err != nil {
+		return nil, causeError{call.Congested, err}
+	}
+	l.user, l.trunk, l.peer = t.user, t.trunk, sdp.SendRecv
+	c.tries = append(c.tries, l)
+	if err := c.pipeline.Add(l.ep); err != nil {
+		return nil, err
+	}
+	want := media.Want{Formats: firstOf(formats(t.party.codecs, t.party.dtmf), c.callerFormats()),
+		Direction: direction(c.caller.peer.Sends(), c.caller.peer.Receives())}
+	l.want = want.Direction
+	o, err := l.ep.Offer(c.ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	l.offer = o
+	// The INVITE waits until this goroutine, which owns the record, has written that it will leave.
+	written := make(chan error, 1)
+	ready := make(chan *sip.Dialog)
+	inv := sip.Invite{Target: t.uri, To: t.to, From: t.from, Destination: t.dest, Headers: t.header, Body: o.SDP(),
+		Timeout: hop.Ring, TrialTimeout: c.g.cfg.Limits.Response, Before: func(d *sip.Dialog) error {
+			select {
+			case ready <- d:
+				return <-written
+			case <-c.ctx.Done():
+				return c.ctx.Err()
+			}
+		}}
+	d, err := t.ua.Dial(c.ctx, inv)
+	if err != nil {
+		return nil, causeError{call.Cause{Q850: 38, SIP: 503, Text: "attempt could not be sent: " + err.Error()}, err}
+	}
+	begun := call.LegNew{Attempt: len(c.tries), Role: call.CalleeLeg, Medium: "sip", Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
+		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer}
+	select {
+	case <-ready:
+		l.attach(d)
+		begun.Dialog, begun.Transport = l.state(), d.State().Network
+		c.rec.note(no, time.Now(), begun)
+		err = c.rec.commit()
+		written <- err
+		if err != nil {
+			c.attemptEnded(l, LegEvent{At: time.Now(), Cause: call.JournalDown})
+			return nil, causeError{call.JournalDown, err}
+		}
+	case e := <-d.Events(): // it has ended before anything was sent: no way to the peer
+		l.d = d
+		c.rec.note(no, time.Now(), begun)
+		end := l.endOf(e)
+		c.attemptEnded(l, end)
+		return nil, causeError{end.Cause, errors.New(end.Cause.Text)}
+	}
+	c.log.Info("attempt", "leg", no, "to", t.uri.String(), "dialog", d.CallID())
+	return l, nil
+}
+
+func (l *sipLeg) trunkID() string {
+	if l.trunk == nil {
+		return ""
+	}
+	return l.trunk.ID
+}
+
+// attemptEnded closes an attempt's record and its media.
+func (c *Call) attemptEnded(l *sipLeg, e LegEvent) {
+	if l.over {
+		return
+	}
+	l.over = true
+	defer l.confirm()
+	if c.rec.call.Leg(l.no) != nil {
+		c.rec.note(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: quality(l.ep, 0)})
+	}
+	c.log.Info("attempt ended", "leg", l.no, "cause", e.Cause.String())
+	if err := c.pipeline.Remove(l.ep); err != nil {
+		c.log.Warn("closing media", "leg", l.no, "err", err)
+	}
+	if l.d == nil {
+		l.abandon()
+	}
+}
+
+// drop hangs up attempts that aren't needed any more, all at once, and doesn't wait for them.
+func (c *Call) drop(list []*sipLeg, why call.Cause) {
+	for _, l := range list {
+		c.attemptEnded(l, LegEvent{At: time.Now(), Cause: why})
+		c.g.wg.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+			defer cancel()
+			if err := l.Hangup(ctx, why); err != nil && !errors.Is(err, sip.ErrEnded) {
+				l.log.Warn("attempt not hung up", "err", err)
+			}
+			l.abandon()
+		})
+	}
+}
+
+func without(list []*sipLeg, l *sipLeg) []*sipLeg {
+	var out []*sipLeg
+	for _, o := range list {
+		if o != l {
+			out = append(out, o)
+		}
+	}
+	return out
+}

@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// inbound takes a new INVITE whose source is known: a user who has proved who they are, or a trunk.
+func (g *Gateway) inbound(d *sip.Dialog, src source) {
+	c, cause, ok := g.admit(src)
+	if c == nil {
+		_ = d.Reject(cause.Status(), "Service Unavailable", append(reasonHeader(cause), sip.Header{Name: "Retry-After", Value: "5"})...)
+		g.log.Warn("call refused without a record", "source", src.key(), "cause", cause.String())
+		return
+	}
+	defer g.leave(c)
+	c.run(d, cause, ok)
+}
+
+// run is a call from its INVITE to its record's last event, top to bottom.
+func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
+	at := d.Request().At
+	if err := c.begin(d, at); err != nil {
+		c.log.Error("call could not begin", "err", err)
+		cause := call.Failure
+		if c.caller == nil {
+			cause = call.Congested
+		}
+		c.refuse(d, bySystem(cause))
+		return
+	}
+	if !admitted {
+		c.refuse(d, bySystem(refused))
+		return
+	}
+	plan, cause, ok := c.route()
+	if !ok {
+		c.refuse(d, bySystem(cause))
+		return
+	}
+	if cause, ok := c.acceptable(); !ok {
+		c.refuse(d, bySystem(cause))
+		return
+	}
+	winner, end := c.dial(plan)
+	if winner == nil {
+		c.refuse(d, end)
+		return
+	}
+	if end, ok := c.connect(winner); !ok {
+		c.close(end)
+		return
+	}
+	c.close(c.bridged())
+}
+
+// ending is who ended a call, and why.
+type ending struct {
+	by    call.Party
+	cause call.Cause
+}
+
+func bySystem(c call.Cause) ending { return ending{call.System, c} }
+
+// begin opens the record: who calls whom, over what.
+func (c *Call) begin(d *sip.Dialog, at time.Time) error {
+	r := d.Request()
+	from, to := number(r.From.URI), number(r.URI)
+	st := call.Start{Tenant: c.src.tenant(), LinkedID: c.id, Node: c.g.cfg.Node, Epoch: c.g.cfg.Journal.Epoch(), Origin: "sip",
+		From: clip(from), To: clip(to), Direction: call.In}
+	ln := call.LegNew{Role: call.CallerLeg, Medium: "sip", Direction: call.In, Transport: r.Network, SIPCallID: d.CallID(),
+		LocalTag: d.LocalTag(), RemoteTag: d.RemoteTag(), FromURI: r.From.String(), ToURI: r.To.String(),
+		RequestURI: r.URI.String(), Contact: r.Contact.String(), UserAgent: clip(r.Headers.Get("User-Agent")), Signalling: r.Source,
+		Diversion: clip(r.Headers.Get("Diversion"))}
+	if u := c.src.user; u != nil {
+		st.User, ln.User, st.Direction = u.ID, u.ID, call.Out
+		st.From = u.CallerID
+	} else {
+		st.Trunk, ln.Trunk = c.src.trunk.ID, c.src.trunk.ID
+		if pai := r.Asserted(); len(pai) > 0 {
+			ln.PAI = pai[0].String()
+			st.From = clip(number(pai[0].URI))
+		}
+	}
+	if v := r.Headers.Get("P-Charging-Vector"); v != "" && c.src.trunk != nil {
+		st.ICID = icid(v)
+	}
+	c.rec.note(0, at, st)
+	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), peer: r.Source}
+	if t := c.src.trunk; t != nil {
+		p.media = t.Media
+	}
+	l, err := c.g.newLeg(1, call.CallerLeg, p, c.events, c.log)
+	if err != nil {
+		ln.Dialog = nil
+		c.rec.note(1, at, ln)
+		return err
+	}
+	l.user, l.trunk = c.src.user, c.src.trunk
+	l.peer = sdp.SendRecv
+	if err := c.pipeline.Add(l.ep); err != nil {
+		return err
+	}
+	c.caller = l
+	l.attach(d)
+	ln.Dialog = l.state()
+	c.rec.note(1, at, ln)
+	c.log.Info("call", "from", st.From, "to", st.To, "source", c.src.key(), "dialog", d.CallID())
+	return nil
+}
+
+// acceptable reads the caller's offer before anybody is disturbed: an offer that we can't answer is refused at once.
+func (c *Call) acceptable() (call.Cause, bool) {
+	l := c.caller
+	if !l.hasOffer() {
+		return call.Cause{}, true
+	}
+	d, err := l.ep.Remote(l.d.Request().Body)
+	if err != nil {
+		cause := call.NoCodec
+		cause.Text = "the offer is not usable: " + err.Error()
+		return cause, false
+	}
+	for _, f := range offered(d) {
+		if f.Kind == media.Audio && find(formats(l.party.codecs, ""), f) != nil {
+			l.peer = d.Direction()
+			return call.Cause{}, true
+		}
+	}
+	return noCodec(l.party.codecs), false
+}
+
+// route asks where the call goes.
+func (c *Call) route() (Plan, call.Cause, bool) {
+	plan, err := c.g.router.Route(c.ctx, &c.rec.call)
+	now := time.Now()
+	if err != nil {
+		var r *Refusal
+		cause := call.Failure
+		if errors.As(err, &r) {
+			cause = r.Cause
+		} else {
+			c.log.Error("routing", "err", err)
+		}
+		return plan, cause, false
+	}
+	if len(plan.Hops) == 0 {
+		return plan, call.NoRoute, false
+	}
+	dir := c.rec.call.Direction
+	switch to := plan.Hops[0]; {
+	case c.src.user != nil && to.User != "":
+		dir = call.Internal
+	case c.src.trunk != nil && to.Trunk != "":
+		dir = call.Internal
+	}
+	c.rec.note(0, now, call.Decision{Route: plan.Route, ToN: plan.Number, FromN: c.rec.call.From, To: dir, Text: plan.Why})
+	if c.g.cfg.Charger == nil {
+		return plan, call.Cause{}, true
+	}
+	grant, err := c.g.cfg.Charger.Authorize(c.ctx, &c.rec.call)
+	if err != nil {
+		var r *Refusal
+		if errors.As(err, &r) {
+			return plan, r.Cause, false
+		}
+		c.log.Error("charging", "err", err)
+		return plan, call.Failure, false
+	}
+	c.grant, c.authed = grant, true
+	return plan, call.Cause{}, true
+}
+
+// refuse tells the caller why not, and closes the record.
+func (c *Call) refuse(d *sip.Dialog, end ending) {
+	now := time.Now()
+	cause := end.cause
+	if c.caller != nil && c.caller.over { // the caller has gone already
+		c.close(end)
+		return
+	}
+	c.rec.note(0, now, call.Decision{Text: "refused: " + cause.String(), Refuse: true})
+	c.log.Info("call refused", "cause", cause.String())
+	status := cause.Status()
+	var h []sip.Header
+	h = append(h, reasonHeader(cause)...)
+	if status == 488 {
+		code := 305
+		if cause.Q850 != call.NoCodec.Q850 {
+			code = 399
+		}
+		h = append(h, warning(code, cause.Text, c.g.cfg.Domain))
+	}
+	if status == 503 {
+		h = append(h, sip.Header{Name: "Retry-After", Value: "5"})
+	}
+	if c.caller != nil {
+		c.caller.over = true
+		c.rec.note(1, now, call.LegEnd{Cause: cause, Quality: quality(c.caller.ep, 0)})
+	}
+	// The end is on disk before the caller hears of it.
+	_ = c.rec.commit(c.rec.event(0, now, call.End{By: end.by, Cause: cause}))
+	if err := d.Reject(status, phrase(status, cause), h...); err != nil && !errors.Is(err, sip.ErrEnded) {
+		c.log.Warn("rejection not sent", "err", err)
+	}
+	c.g.stats.failed.Add(1)
+	c.g.count(cause)
+}

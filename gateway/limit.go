@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+)
+
+// admit makes the call and counts it against the limits. A call over a limit has a record all the same: ok is false
+// and cause says why. Only when nothing can be recorded at all is there no call.
+func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
+	if stalled, why := g.cfg.Journal.Stalled(); stalled {
+		cause := call.JournalDown
+		cause.Text = why
+		g.stats.refused.Add(1)
+		return nil, cause, false
+	}
+	id := call.NewID()
+	ctx, cancel := context.WithCancel(context.Background())
+	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 64),
+		box: make(chan command, 16), done: make(chan struct{}), reoffers: map[*sipLeg]*reoffering{},
+		seized: map[string]bool{}}
+	c.rec = record{g: g}
+	c.rec.call.ID = id
+	c.pipeline = media.NewPipeline(media.Config{Registry: g.cfg.Media.Registry, Clock: g.cfg.Media.Clock, Log: c.log})
+
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := src.key()
+	switch {
+	case g.draining:
+		cause = call.ShuttingDown
+	case len(g.calls) >= g.cfg.Limits.Calls:
+		cause = call.Congested
+		cause.Text = fmt.Sprintf("the gateway's limit of %d calls is reached", g.cfg.Limits.Calls)
+	case g.busy[key] >= src.max():
+		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of %s is reached", src.max(), key)}
+	default:
+		ok = true
+	}
+	g.calls[id] = c
+	g.busy[key]++
+	g.stats.begun.Add(1)
+	return c, cause, ok
+}
+
+// leave forgets a call that is over.
+func (g *Gateway) leave(c *Call) {
+	c.cancel()
+	close(c.done)
+	for _, l := range append(c.tries, c.caller) {
+		if l != nil {
+			l.abandon()
+		}
+	}
+	if err := c.pipeline.Close(); err != nil {
+		c.log.Warn("closing media", "err", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.calls, c.id)
+	if key := c.src.key(); g.busy[key] > 1 {
+		g.busy[key]--
+	} else {
+		delete(g.busy, key)
+	}
+	for key := range c.seized {
+		g.release(key)
+	}
+	if g.draining && len(g.calls) == 0 {
+		close(g.idle)
+	}
+}
+
+func (h Hop) key() string {
+	if h.Trunk != "" {
+		return "trunk:" + h.Trunk
+	}
+	return "user:" + h.User
+}
+
+// seize counts the call against the limit of a hop's trunk or user; the cause says when that is reached.
+func (c *Call) seize(h Hop, t target) call.Cause {
+	key := h.key()
+	if c.seized[key] {
+		return call.Cause{}
+	}
+	g := c.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case t.trunk != nil && g.busy[key] >= t.trunk.MaxCalls:
+		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of trunk %s is reached", t.trunk.MaxCalls, t.trunk.ID)}
+	case t.user != nil && g.busy[key] >= t.user.MaxCalls:
+		return call.Cause{Q850: 17, SIP: 486, Text: fmt.Sprintf("the limit of %d calls of user %s is reached", t.user.MaxCalls, t.user.ID)}
+	}
+	g.busy[key]++
+	c.seized[key] = true
+	return call.Cause{}
+}
+
+// unseize gives back what a failed hop counted.
+func (c *Call) unseize(h Hop) {
+	if key := h.key(); c.seized[key] {
+		delete(c.seized, key)
+		c.g.mu.Lock()
+		c.g.release(key)
+		c.g.mu.Unlock()
+	}
+}
+
+// release takes one call off a limit. The caller holds the lock.
+func (g *Gateway) release(key string) {
+	if g.busy[key]--; g.busy[key] <= 0 {
+		delete(g.busy, key)
+	}
+}

@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// early takes the answer in a provisional response and lets that dialog's media flow.
+func (l *sipLeg) early(tag string, body []byte) error {
+	l.neg.Lock()
+	defer l.neg.Unlock()
+	if l.offer == nil {
+		return errors.New("an answer came, but nothing was offered")
+	}
+	if err := l.offer.Accept(tag, body); err != nil {
+		return err
+	}
+	return l.offer.Activate(tag)
+}
+
+// accepted makes the 2xx's answer, or the early one of the same dialog, the agreement.
+func (l *sipLeg) accepted(e sip.Event) error {
+	l.neg.Lock()
+	defer l.neg.Unlock()
+	if l.offer == nil {
+		return nil
+	}
+	if isSDP(e.Content, e.Body) {
+		if err := l.offer.Accept(e.Tag, e.Body); err != nil {
+			return err
+		}
+	}
+	err := l.offer.Commit(e.Tag)
+	l.offer = nil
+	return err
+}
+
+// acked completes a late offer: the ACK carries the answer (RFC 3261 13.2.1).
+func (l *sipLeg) acked(e sip.Event) {
+	l.neg.Lock()
+	offer := l.offer
+	l.offer = nil
+	l.neg.Unlock()
+	ev := LegEvent{Kind: LegConfirmed, At: e.At}
+	if offer != nil {
+		err := errors.New("the ACK has no answer to our offer")
+		if isSDP(e.Content, e.Body) {
+			if err = offer.Accept("", e.Body); err == nil {
+				err = offer.Commit("")
+			}
+		}
+		if err != nil {
+			offer.Rollback()
+			c := call.Cause{Q850: 88, SIP: 488, Text: err.Error()}
+			go l.hangup(c)
+			l.finish(LegEvent{At: e.At, Cause: c})
+			return
+		}
+	}
+	l.send(ev)
+}
+
+// Progress implements Leg.
+func (l *sipLeg) Progress(status int, phrase string, early bool, want media.Want) error {
+	var body []byte
+	if early {
+		l.neg.Lock()
+		err := l.makeAnswer(want)
+		body = l.body
+		l.neg.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return l.d.Progress(status, phrase, body)
+}
+
+// makeAnswer answers the offer of the peer's INVITE, once.
+func (l *sipLeg) makeAnswer(want media.Want) error {
+	if l.body != nil || !l.hasOffer() {
+		return nil
+	}
+	p, err := l.ep.Answer(context.Background(), l.d.Request().Body, want)
+	if err != nil {
+		return err
+	}
+	if err := p.Commit(); err != nil {
+		p.Rollback()
+		return err
+	}
+	l.body = p.SDP()
+	return nil
+}
+
+func (l *sipLeg) hasOffer() bool {
+	r := l.d.Request()
+	return isSDP(r.ContentType, r.Body)
+}
+
+// Answer implements Leg.
+func (l *sipLeg) Answer(want media.Want, ready func() error) error {
+	l.neg.Lock()
+	body, err := l.answerBody(want)
+	l.neg.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := ready(); err != nil {
+		return err
+	}
+	return l.d.Answer(body)
+}
+
+// answerBody is our answer or, when the peer offered nothing, our offer (RFC 3261 13.3.1.4).
+func (l *sipLeg) answerBody(want media.Want) ([]byte, error) {
+	if l.hasOffer() {
+		err := l.makeAnswer(want)
+		return l.body, err
+	}
+	o, err := l.ep.Offer(context.Background(), want)
+	if err != nil {
+		return nil, err
+	}
+	l.offer = o
+	return o.SDP(), nil
+}
+
+// Reoffer implements Leg.
+func (l *sipLeg) Reoffer(ctx context.Context, want media.Want) error {
+	l.neg.Lock()
+	defer l.neg.Unlock()
+	o, err := l.ep.Offer(ctx, want)
+	if err != nil {
+		return err
+	}
+	answer, err := l.d.Reinvite(ctx, o.SDP())
+	if err != nil {
+		o.Rollback()
+		return err
+	}
+	if err := o.Accept("", answer); err != nil {
+		o.Rollback()
+		return fmt.Errorf("answer to our re-offer: %w", err)
+	}
+	return o.Commit("")
+}
+
+func isSDP(content string, body []byte) bool {
+	if len(body) == 0 {
+		return false
+	}
+	t, _, err := mime.ParseMediaType(content)
+	return err == nil && t == "application/sdp"
+}

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// progress relays a provisional response to the caller, with early media if there is some.
+func (c *Call) progress(l *sipLeg, e LegEvent) {
+	first := c.rec.call.ProgressAt == nil
+	c.rec.note(l.no, e.At, call.Progress{Status: e.Status, Phrase: clip(e.Phrase), Tag: e.Tag, EarlyMedia: e.Early, Dialog: l.state()})
+	early := false
+	if e.Early {
+		c.noteMedia(l, e.At)
+		c.link(l)
+		early = c.caller.hasOffer()
+	}
+	status := e.Status
+	if status > 183 || status == 182 || status == 181 {
+		status = 180
+	}
+	if status == 183 && !early { // 183 without media tells a phone nothing
+		status = 180
+	}
+	if !first && !early && status == 180 && c.caller.body == nil && c.rang() {
+		return
+	}
+	if err := c.caller.Progress(status, phraseOf(status), early, c.callerWant(l)); err != nil && !errors.Is(err, sip.ErrEnded) {
+		c.log.Warn("progress not relayed", "err", err)
+		c.rec.note(1, time.Now(), call.Note{Text: "progress not relayed: " + err.Error()})
+		return
+	}
+	c.rec.note(1, time.Now(), call.Progress{Status: status, EarlyMedia: early})
+	if early {
+		c.noteMedia(c.caller, time.Now())
+	}
+}
+
+// rang tells whether the caller has had a 180 already: repeated ones of several phones would say nothing new.
+func (c *Call) rang() bool {
+	l := c.rec.call.Leg(1)
+	return l != nil && len(c.tries) > 1
+}
+
+func phraseOf(status int) string {
+	if status == 183 {
+		return "Session Progress"
+	}
+	return "Ringing"
+}
+
+// callerWant is our answer to the caller's offer, made from what the callee agreed to, so that media passes through.
+func (c *Call) callerWant(l *sipLeg) media.Want {
+	own := formats(c.caller.party.codecs, c.caller.party.dtmf)
+	if c.caller.hasOffer() {
+		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {
+			own = firstOf(own, offered(d))
+		}
+	}
+	own = firstOf(own, l.current())
+	if c.caller.hasOffer() {
+		var common []*media.Format
+		theirs := c.callerFormats()
+		for _, f := range own {
+			if find(theirs, f) != nil {
+				common = append(common, f)
+			}
+		}
+		own = only(common)
+	}
+	return media.Want{Formats: own, Direction: sdp.SendRecv}
+}
+
+// callerFormats is what the caller offers, in its order; all that it may use when it offers nothing yet.
+func (c *Call) callerFormats() []*media.Format {
+	if c.caller.hasOffer() {
+		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {
+			return offered(d)
+		}
+	}
+	return formats(c.caller.party.codecs, c.caller.party.dtmf)
+}
+
+// link joins the caller's media with that of one attempt; an attempt linked before is left.
+func (c *Call) link(l *sipLeg) {
+	pad := media.Pad{}
+	for _, o := range c.tries {
+		if o != l && o.ep.Sink(pad) != nil {
+			c.pipeline.Unbridge(c.caller.ep, o.ep, pad)
+		}
+	}
+	if err := c.pipeline.Bridge(c.caller.ep, l.ep, pad); err != nil {
+		c.log.Error("bridge", "err", err)
+	}
+}

@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/sip"
+)
+
+// target is one INVITE that a hop sends: a trunk, or one of a user's contacts.
+type target struct {
+	ua     *sip.UA
+	uri    sip.URI
+	dest   sip.Destination
+	from   sip.NameAddr
+	to     sip.NameAddr
+	party  party
+	user   *User
+	trunk  *trunk
+	header []sip.Header
+}
+
+type causeError struct {
+	cause call.Cause
+	err   error
+}
+
+func (e causeError) Error() string { return e.err.Error() }
+
+func (e causeError) Unwrap() error { return e.err }
+
+// targets resolves a hop.
+func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]target, call.Cause) {
+	if h.User != "" {
+		return g.contacts(h.User, c, src)
+	}
+	t := g.trunks[h.Trunk]
+	if t == nil {
+		return nil, call.Cause{Q850: 3, SIP: 404, Text: "trunk " + h.Trunk + " is not configured"}
+	}
+	if !t.up() {
+		cause := call.Cause{Q850: 38, SIP: 503, Text: "trunk " + t.ID + " is not registered"}
+		if s := t.reg.Status(); s.Err != nil {
+			cause.Text += ": " + s.Err.Error()
+		}
+		return nil, cause
+	}
+	uri, err := sip.NewURI(number, t.Domain, 0)
+	if err != nil {
+		return nil, call.Cause{Q850: 28, SIP: 484, Text: fmt.Sprintf("number %q can't be dialled: %v", clip(number), err)}
+	}
+	caller := c.From
+	switch {
+	case t.From == "account" && t.User != "":
+		caller = t.User
+	case t.From == "fixed" && t.FromNumber != "":
+		caller = t.FromNumber
+	}
+	from, err := sip.NewURI(caller, t.Domain, 0)
+	if err != nil {
+		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(caller), err)}
+	}
+	na := sip.NameAddr{URI: from}
+	if src.user != nil {
+		na.Display = src.user.CallerName
+	}
+	return []target{{ua: t.ua, uri: uri, dest: t.at(t.Proxy), from: na, to: sip.NameAddr{URI: uri}, trunk: t,
+		party: party{media: t.Media, codecs: t.Codecs, dtmf: t.DTMF, peer: t.peer()}}}, call.Cause{}
+}
+
+// peer is where the trunk's signalling comes from, if that is known before anything came.
+func (t *trunk) peer() netip.AddrPort {
+	if a, err := netip.ParseAddr(t.Proxy.Host); err == nil {
+		return netip.AddrPortFrom(a, port(t.Proxy))
+	}
+	return netip.AddrPort{}
+}
+
+// contacts are the places where a user is registered now.
+func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.Cause) {
+	u := g.userByID[id]
+	if u == nil || g.registrar == nil {
+		return nil, call.Cause{Q850: 1, SIP: 404, Text: "user " + id + " is not configured"}
+	}
+	to, err := sip.NewURI(u.Login, g.cfg.Domain, 0)
+	if err != nil {
+		return nil, call.Failure
+	}
+	from, err := sip.NewURI(c.From, g.cfg.Domain, 0)
+	if err != nil {
+		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(c.From), err)}
+	}
+	na := sip.NameAddr{URI: from}
+	if src.user != nil {
+		na.Display = src.user.CallerName
+	}
+	var out []target
+	for _, ct := range g.registrar.Contacts(u.Login) {
+		out = append(out, target{ua: g.users, uri: ct.URI, dest: ct.Destination(), from: na, to: sip.NameAddr{URI: to}, user: u,
+			party: party{codecs: u.Codecs, dtmf: u.DTMF, peer: ct.Source}})
+	}
+	if len(out) == 0 {
+		cause := call.Offline
+		cause.Text = "user " + u.ID + " is not registered"
+		return nil, cause
+	}
+	return out, call.Cause{}
+}
+
+func (h Hop) String() string {
+	if h.Trunk != "" {
+		return "trunk " + h.Trunk
+	}
+	return "user " + h.User
+}
