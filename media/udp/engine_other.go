@@ -6,7 +6,13 @@ package udp
 type (
 	place struct{}
 	home  struct{}
+
+	queues  struct{}
+	vectors struct{}
 )
+
+// share does nothing: a goroutine that blocks on its socket has no vectors.
+func (n *Net) share(*Socket) {}
 
 func newEngine(n *Net) (engine, error) { return newStreams(n) }
 

@@ -76,6 +76,7 @@ type place struct {
 	gen   int32
 	round uint32 // last wake-up that the socket was ready in
 	dual  bool   // of both families, on the IPv6 wildcard address
+	many  bool   // of OpenShared: read and sent in vectors
 }
 
 // home is the part of a place that packets don't need.
@@ -159,6 +160,7 @@ func (l *loop) wake(uintptr) bool {
 	}
 	l.round++
 	now := Now()
+	l.net.awake.Add(1) // what is queued from here on leaves before the loop parks
 	// All are looked up before the first is read: none of them is in the cache,
 	// and fetches that don't depend on each other run side by side.
 	ready, timer := l.ready[:0], false
@@ -172,7 +174,11 @@ func (l *loop) wake(uintptr) bool {
 	}
 	for i, s := range ready {
 		if s.enter() { // not closed by a handler before it
-			l.drain(s, now)
+			if s.many {
+				l.drainMany(s, now)
+			} else {
+				l.drain(s, now)
+			}
 			s.leave()
 		}
 		ready[i] = nil
@@ -180,6 +186,8 @@ func (l *loop) wake(uintptr) bool {
 	if timer {
 		l.tick(now)
 	}
+	l.net.awake.Add(-1)
+	l.net.flush()
 	return true
 }
 

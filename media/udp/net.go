@@ -102,6 +102,8 @@ type Net struct {
 	engine  engine
 	members members
 
+	queues // of shared sockets
+
 	mu     sync.Mutex
 	closed bool
 	all    map[*Socket]struct{}
@@ -168,6 +170,22 @@ func (n *Net) Open(local netip.AddrPort, h Handler) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.start(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenShared is Open for a socket that very many peers share. On Linux its
+// datagrams are read and sent in vectors, and its kernel buffers hold what they
+// send at once. A datagram that is written while a loop is awake leaves when
+// that loop has done what woke it, a fraction of a millisecond later.
+func (n *Net) OpenShared(local netip.AddrPort, h Handler) (*Socket, error) {
+	s, err := n.bind(local, h, nil)
+	if err != nil {
+		return nil, err
+	}
+	n.share(s)
 	if err := n.start(s); err != nil {
 		return nil, err
 	}

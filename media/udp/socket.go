@@ -35,10 +35,11 @@ type cold struct {
 	local netip.AddrPort
 	pair  *pair // nil for a socket of Open
 	home
+	vectors                                *vectors // nil unless of OpenShared, on a loop
 	oversize, errorsIn, dropped, errorsOut atomic.Uint64
 	lost                                   atomic.Uint64 // Stats.Lost as it was at Close
 
-	_ [48]byte // to 256 bytes, which the allocator aligns
+	_ [40]byte // to 256 bytes, which the allocator aligns
 }
 
 // Stats counts since the socket was opened; it is valid after Close too.

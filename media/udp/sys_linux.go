@@ -43,6 +43,13 @@ func recvfrom(fd int, p []byte, from *Addr) (int, syscall.Errno) {
 
 // sendto is the whole of sending on a loop's socket.
 func (s *Socket) sendto(p []byte, to *Addr) error {
+	if s.many {
+		return s.vectors.send(s, p, to)
+	}
+	return s.sendNow(p, to)
+}
+
+func (s *Socket) sendNow(p []byte, to *Addr) error {
 	if s.dual && to.size == sizeV4 {
 		m := to.mapped()
 		return sendErr(rawSendto(int(s.fd), p, &m))
@@ -98,6 +105,9 @@ func (s *Socket) kernelDrops() uint64 {
 }
 
 func (s *Socket) closeFD() {
+	if s.many {
+		s.net.unshare(s)
+	}
 	if err := unix.Close(int(s.fd)); err != nil {
 		s.net.cfg.Log.Error("close socket", "addr", s.local, "err", err)
 	}
