@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -40,6 +41,17 @@ func serve(ctx context.Context, args []string) (err error) {
 	file := f.String("ports", "", "file that gets the ports, a line per call")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if name := os.Getenv("PATCHBAY_BENCH_PROFILE"); name != "" { // where the measured side spends its time
+		out, err := os.Create(name)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	marks := make(chan os.Signal, 1)
 	signal.Notify(marks, syscall.SIGUSR1)
