@@ -148,11 +148,13 @@ func negotiated(e *rtp.Endpoint, dtmf string) call.Negotiated {
 	return call.Negotiated{Media: m}
 }
 
-// transcodes tells whether anything between two endpoints is converted.
-func transcodes(a, b media.Element) bool {
-	for _, p := range [][2]media.Element{{a, b}, {b, a}} {
+// transcodes tells whether the codec that either side agreed to send is converted for the other. Other formats that an
+// answer allows beside count only if they come.
+func transcodes(a, b *rtp.Endpoint) bool {
+	for _, p := range [][2]*rtp.Endpoint{{a, b}, {b, a}} {
+		codec := p[0].Negotiated().Codec
 		for _, path := range p[0].Source(media.Pad{}).Path(p[1].Sink(media.Pad{})) {
-			if path.Converted {
+			if path.Converted && path.From.String() == codec {
 				return true
 			}
 		}
