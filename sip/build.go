@@ -276,7 +276,10 @@ func (u *UA) newCallID() string { return randomHex(16) }
 func (u *UA) contactURI(user string, f *flow.Flow) URI {
 	by := u.sentBy(f)
 	c := URI{Scheme: "sip", User: wire.EscapeUser(user), Host: by.Host, Port: by.Port}
-	if f.Network() == "tcp" {
+	switch {
+	case f.Web():
+		c = c.With("transport", "ws") // over TLS too (RFC 7118 5.2.4)
+	case f.Network() == "tcp":
 		c = c.With("transport", "tcp")
 	}
 	return c

@@ -39,7 +39,7 @@ type Limits struct {
 // Inbound is what decides to which UA a request from outside belongs.
 type Inbound struct {
 	Source  netip.AddrPort
-	Network string         // "udp" or "tcp"
+	Network string         // "udp", "tcp", "ws", "wss"
 	Local   netip.AddrPort // our socket
 	Method  string
 	URI     URI // request-URI

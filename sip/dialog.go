@@ -269,8 +269,18 @@ func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
 	}
 	d.mu.Unlock()
 	// An accepted connection is the only sure way to who opened it; phones behind NAT are where they send from.
-	if f != nil && f.Alive() && (f.Accepted() || d.ua.cfg.Symmetric) {
+	if f != nil && f.Alive() && (f.Accepted() || f.Web() || d.ua.cfg.Symmetric) {
 		return f, nil
+	}
+	if f != nil && f.Web() || f == nil && web(target) {
+		back, err := d.ua.webFlow(target)
+		if err != nil {
+			return nil, err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.follow(l, back)
+		return back, nil
 	}
 	network := "udp"
 	if f != nil {

@@ -39,6 +39,7 @@ type Front struct {
 
 	mu       sync.RWMutex
 	sockets  []*socket
+	webs     []*flow.WebSocket
 	uas      []*UA
 	clients  map[string]*clientTx
 	servers  map[string]*serverTx
@@ -174,6 +175,7 @@ func (f *Front) Close() error {
 	for _, s := range sockets {
 		s.close()
 	}
+	f.closeWebs()
 	f.serial.Close()
 	return nil
 }

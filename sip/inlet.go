@@ -12,8 +12,9 @@ import (
 // inlet is where bytes come in: a socket of the Front, a socket of one UA, or the connections one UA opened.
 type inlet struct {
 	front  *Front
-	owner  *UA  // only this UA
-	opened bool // connections it opened itself: the peer needs no match
+	owner  *UA           // only this UA
+	opened bool          // connections it opened itself: the peer needs no match
+	grace  time.Duration // over WebSocket: how long dialogs outlive their connection
 }
 
 // Dropped counts.
@@ -38,6 +39,9 @@ func (in *inlet) Closed(fl *flow.Flow) {
 		if u.cfg.Registrar != nil {
 			u.cfg.Registrar.lost(fl)
 		}
+	}
+	if fl.Web() {
+		f.stranded(fl, in.grace)
 	}
 }
 

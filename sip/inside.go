@@ -29,6 +29,7 @@ func (d *Dialog) serve(t *serverTx) {
 		return
 	}
 	l.cseq = m.CSeq
+	d.follow(l, t.flow)
 	switch m.Method {
 	case "BYE":
 		d.onBye(t, l)

@@ -144,6 +144,7 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 	}
 	user, result := u.users.Verify(source, proxy, t.m.Method, t.m.URI.String(), t.m.Headers)
 	if user != "" {
+		t.flow.Trust()
 		return user
 	}
 	u.count.challenged.Add(1)

@@ -68,7 +68,7 @@ type Listen struct {
 
 // Destination is where a request is sent, whatever its URIs say.
 type Destination struct {
-	Network string         // "udp" or "tcp"; "" = from the transport parameter of the URI, or udp
+	Network string         // "udp" or "tcp"; "" = from the transport parameter of the URI, or udp; see UA.Connect for ws
 	Addr    netip.AddrPort // used when valid
 	Host    string         // otherwise this name is resolved (A, AAAA)
 	Port    uint16         // with Host; 0 = 5060

@@ -24,6 +24,9 @@ func (f *Front) Stats() FrontStats {
 			s.Connections += k.tcp.Connections()
 		}
 	}
+	for _, w := range f.webs {
+		s.Connections += w.Connections()
+	}
 	return s
 }
 

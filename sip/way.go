@@ -17,6 +17,9 @@ func (u *UA) flowTo(ctx context.Context, d Destination) (*flow.Flow, error) {
 	if d.peer != nil && d.peer.Alive() {
 		return d.peer, nil
 	}
+	if isWeb(d.Network) {
+		return nil, fmt.Errorf("sip: the WebSocket connection from %s is gone: %w", d.Addr, ErrTransport)
+	}
 	to := d.Addr
 	if !to.IsValid() {
 		addrs, err := u.front.names.resolve(ctx, d.Host)
@@ -56,6 +59,9 @@ func (u *UA) flowTo(ctx context.Context, d Destination) (*flow.Flow, error) {
 
 // flowFor finds the way to a URI. network is what to use if the URI doesn't say.
 func (u *UA) flowFor(ctx context.Context, uri URI, network string) (*flow.Flow, error) {
+	if web(uri) {
+		return u.webFlow(uri)
+	}
 	if uri.Scheme == "sips" {
 		return nil, fmt.Errorf("sip: %s: TLS is not available", uri)
 	}

@@ -1,5 +1,6 @@
 // Package flow moves SIP messages as bytes: UDP sockets, TCP listeners and connections with their framing and
-// limits, and queues that keep the messages of one key in order. It knows nothing of what a message says.
+// limits, connections over WebSocket, and queues that keep the messages of one key in order. It knows nothing of what
+// a message says.
 //
 // A Flow is one way to and from one peer (RFC 5626 3.1). Connections that peers opened are only reachable through
 // their Flow; connections that we open live in the Dialer that opened them. So a message for one peer can't leave on
@@ -33,6 +34,12 @@ const (
 	DropTimeout   = "connection_timeout"     // no welcome message, or none that ended, in time
 	DropSlow      = "connection_slow"        // the peer doesn't read
 	DropReadError = "read_error"
+
+	// Of WebSocket.
+	DropSubprotocol = "websocket_subprotocol" // a handshake that doesn't offer sip
+	DropHandshake   = "websocket_handshake"   // another one that failed
+	DropTooLarge    = "message_too_large"
+	DropPushed      = "connection_pushed" // it wasn't trusted and made room for a newer one
 )
 
 // Handler takes what comes in. Its methods are called on reader goroutines and must not block.
@@ -73,19 +80,26 @@ type Flow struct {
 	udp *UDP
 
 	conn    net.Conn
+	put     func([]byte) error // writes one message
+	web     *web               // over WebSocket
 	out     chan []byte
 	queued  atomic.Int64
 	done    chan struct{}
 	once    sync.Once
 	welcome atomic.Bool
+	trusted atomic.Bool
+	left    atomic.Bool
 	flush   atomic.Bool
 }
 
-// Network is "udp" or "tcp".
+// Network is "udp", "tcp", "ws" or, over TLS, "wss".
 func (f *Flow) Network() string { return f.network }
 
 // Reliable tells whether the transport retransmits by itself.
 func (f *Flow) Reliable() bool { return f.network != "udp" }
+
+// Web tells whether it is a connection over WebSocket: there is no other way to its peer.
+func (f *Flow) Web() bool { return f.web != nil }
 
 // Local is our address, as bound (UDP) or as connected (TCP).
 func (f *Flow) Local() netip.AddrPort { return f.local }
@@ -105,6 +119,12 @@ func (f *Flow) Welcomed() bool { return f.welcome.Load() }
 // Welcome lets an accepted connection stay: a message of it was for us.
 func (f *Flow) Welcome() { f.welcome.Store(true) }
 
+// Trust keeps an accepted connection when others need its place: its peer has proved who it is.
+func (f *Flow) Trust() { f.trusted.Store(true) }
+
+// Left tells whether the peer said that it goes away for good, as a browser does when a page is closed.
+func (f *Flow) Left() bool { return f.left.Load() }
+
 // Done is closed when the connection has ended; nil, which never is, for UDP.
 func (f *Flow) Done() <-chan struct{} { return f.done }
 
@@ -121,7 +141,7 @@ func (f *Flow) Alive() bool {
 	}
 }
 
-// Send sends one message. It never blocks: UDP hands it to the kernel, TCP queues it; a peer whose queue is full
+// Send sends one message. It never blocks: UDP hands it to the kernel, others queue it; a peer whose queue is full
 // loses its connection. b may be reused at once.
 func (f *Flow) Send(b []byte) error {
 	if f.udp != nil {
@@ -171,10 +191,16 @@ func (f *Flow) shut() {
 }
 
 func newConn(c net.Conn, accepted bool) *Flow {
-	return &Flow{
+	f := &Flow{
 		network: "tcp", local: addrPort(c.LocalAddr()), remote: addrPort(c.RemoteAddr()), accepted: accepted,
 		conn: c, out: make(chan []byte, queueLength), done: make(chan struct{}),
 	}
+	f.put = func(b []byte) error {
+		c.SetWriteDeadline(time.Now().Add(writeTimeout))
+		_, err := c.Write(b)
+		return err
+	}
+	return f
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -187,14 +213,24 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // write is a connection's writer: it owns the wait for a peer that is slow.
 func (f *Flow) write(h Handler) {
+	var ping <-chan time.Time
+	if f.web != nil {
+		t := time.NewTicker(f.web.ping)
+		defer t.Stop()
+		ping = t.C
+	}
 	for {
 		select {
 		case <-f.done:
 			return
+		case <-ping:
+			if f.web.sign() != nil {
+				f.shut()
+				return
+			}
 		case b := <-f.out:
 			if len(b) > 0 {
-				f.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-				if _, err := f.conn.Write(b); err != nil {
+				if err := f.put(b); err != nil {
 					var ne net.Error
 					if errors.As(err, &ne) && ne.Timeout() {
 						h.Dropped(DropSlow)
@@ -205,6 +241,9 @@ func (f *Flow) write(h Handler) {
 				f.queued.Add(-int64(len(b)))
 			}
 			if f.flush.Load() && len(f.out) == 0 {
+				if f.web != nil {
+					f.web.goodbye()
+				}
 				f.shut()
 				return
 			}

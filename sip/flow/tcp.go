@@ -113,7 +113,7 @@ func (t *TCP) remove(f *Flow) {
 	}
 }
 
-// Dialer opens TCP connections and keeps them for reuse, by the peer's address. It never holds a connection that a
+// Dialer opens TCP connections and keeps them for reuse, by the peer's address, and connections over WebSocket. It never holds a connection that a
 // peer opened.
 type Dialer struct {
 	h     Handler
@@ -127,6 +127,7 @@ type Dialer struct {
 
 	mu     sync.Mutex
 	flows  map[netip.AddrPort]*Flow
+	webs   map[*Flow]struct{} // over WebSocket
 	dials  map[netip.AddrPort]*dial
 	closed bool
 }
@@ -143,7 +144,7 @@ func NewDialer(local netip.Addr, limit int, h Handler, lim Limits) *Dialer {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Dialer{
 		h: h, lim: lim, local: local, max: limit, ctx: ctx, stop: stop,
-		flows: map[netip.AddrPort]*Flow{}, dials: map[netip.AddrPort]*dial{},
+		flows: map[netip.AddrPort]*Flow{}, webs: map[*Flow]struct{}{}, dials: map[netip.AddrPort]*dial{},
 	}
 }
 
@@ -225,6 +226,9 @@ func (d *Dialer) Close() error {
 	d.closed = true
 	d.stop()
 	for _, f := range d.flows {
+		f.shut()
+	}
+	for f := range d.webs {
 		f.shut()
 	}
 	d.mu.Unlock()

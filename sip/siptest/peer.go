@@ -21,6 +21,7 @@ type Peer struct {
 	tb   testing.TB
 	udp  *net.UDPConn
 	tcp  net.Conn
+	web  string // over WebSocket: WS or WSS
 	buf  []byte // of TCP, not yet a message
 	to   netip.AddrPort
 	next atomic.Int64
@@ -113,6 +114,9 @@ func (p *Peer) Addr() netip.AddrPort {
 }
 
 func (p *Peer) network() string {
+	if p.web != "" {
+		return p.web
+	}
 	if p.tcp != nil {
 		return "TCP"
 	}
@@ -275,10 +279,21 @@ func (p *Peer) finish(b *strings.Builder, body string, extra []string) {
 
 // Contact is a Contact line that leads back to the peer.
 func (p *Peer) Contact() string {
-	return "Contact: <sip:peer@" + p.Addr().String() + p.transport() + ">"
+	return "Contact: <sip:peer@" + p.host() + p.transport() + ">"
+}
+
+// host is what Via and Contact say.
+func (p *Peer) host() string {
+	if p.web != "" {
+		return "peer.invalid"
+	}
+	return p.Addr().String()
 }
 
 func (p *Peer) transport() string {
+	if p.web != "" {
+		return ";transport=ws"
+	}
 	if p.tcp != nil {
 		return ";transport=tcp"
 	}
@@ -318,7 +333,7 @@ func (p *Peer) Write(a Ask) Ask {
 	cseqMethod := a.Method
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n",
-		a.Method, a.URI, p.network(), p.Addr(), a.Branch, a.From, a.To, a.CallID, a.CSeq, cseqMethod)
+		a.Method, a.URI, p.network(), p.host(), a.Branch, a.From, a.To, a.CallID, a.CSeq, cseqMethod)
 	extra := a.Headers
 	if a.Method == "INVITE" && !strings.Contains(strings.Join(extra, "\n"), "Contact:") {
 		extra = append(append([]string(nil), extra...), p.Contact())

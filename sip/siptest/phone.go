@@ -4,6 +4,7 @@ package siptest
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -26,6 +27,8 @@ type PhoneConfig struct {
 	Domain   string         // of its address-of-record; default the server's address
 	Server   netip.AddrPort // registrar and outbound proxy
 	Network  string         // "udp" (default) or "tcp"
+	URL      string         // of a server of SIP over WebSocket, instead of Network
+	TLS      *tls.Config    // of URL
 	Expires  time.Duration  // asked of the registrar
 	Timers   sip.Timers     // default T1 100 ms
 	Log      *slog.Logger
@@ -40,6 +43,7 @@ type Phone struct {
 	cfg      PhoneConfig
 	incoming chan *sip.Dialog
 	reg      *sip.Registration
+	web      sip.Destination
 }
 
 // NewPhone makes a phone that ends with the test.
@@ -82,6 +86,13 @@ func NewPhone(tb testing.TB, cfg PhoneConfig) *Phone {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { p.Close() })
+	if cfg.URL != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		defer cancel()
+		if p.web, err = p.UA.Connect(ctx, sip.WebSocketDial{URL: cfg.URL, TLS: cfg.TLS}); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	return p
 }
 
@@ -100,6 +111,9 @@ func (p *Phone) Addr(network string) netip.AddrPort {
 
 // Destination is the phone's server.
 func (p *Phone) Destination() sip.Destination {
+	if !p.web.IsZero() {
+		return p.web
+	}
 	return sip.Destination{Network: p.cfg.Network, Addr: p.cfg.Server}
 }
 

@@ -1,0 +1,399 @@
+package flow
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+// subprotocol is what both sides of SIP over WebSocket must name (RFC 7118 4).
+const subprotocol = "sip"
+
+const (
+	handshakeTimeout = 10 * time.Second
+	controlTimeout   = time.Second // a ping, pong or close frame that can't be written by then isn't
+	goodbyeTimeout   = 2 * time.Second
+	defaultPing      = 30 * time.Second
+	defaultPerSource = 1024
+)
+
+// WebSocketConfig are the settings of a WebSocket. Zero values mean the defaults.
+type WebSocketConfig struct {
+	// Origin tells whether a page of the request's Origin may connect. nil: only pages of the same host and port.
+	Origin func(*http.Request) bool
+	// Connections are open at once; default Limits.Connections. When all are taken a new one takes the place of the
+	// oldest that isn't trusted; if there is none it is refused.
+	Connections int
+	// PerSource of them come from one address, a quarter of them not trusted; default 1024, since a whole office may
+	// stand behind one. The newest take the place of the oldest that aren't trusted.
+	PerSource int
+	// Ping is how often a peer is asked for a sign of life; default 30 s. One that gives none three times is gone.
+	Ping time.Duration
+}
+
+// WebSocket is SIP over WebSocket (RFC 7118): an http.Handler that upgrades requests, and the connections it made.
+// net/http gives each handshake a goroutine and deadlines of its own, so one that stalls keeps nobody waiting.
+type WebSocket struct {
+	cfg      WebSocketConfig
+	h        Handler
+	lim      Limits
+	upgrader websocket.Upgrader
+	work     sync.WaitGroup
+
+	mu     sync.Mutex
+	flows  map[*Flow]time.Time // since when
+	source map[netip.Addr]int  // those being upgraded included
+	total  int
+	closed bool
+}
+
+// NewWebSocket makes the handler. Limits.Connections and Limits.PerSource give way to those of cfg.
+func NewWebSocket(h Handler, lim Limits, cfg WebSocketConfig) *WebSocket {
+	if cfg.Connections <= 0 {
+		cfg.Connections = lim.Connections
+	}
+	if cfg.PerSource <= 0 {
+		cfg.PerSource = defaultPerSource
+	}
+	if cfg.Ping <= 0 {
+		cfg.Ping = defaultPing
+	}
+	return &WebSocket{
+		cfg: cfg, h: h, lim: lim, flows: map[*Flow]time.Time{}, source: map[netip.Addr]int{},
+		// A pool for writing, since most connections are silent most of the time.
+		upgrader: websocket.Upgrader{
+			HandshakeTimeout: handshakeTimeout, ReadBufferSize: 2048, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
+			Subprotocols: []string{subprotocol}, CheckOrigin: cfg.Origin,
+			Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+				http.Error(w, reason.Error(), status)
+			},
+		},
+	}
+}
+
+// ServeHTTP upgrades the request. It returns at once: the connection has goroutines of its own.
+func (s *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		http.Error(w, "this is SIP over WebSocket (RFC 7118): expected an upgrade to websocket", http.StatusUpgradeRequired)
+		return
+	}
+	if !offers(r, subprotocol) {
+		s.h.Dropped(DropSubprotocol)
+		http.Error(w, "Sec-WebSocket-Protocol: expected sip (RFC 7118)", http.StatusBadRequest)
+		return
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		http.Error(w, "the peer has no address", http.StatusInternalServerError)
+		return
+	}
+	source := from.Addr().Unmap()
+	if reason := s.admit(source); reason != "" {
+		s.h.Dropped(reason)
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		return
+	}
+	c, err := s.upgrader.Upgrade(w, r, nil)
+	if err != nil { // Upgrade has answered
+		s.h.Dropped(DropHandshake)
+		s.release(source)
+		return
+	}
+	name := "ws"
+	if r.TLS != nil {
+		name = "wss"
+	}
+	s.begin(newWeb(c, name, true, s.cfg.Ping))
+}
+
+func offers(r *http.Request, protocol string) bool {
+	for _, p := range websocket.Subprotocols(r) {
+		if p == protocol {
+			return true
+		}
+	}
+	return false
+}
+
+// admit counts a connection to be; at a limit the oldest that isn't trusted makes room.
+func (s *WebSocket) admit(from netip.Addr) (reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return DropTotal
+	}
+	strangers := max(1, s.cfg.PerSource/4)
+	if s.source[from] >= strangers {
+		oldest, n := s.oldest(func(f *Flow) bool { return f.remote.Addr() == from })
+		if n >= strangers || n > 0 && s.source[from] >= s.cfg.PerSource {
+			s.push(oldest)
+		}
+		if s.source[from] >= s.cfg.PerSource {
+			return DropSource
+		}
+	}
+	if s.total >= s.cfg.Connections {
+		oldest, n := s.oldest(func(*Flow) bool { return true })
+		if n == 0 {
+			return DropTotal
+		}
+		s.push(oldest)
+	}
+	s.source[from]++
+	s.total++
+	return ""
+}
+
+// oldest finds the oldest of those that fit and aren't trusted, and counts them; s.mu is held.
+func (s *WebSocket) oldest(fits func(*Flow) bool) (oldest *Flow, n int) {
+	for f, since := range s.flows {
+		if f.trusted.Load() || !fits(f) {
+			continue
+		}
+		if n++; oldest == nil || since.Before(s.flows[oldest]) {
+			oldest = f
+		}
+	}
+	return oldest, n
+}
+
+// push ends a connection that makes room; s.mu is held.
+func (s *WebSocket) push(f *Flow) {
+	s.forget(f)
+	f.shut()
+	s.h.Dropped(DropPushed)
+}
+
+// forget uncounts a connection; s.mu is held.
+func (s *WebSocket) forget(f *Flow) {
+	if _, ok := s.flows[f]; ok {
+		delete(s.flows, f)
+		s.uncount(f.remote.Addr())
+	}
+}
+
+func (s *WebSocket) uncount(from netip.Addr) {
+	s.total--
+	if s.source[from]--; s.source[from] <= 0 {
+		delete(s.source, from)
+	}
+}
+
+func (s *WebSocket) release(from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uncount(from)
+}
+
+func (s *WebSocket) begin(f *Flow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		s.uncount(f.remote.Addr())
+		f.shut()
+		return
+	}
+	s.flows[f] = time.Now()
+	s.work.Go(func() { f.write(s.h) })
+	s.work.Go(func() {
+		f.readFrames(s.h, s.lim)
+		s.mu.Lock()
+		s.forget(f)
+		s.mu.Unlock()
+	})
+}
+
+// Connections counts the open connections.
+func (s *WebSocket) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.flows)
+}
+
+// Close refuses new connections, says goodbye to the open ones and awaits their end. It takes 2 s at most.
+func (s *WebSocket) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for f := range s.flows {
+		f.Finish()
+	}
+	s.mu.Unlock()
+	hard := time.AfterFunc(goodbyeTimeout, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for f := range s.flows {
+			f.shut()
+		}
+	})
+	defer hard.Stop()
+	s.work.Wait()
+	return nil
+}
+
+// web is what a Flow over WebSocket has beside its connection.
+type web struct {
+	conn *websocket.Conn
+	ping time.Duration
+}
+
+func newWeb(c *websocket.Conn, name string, accepted bool, ping time.Duration) *Flow {
+	raw := c.NetConn()
+	f := &Flow{
+		network: name, local: addrPort(raw.LocalAddr()), remote: addrPort(raw.RemoteAddr()), accepted: accepted,
+		conn: raw, web: &web{c, ping}, out: make(chan []byte, queueLength), done: make(chan struct{}),
+	}
+	if t, ok := raw.(*tls.Conn); ok {
+		f.conn = t.NetConn() // whose Close never waits; that of TLS writes first
+	}
+	f.put = f.web.put
+	return f
+}
+
+// put writes one message as one frame of text, or of bytes if it is none (RFC 7118 4.2).
+func (w *web) put(b []byte) error {
+	kind := websocket.TextMessage
+	if !utf8.Valid(b) {
+		kind = websocket.BinaryMessage
+	}
+	w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return w.conn.WriteMessage(kind, b)
+}
+
+func (w *web) sign() error {
+	return w.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(controlTimeout))
+}
+
+func (w *web) goodbye() {
+	// If it can't be written the connection ends without.
+	w.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""), time.Now().Add(controlTimeout))
+}
+
+// readFrames is the reader of a connection over WebSocket: a message is a frame.
+func (f *Flow) readFrames(h Handler, lim Limits) {
+	defer h.Closed(f)
+	defer f.shut()
+	c := f.web.conn
+	c.SetReadLimit(int64(lim.MessageBytes))
+	began := time.Now()
+	quiet := min(lim.Idle, 3*f.web.ping)
+	alive := func() {
+		deadline := time.Now().Add(quiet)
+		if first := began.Add(lim.FirstMessage); f.accepted && !f.welcome.Load() && first.Before(deadline) {
+			deadline = first
+		}
+		c.SetReadDeadline(deadline)
+	}
+	c.SetPongHandler(func(string) error { alive(); return nil })
+	pong := c.PingHandler()
+	c.SetPingHandler(func(data string) error { alive(); return pong(data) })
+	for !f.flush.Load() {
+		alive()
+		_, r, err := c.NextReader()
+		if err == nil {
+			c.SetReadDeadline(time.Now().Add(lim.Partial))
+			var data []byte
+			if data, err = io.ReadAll(r); err == nil {
+				f.frame(h, data)
+				continue
+			}
+		}
+		f.broken(h, err)
+		return
+	}
+	f.drain()
+}
+
+// frame takes one message, or a keepalive (RFC 5626 3.5.1).
+func (f *Flow) frame(h Handler, data []byte) {
+	msg := trimLines(data)
+	switch {
+	case len(msg) >= 16:
+		h.Message(f, msg, nil)
+	case len(msg) > 0:
+		h.Dropped(DropShort)
+	case string(data) == "\r\n\r\n":
+		f.Send(crlf)
+	}
+}
+
+// broken counts why a connection ended, and notes a goodbye.
+func (f *Flow) broken(h Handler, err error) {
+	var ne net.Error
+	var ce *websocket.CloseError
+	switch {
+	case errors.As(err, &ce):
+		f.left.Store(ce.Code == websocket.CloseGoingAway)
+	case errors.Is(err, websocket.ErrReadLimit):
+		h.Dropped(DropTooLarge)
+	case errors.As(err, &ne) && ne.Timeout():
+		h.Dropped(DropTimeout)
+	}
+}
+
+// WebSocketDial opens a connection to a server of SIP over WebSocket.
+type WebSocketDial struct {
+	URL    string      // ws: or wss:
+	TLS    *tls.Config // nil: the system's roots
+	Header http.Header // such as Origin
+	Ping   time.Duration
+}
+
+// DialWebSocket opens a connection that lives as those of Dial do, but isn't found again by its address: who asked
+// for it keeps the Flow.
+func (d *Dialer) DialWebSocket(ctx context.Context, w WebSocketDial) (*Flow, error) {
+	if d.Connections() >= d.max {
+		return nil, fmt.Errorf("flow: %d connections are open: %w", d.max, ErrLimit)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	if w.Ping <= 0 {
+		w.Ping = defaultPing
+	}
+	wd := websocket.Dialer{HandshakeTimeout: handshakeTimeout, TLSClientConfig: w.TLS, Subprotocols: []string{subprotocol}}
+	c, res, err := wd.DialContext(ctx, w.URL, w.Header)
+	switch {
+	case err != nil && res != nil:
+		return nil, fmt.Errorf("flow: %s answered %s: %w", w.URL, res.Status, err)
+	case err != nil:
+		return nil, fmt.Errorf("flow: connect to %s: %w", w.URL, err)
+	case c.Subprotocol() != subprotocol:
+		c.Close()
+		return nil, fmt.Errorf("flow: %s speaks the subprotocol %q: expected %s", w.URL, c.Subprotocol(), subprotocol)
+	}
+	name := "ws"
+	if _, secure := c.NetConn().(*tls.Conn); secure {
+		name = "wss"
+	}
+	f := newWeb(c, name, false, w.Ping)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		f.shut()
+		return nil, ErrClosed
+	}
+	d.webs[f] = struct{}{}
+	d.count.Add(1)
+	d.work.Go(func() { f.write(d.h) })
+	d.work.Go(func() {
+		f.readFrames(d.h, d.lim)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.count.Add(-1)
+		delete(d.webs, f)
+	})
+	return f, nil
+}
