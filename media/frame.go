@@ -1,5 +1,6 @@
 // Package media is the pipeline core: elements with pads, links between them, converters that hang on sources, and the
-// seam to the network's edge (Endpoint). Frames are pushed on the goroutine that read them; nothing here queues.
+// seam to the network's edge (Endpoint). Frames are pushed on the goroutine that read them; they queue only for conversions
+// that cost too much for it.
 //
 // The package knows nobody of ours but its own leaf media/sdp.
 package media
@@ -7,7 +8,7 @@ package media
 import "strconv"
 
 // Kind of a frame. Event frames (RFC 4733 telephone-events) travel beside audio on the same pad, on their own lane:
-// they are relayed, never converted.
+// they are relayed, or moved to another clock rate, whatever happens to the audio.
 type Kind uint8
 
 const (
@@ -36,6 +37,8 @@ type Frame struct {
 	Marker    bool   // begins a talkspurt (audio), ends a picture (video)
 	Epoch     uint32 // changes when another source, or another stream of it, feeds the sink: rebase Sequence and Timestamp
 	Arrival   int64  // CLOCK_MONOTONIC, ns; 0 if an element made the frame
+
+	hops uint8 // how many workers it came through
 }
 
 // Format says how payloads are coded. A sink and a source compare formats by Same; pointers matter only on the packet

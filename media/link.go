@@ -13,6 +13,11 @@ import (
 // Control methods (Link, Unlink, Override, SetFormats, Close) may be called from any goroutine, but not from Push. Send
 // is called by one goroutine at a time.
 type Source struct {
+	// What each frame touches stands first, on one line of the cache.
+	routes  atomic.Pointer[table]
+	dropped atomic.Uint64
+	sending bool // the sender's own: a frame that comes back in a circle of links ends here
+
 	conv *Registry
 	back func(Feedback)
 
@@ -24,10 +29,6 @@ type Source struct {
 	covers  []*cover // where this source speaks instead of another
 	shared  map[laneKey]*conversion
 	closed  bool
-
-	sending bool // the sender's own: a frame that comes back in a circle of links ends here
-	routes  atomic.Pointer[table]
-	dropped atomic.Uint64
 
 	said sync.Mutex
 	heed map[*Inlet]float64 // last Bitrate, by sink
@@ -68,7 +69,19 @@ type cover struct{ on, by *Source }
 
 // NewSource makes a source that converts with reg (nil: only relays) and hands merged feedback of its sinks to back
 // (nil: ignores it). back may be called from any goroutine, also on the packet path: it must not block.
-func NewSource(reg *Registry, back func(Feedback)) *Source { return &Source{conv: reg, back: back} }
+func NewSource(reg *Registry, back func(Feedback)) *Source {
+	s := new(Source)
+	s.Init(reg, back)
+	return s
+}
+
+// Init is NewSource for a source that is part of a larger struct. It is called before anything else is.
+func (s *Source) Init(reg *Registry, back func(Feedback)) {
+	if back == nil && reg != nil {
+		back = func(Feedback) {} // its converters heed what nobody else does
+	}
+	s.conv, s.back = reg, back
+}
 
 // SetFormats tells what the source may send from now on, and rebuilds the routes to its sinks at once. A frame finds
 // its way by the pointer it carries, so these are the pointers that frames must carry.

@@ -2,15 +2,19 @@ package media
 
 import "fmt"
 
-// Registry knows the conversions of a process. It is filled at start and read afterwards.
+// Registry knows the conversions of a process. It is filled at start and read afterwards. It also has the workers that do the
+// costly ones: they start with the first converter that needs them, and Close awaits them.
 type Registry struct {
-	ways  map[string][]Conversion // by From
-	names map[laneKey]bool
+	ways    map[string][]Conversion // by From
+	names   map[laneKey]bool
+	workers workers
 }
 
 // NewRegistry makes an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{ways: map[string][]Conversion{}, names: map[laneKey]bool{}}
+	r := &Registry{ways: map[string][]Conversion{}, names: map[laneKey]bool{}}
+	r.workers.some.L = &r.workers.mu
+	return r
 }
 
 // Register adds conversions. It panics on one without formats or constructor, and on one that is there already: both
@@ -34,7 +38,7 @@ func (r *Registry) Converts(from, to *Format) bool { _, ok := r.cost(from, to); 
 
 // choose picks what to convert f to: the cheapest of the sink's formats, the earlier one if equal.
 func (r *Registry) choose(f *Format, caps *Caps) *Format {
-	if r == nil || caps == nil || f.Kind == Event {
+	if r == nil || caps == nil {
 		return nil
 	}
 	var best *Format
@@ -48,7 +52,7 @@ func (r *Registry) choose(f *Format, caps *Caps) *Format {
 }
 
 func (r *Registry) cost(from, to *Format) (int, bool) {
-	if r == nil || from.Kind != to.Kind || from.Kind == Event || from.Same(to) {
+	if r == nil || from.Kind != to.Kind || from.Same(to) {
 		return 0, false
 	}
 	a, b := r.path(from, to)

@@ -1,9 +1,15 @@
 package media
 
-// table is what a source knows of its ways, swapped whole at each change.
+// table is what a source knows of its ways, swapped whole at each change. At its head stands what almost every frame
+// needs, so that a packet whose call isn't in the processor's cache touches one line of it.
 type table struct {
+	only  *Format // the format that one sink takes as it is, and nobody else takes; nil if there is none
+	first route   // that sink
+
 	lanes  []lane
 	wanted *Format
+
+	_ [128 - 88]byte // a size that the allocator aligns
 }
 
 // lane is what happens to frames of one format.
@@ -28,10 +34,23 @@ type branch struct {
 type laneKey struct{ from, to string }
 
 // conversion belongs to the source, across changes of its routes, so that a codec's state survives them. Only Send
-// touches it: a frame that is still on its way by the old routes is done before the next one comes by the new.
+// touches it, or only its job's worker: a frame that is still on its way by the old routes is done before the next one
+// comes by the new.
 type conversion struct {
 	with Converter
-	out  *Frame // scratch
+	more Splitter // with, if it is one
+	out  *Frame   // scratch
+	job  *job     // nil: it runs where the frame is pushed
+}
+
+// conversion makes what converts from one format to another.
+func (s *Source) conversion(from, to *Format) *conversion {
+	c := &conversion{with: s.conv.converter(from, to), out: &Frame{Payload: make([]byte, 0, maxPayload)}}
+	c.more, _ = c.with.(Splitter)
+	if cost, _ := s.conv.cost(from, to); cost > Inline {
+		c.job = s.conv.workers.hire(s, c)
+	}
+	return c
 }
 
 // maxPayload holds 60 ms of stereo L16 at 48 kHz, the largest frame a converter makes.
@@ -47,8 +66,41 @@ func (s *Source) rebuild() {
 		t.lanes = append(t.lanes, s.lane(f, links, used))
 	}
 	t.wanted = wanted(t.lanes, links)
+	t.shortcut()
+	before := s.shared
 	s.shared = used
+	t.tellJobs()
 	s.routes.Store(t)
+	for k, c := range before {
+		if used[k] == nil && c.job != nil {
+			c.job.end()
+		}
+	}
+}
+
+// shortcut puts the audio that goes one way, unconverted, at the head: the first of such formats that the sinks want.
+func (t *table) shortcut() {
+	for i := range t.lanes {
+		ln := &t.lanes[i]
+		if ln.from.Kind == Event || len(ln.direct) != 1 || len(ln.via) != 0 {
+			continue
+		}
+		if t.only == nil || ln.from == t.wanted {
+			t.only, t.first = ln.from, ln.direct[0]
+		}
+	}
+}
+
+// tellJobs tells the workers' jobs where their frames go. Lanes that share a job, because their formats differ in nothing
+// but the payload type, have the same sinks.
+func (t *table) tellJobs() {
+	for _, ln := range t.lanes {
+		for i := range ln.via {
+			if b := &ln.via[i]; b.job != nil {
+				b.job.to.Store(&b.to)
+			}
+		}
+	}
 }
 
 // lane finds the ways of one format and notes the conversions it uses.
@@ -73,7 +125,7 @@ func (s *Source) lane(f *Format, links []*link, used map[laneKey]*conversion) la
 				c = s.shared[key]
 			}
 			if c == nil {
-				c = &conversion{s.conv.converter(f, to), &Frame{Payload: make([]byte, 0, maxPayload)}}
+				c = s.conversion(f, to)
 			}
 			used[key] = c
 			i = len(ln.via)
@@ -129,6 +181,12 @@ func (s *Source) Send(f *Frame) {
 		s.dropped.Add(1)
 		return
 	}
+	if t.only == f.Format && f.Format != nil {
+		s.sending = true
+		t.first.in.push(t.first.sink, s, f, t.first.to)
+		s.sending = false
+		return
+	}
 	for i := range t.lanes {
 		ln := &t.lanes[i]
 		if ln.from != f.Format {
@@ -143,7 +201,11 @@ func (s *Source) Send(f *Frame) {
 			r.in.push(r.sink, s, f, r.to)
 		}
 		for j := range ln.via {
-			s.convert(&ln.via[j], f)
+			if b := &ln.via[j]; b.job != nil {
+				b.job.put(f)
+			} else {
+				b.work(s, f, b.to, nil)
+			}
 		}
 		s.sending = false
 		return
@@ -151,20 +213,24 @@ func (s *Source) Send(f *Frame) {
 	s.dropped.Add(1)
 }
 
-func (s *Source) convert(b *branch, f *Frame) {
-	payload := b.out.Payload[:0]
-	*b.out = *f
-	b.out.Payload = payload
-	if !b.with.Convert(b.out, f) {
-		return
+// work converts a frame of s and pushes what comes of it. j is the job of the worker that does it, nil on the packet path.
+func (c *conversion) work(s *Source, f *Frame, to []route, j *job) {
+	if j != nil {
+		j.heed(to)
 	}
-	for k := range b.to {
-		r := &b.to[k]
-		r.in.push(r.sink, s, b.out, r.to)
+	payload := c.out.Payload[:0]
+	*c.out = *f
+	c.out.Payload = payload
+	for ok := c.with.Convert(c.out, f); ok; ok = c.more != nil && c.more.More(c.out) {
+		for k := range to {
+			r := &to[k]
+			r.in.push(r.sink, s, c.out, r.to)
+		}
+		c.out.Payload = c.out.Payload[:0]
 	}
 }
 
-// Dropped counts frames that no sink took.
+// Dropped counts frames that no sink took, or that the workers had no time for.
 func (s *Source) Dropped() uint64 { return s.dropped.Load() }
 
 // Path says how frames of one of a source's formats reach a sink.
