@@ -28,29 +28,30 @@ func (c *Call) noteMedia(l *sipLeg, at time.Time) {
 func (c *Call) connect(l *sipLeg) (ending, bool) {
 	c.callee = l
 	c.link(l)
-	at := time.Now()
-	err := c.caller.Answer(c.callerWant(l), func() error {
-		at = time.Now()
+	l.learn(l.want)
+	want := c.callerWant(l)
+	noted := false
+	err := c.caller.Answer(want, func() error {
+		if closed(c.caller.d.Ended()) {
+			return sip.ErrEnded
+		}
+		at := time.Now()
 		c.caller.answered.Store(c.g.clock.at(at))
-		c.rec.note(1, at, call.Answer{RemoteTag: c.caller.d.RemoteTag(), Dialog: c.caller.state()})
+		c.rec.note(1, at, call.Answer{RemoteTag: c.caller.d.RemoteTag(), Dialog: c.caller.confirmed()})
 		c.noteMedia(c.caller, at)
 		c.noteMedia(l, at)
 		c.rec.note(0, at, call.Bridge{With: l.no})
+		noted = true
 		return c.rec.commit()
 	})
-	switch {
-	case errors.Is(err, sip.ErrEnded): // the CANCEL crossed: its event follows
-		return c.crossed()
-	case err != nil:
-		c.log.Error("caller could not be answered", "err", err)
-		cause := call.Failure
-		if errors.Is(err, errStalled) {
-			cause = call.JournalDown
-		}
-		cause.Text += ": " + err.Error()
-		return bySystem(cause), false
+	if err != nil {
+		c.unsaid = noted
+		return c.unanswered(err), false
 	}
-	c.caller.want = sdp.SendRecv
+	c.caller.want = want.Direction
+	if c.caller.body != nil && c.caller.earlier {
+		c.caller.want = sdp.SendRecv // as the early answer said
+	}
 	c.g.stats.answered.Add(1)
 	c.log.Info("call answered", "leg", l.no, "codec", l.ep.Negotiated().Codec, "transcoded", c.rec.call.Transcoded)
 	// Digits for a leg are spoken over whatever feeds it.
@@ -59,22 +60,19 @@ func (c *Call) connect(l *sipLeg) (ending, bool) {
 			c.log.Error("DTMF sender", "leg", to.no, "err", err)
 		}
 	}
+	c.align(c.caller)
 	return ending{}, true
 }
 
-// crossed waits for the end of a caller who hung up while the callee answered.
-func (c *Call) crossed() (ending, bool) {
-	timer := time.NewTimer(5 * time.Second)
-	defer timer.Stop()
-	for {
-		select {
-		case e := <-c.events:
-			if e.Leg == Leg(c.caller) && e.Kind == LegEnded {
-				c.legEnded(c.caller, e)
-				return ending{call.Caller, e.Cause}, false
-			}
-		case <-timer.C:
-			return ending{call.Caller, call.Cancelled}, false
-		}
+// unanswered is the ending of a call whose callee answered, but whose caller could not be told.
+func (c *Call) unanswered(err error) ending {
+	if errors.Is(err, sip.ErrEnded) { // the CANCEL crossed
+		return c.farewell()
 	}
+	c.log.Error("caller could not be answered", "err", err)
+	c.rec.note(1, time.Now(), call.Note{Text: "the caller could not be answered: " + err.Error()})
+	if errors.Is(err, errStalled) {
+		return bySystem(call.JournalDown)
+	}
+	return bySystem(call.Failure)
 }

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -68,11 +70,12 @@ func (g *Gateway) Status() Status {
 	return s
 }
 
-// count tallies an ended call by what its caller was told.
-func (g *Gateway) count(c call.Cause) {
-	key := itoa(c.Status())
-	if c.SIP == 0 && c.Q850 == call.Normal.Q850 {
-		key = "200"
+// count tallies an ended call, once, by the final status of its caller's INVITE.
+func (g *Gateway) count(c *call.Call) {
+	key := "200"
+	if c.AnsweredAt == nil {
+		key = itoa(c.Cause.Status())
+		g.stats.failed.Add(1)
 	}
 	v, ok := g.stats.results.Load(key)
 	if !ok {
@@ -120,8 +123,15 @@ func (g *Gateway) Hangup(ctx context.Context, id call.ID) error {
 	return c.do(ctx, command{kind: cmdHangup, cause: cause, by: call.Admin})
 }
 
-// Digits sends DTMF to one leg of an answered call.
+// maxDigits is how many digits one order may have.
+const maxDigits = 64
+
+// Digits sends DTMF to one leg of an answered call: 1 is the caller. It returns when they are queued, or, where digits
+// travel in signalling, when the peer has confirmed the last.
 func (g *Gateway) Digits(ctx context.Context, id call.ID, leg int, digits string) error {
+	if digits == "" || len(digits) > maxDigits || strings.Trim(digits, "0123456789*#ABCD") != "" {
+		return fmt.Errorf("digits %q: expected 1 to %d of 0-9*#A-D", clip(digits), maxDigits)
+	}
 	c, err := g.find(id)
 	if err != nil {
 		return err

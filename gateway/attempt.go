@@ -32,43 +32,87 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	}
 	l.offer = o
 	// The INVITE waits until this goroutine, which owns the record, has written that it will leave.
-	written := make(chan error, 1)
-	ready := make(chan *sip.Dialog)
-	inv := sip.Invite{Target: t.uri, To: t.to, From: t.from, Destination: t.dest, Headers: t.header, Body: o.SDP(),
-		Timeout: hop.Ring, TrialTimeout: c.g.cfg.Limits.Response, Before: func(d *sip.Dialog) error {
-			select {
-			case ready <- d:
-				return <-written
-			case <-c.ctx.Done():
-				return c.ctx.Err()
-			}
-		}}
-	d, err := t.ua.Dial(c.ctx, inv)
+	var ctx context.Context
+	ctx, l.cancel = context.WithCancel(c.ctx)
+	p := pending{ready: make(chan struct{}), written: make(chan error, 1)}
+	d, err := t.ua.Dial(ctx, sip.Invite{Target: t.uri, To: t.to, From: t.from, Destination: t.dest, Headers: t.header,
+		Body: o.SDP(), Timeout: hop.Ring, TrialTimeout: c.g.cfg.Limits.Response,
+		Before: func(d *sip.Dialog) error { return p.before(ctx, d) }})
 	if err != nil {
-		return nil, causeError{call.Cause{Q850: 38, SIP: 503, Text: "attempt could not be sent: " + err.Error()}, err}
+		l.cancel()
+		return nil, causeError{call.Cause{Q850: 38, SIP: 503, Text: "attempt could not be sent"}, err}
 	}
 	begun := call.LegNew{Attempt: len(c.tries), Role: call.CalleeLeg, Medium: "sip", Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
 		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer}
-	select {
-	case <-ready:
-		l.attach(d)
-		begun.Dialog, begun.Transport = l.state(), d.State().Network
-		c.rec.note(no, time.Now(), begun)
-		err = c.rec.commit()
-		written <- err
-		if err != nil {
-			c.attemptEnded(l, LegEvent{At: time.Now(), Cause: call.JournalDown})
-			return nil, causeError{call.JournalDown, err}
-		}
-	case e := <-d.Events(): // it has ended before anything was sent: no way to the peer
-		l.d = d
-		c.rec.note(no, time.Now(), begun)
-		end := l.endOf(e)
-		c.attemptEnded(l, end)
-		return nil, causeError{end.Cause, errors.New(end.Cause.Text)}
+	if err := c.begun(l, d, p, begun); err != nil {
+		return nil, err
 	}
 	c.log.Info("attempt", "leg", no, "to", t.uri.String(), "dialog", d.CallID())
 	return l, nil
+}
+
+// pending is an INVITE that waits until it is written that it leaves.
+type pending struct {
+	ready   chan struct{}
+	written chan error
+}
+
+// before is called by the stack when the INVITE is about to leave.
+func (p pending) before(ctx context.Context, d *sip.Dialog) error {
+	select {
+	case p.ready <- struct{}{}:
+		return <-p.written
+	case <-d.Ended():
+		return sip.ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begun writes that an attempt begins, and lets its INVITE go.
+func (c *Call) begun(l *sipLeg, d *sip.Dialog, p pending, e call.LegNew) error {
+	gone := c.caller.d.Ended()
+	for {
+		select {
+		case <-p.ready:
+			network, peer := d.Peer()
+			l.attach(d)
+			l.ep.SetSignalling(peer.Addr())
+			e.Dialog, e.Transport, e.Signalling = l.state(), network, peer
+			c.rec.note(l.no, time.Now(), e)
+			cause, err := call.JournalDown, c.rec.commit()
+			if err != nil {
+				c.stopped = true // another hop would wait for the same disk
+			} else if closed(c.caller.d.Ended()) {
+				cause, err = call.Cancelled, sip.ErrEnded
+			}
+			p.written <- err
+			if err != nil {
+				c.attemptEnded(l, LegEvent{At: time.Now(), Cause: cause})
+				return causeError{cause, err}
+			}
+			return nil
+		case ev := <-d.Events(): // it has ended before anything was sent: no way to the peer
+			l.d = d
+			c.rec.note(l.no, time.Now(), e)
+			end := l.endOf(ev)
+			c.attemptEnded(l, end)
+			l.abandon()
+			return causeError{end.Cause, errors.New(end.Cause.Text)}
+		case <-gone: // while names are resolved, or a connection opens
+			l.cancel()
+			gone = nil
+		}
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *sipLeg) trunkID() string {
@@ -92,9 +136,6 @@ func (c *Call) attemptEnded(l *sipLeg, e LegEvent) {
 	if err := c.pipeline.Remove(l.ep); err != nil {
 		c.log.Warn("closing media", "leg", l.no, "err", err)
 	}
-	if l.d == nil {
-		l.abandon()
-	}
 }
 
 // drop hangs up attempts that aren't needed any more, all at once, and doesn't wait for them.
@@ -102,7 +143,7 @@ func (c *Call) drop(list []*sipLeg, why call.Cause) {
 	for _, l := range list {
 		c.attemptEnded(l, LegEvent{At: time.Now(), Cause: why})
 		c.g.wg.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+			ctx, cancel := context.WithTimeout(c.g.ctx, 40*time.Second)
 			defer cancel()
 			if err := l.Hangup(ctx, why); err != nil && !errors.Is(err, sip.ErrEnded) {
 				l.log.Warn("attempt not hung up", "err", err)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
 )
 
 // interim is how often an answered call says that it lives (TS 32.260: the interim interval).
@@ -13,8 +15,12 @@ const interim = 10 * time.Second
 func (c *Call) bridged() ending {
 	tick := time.NewTicker(interim)
 	defer tick.Stop()
-	limit := time.NewTimer(c.g.cfg.Limits.Duration)
-	defer limit.Stop()
+	var tooLong <-chan time.Time
+	if d := c.g.cfg.Limits.Duration; d > 0 {
+		limit := time.NewTimer(d)
+		defer limit.Stop()
+		tooLong = limit.C
+	}
 	grant := c.granted()
 	defer grant.Stop()
 	for {
@@ -34,14 +40,34 @@ func (c *Call) bridged() ending {
 			}
 		case now := <-tick.C:
 			c.rec.note(0, now, call.Interim{Quality: c.qualities()})
-		case <-limit.C:
+			for _, l := range []*sipLeg{c.caller, c.callee} {
+				if cause, ok := c.mute(l); ok {
+					return bySystem(cause)
+				}
+			}
+		case <-tooLong:
 			return bySystem(call.TooLong)
 		case <-grant.C:
 			if cause, ok := c.extend(grant); !ok {
 				return bySystem(cause)
 			}
+		case <-c.ctx.Done():
+			return bySystem(call.ShuttingDown)
 		}
 	}
+}
+
+// mute tells whether a leg's media has been missing for longer than is allowed. A leg that is on hold, whoever asked for
+// it, needn't send.
+func (c *Call) mute(l *sipLeg) (call.Cause, bool) {
+	limit := c.g.cfg.Media.Timeout
+	since := time.Duration(udp.Now() - l.answered.Load())
+	if !l.silent || limit <= 0 || since < limit || l.peer != sdp.SendRecv || l.want != sdp.SendRecv {
+		return call.Cause{}, false
+	}
+	cause := call.MediaLost
+	cause.Text = "no media from the " + string(l.role) + " for " + limit.String()
+	return cause, true
 }
 
 func (c *Call) qualities() map[int]*call.Quality {
@@ -60,6 +86,10 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 		return ending{by, e.Cause}, true
 	case LegConfirmed:
 		c.rec.note(l.no, e.At, call.Dialog{Dialog: l.state()})
+		if e.Late {
+			c.renegotiated(l, e.At, func() { l.learn(l.want) })
+		}
+		c.align(l) // it may have had to wait for this
 	case LegForked:
 		c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
 	case LegOffered:
@@ -72,11 +102,11 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 		c.rec.note(l.no, e.At, call.Note{Text: "transfer to " + clip(to) + " refused: this gateway doesn't transfer yet"})
 	case LegDigit:
 		c.digit(l, e)
+	case LegFlowing:
+		l.silent = false
 	case LegSilent:
-		// A leg that we, or it, put on hold sends nothing: that is as agreed.
-		if l.peer.Sends() && l.want.Receives() {
-			cause := call.MediaLost
-			cause.Text = "no media from the " + string(l.role) + " for " + (time.Duration(e.Held) * time.Millisecond).String()
+		l.silent = true
+		if cause, ok := c.mute(l); ok {
 			return bySystem(cause), true
 		}
 	}
@@ -85,8 +115,13 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 
 // stray takes events of attempts that lost.
 func (c *Call) stray(l *sipLeg, e LegEvent) {
-	if e.Kind == LegAnswered || e.Kind == LegForked {
+	switch e.Kind {
+	case LegAnswered, LegForked:
 		c.rec.note(l.no, e.At, call.Note{Text: "answered too late; hung up"})
+	case LegOffered:
+		_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
+	case LegRefer:
+		_ = e.Refer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
 	}
 }
 
@@ -98,7 +133,7 @@ func (c *Call) command(cmd command) (ending, bool) {
 	case cmdReoffered:
 		c.reoffered(cmd.leg, cmd.dir, cmd.err)
 	case cmdDigits:
-		respond(cmd, c.sendDigits(cmd.no, cmd.text))
+		c.sendDigits(cmd)
 	}
 	return ending{}, false
 }

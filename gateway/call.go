@@ -31,6 +31,9 @@ type Call struct {
 	reoffers map[*sipLeg]*reoffering
 	seized   map[string]bool // what the call counts against beside its source: "trunk:ID", "user:ID"
 	stopped  bool            // dialling ended for good: no further hop
+	rang     bool            // the caller has had a 180: repeated ones, and those of several phones, say nothing new
+	admitted bool            // counts against the limits
+	unsaid   bool            // the answer was written, but never left: the caller had gone
 	grant    Grant
 	authed   bool
 }

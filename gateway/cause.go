@@ -13,6 +13,13 @@ func reason(c call.Cause) sip.Reason {
 	if c.Q850 == call.ElsewhereDone.Q850 {
 		return sip.Reason{Protocol: "SIP", Cause: 200, Text: "Call completed elsewhere"}
 	}
+	// What a peer said goes on as it was said, if its protocol means something everywhere.
+	if said := sip.Reasons(sip.Headers{{Name: "Reason", Value: c.Raw}}); c.Raw != "" && len(said) > 0 {
+		if r := said[0]; strings.EqualFold(r.Protocol, "SIP") || strings.EqualFold(r.Protocol, "Q.850") {
+			r.Text = headerText(r.Text)
+			return r
+		}
+	}
 	if c.Q850 == 0 {
 		return sip.Reason{}
 	}
@@ -39,8 +46,10 @@ func (l *sipLeg) endOf(e sip.Event) LegEvent {
 		c = call.NoAnswer
 	case e.By == sip.ByTimeout && l.role == call.CalleeLeg && l.answered.Load() == 0:
 		c = call.NoResponse
-	case e.By == sip.ByTimeout && l.role == call.CallerLeg:
+	case e.By == sip.ByTimeout && l.role == call.CallerLeg && !l.acks.Load():
 		c = call.NoAck
+	case e.By == sip.ByTimeout: // a request within the call
+		c = call.Cause{Q850: 102, Text: "the peer doesn't answer any more"}
 	case e.By == sip.ByTransport:
 		c = call.Cause{Q850: 38, SIP: 503, Text: "transport failed"}
 		if e.Err != nil {

@@ -37,3 +37,12 @@ func (c *Call) extend(t *time.Timer) (call.Cause, bool) {
 	}
 	return call.Cause{}, true
 }
+
+// settle tells the charger, once, what the call took.
+func (c *Call) settle(cause call.Cause) {
+	if !c.authed {
+		return
+	}
+	c.authed = false
+	c.g.cfg.Charger.Settle(c.grant, Used{Talk: time.Duration(c.rec.call.Bill) * time.Millisecond, Cause: cause})
+}

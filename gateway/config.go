@@ -29,7 +29,10 @@ type Config struct {
 	Limits   Limits
 	Digits   bool // DTMF digits stand in records as they are; false masks them
 	Register Register
-	Log      *slog.Logger
+	Bindings string // file that keeps users' registrations across restarts; "": they are in memory only
+	// Resolve finds the addresses of a trunk's host; nil asks the system.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	Log     *slog.Logger
 }
 
 // Register bounds the registrations of users.
@@ -38,7 +41,7 @@ type Register struct{ Min, Max time.Duration }
 // Limits of a node.
 type Limits struct {
 	Calls    int           // at a time; the next gets 503
-	Duration time.Duration // from the answer
+	Duration time.Duration // from the answer; 0 = as long as they like
 	Response time.Duration // a hop that gives no response at all
 }
 

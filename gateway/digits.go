@@ -39,13 +39,18 @@ func newDigits(p *media.Pipeline, over *media.Source) (*digits, error) {
 func (d *digits) send(digit byte, held time.Duration) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	silent := d.restore == nil
+	if silent { // before the first packet is due, which says when the digit began
+		d.restore = d.over.Override(d.sender.Source(media.Pad{}))
+	}
 	if err := d.sender.Dial(string(digit), min(max(held, 40*time.Millisecond), time.Second)); err != nil {
+		if silent {
+			d.restore()
+			d.restore = nil
+		}
 		return fmt.Errorf("digit: %w", err)
 	}
 	d.asked++
-	if d.restore == nil {
-		d.restore = d.over.Override(d.sender.Source(media.Pad{}))
-	}
 	return nil
 }
 
@@ -63,62 +68,133 @@ func (d *digits) done() {
 
 // digit records a DTMF digit and, where the two sides carry digits in different ways, hands it across.
 func (c *Call) digit(l *sipLeg, e LegEvent) {
-	by := "info"
+	c.noteDigit(l, e)
+	far := c.far(l)
+	switch {
+	case e.InMedia && far.ep.Negotiated().Events: // relayed already, frame by frame
+	case far.party.dtmf == "none":
+	default:
+		held := time.Duration(max(e.Held, 80)) * time.Millisecond
+		if err := far.Digit(e.Digit, held); err != nil {
+			c.log.Warn("digit not sent", "leg", far.no, "err", err)
+			c.rec.note(far.no, time.Now(), call.Note{Text: "a digit was not sent: " + err.Error()})
+		}
+	}
+}
+
+func (c *Call) noteDigit(l *sipLeg, e LegEvent) {
+	by, shown := "info", "*masked*"
 	if e.InMedia {
 		by = "rfc4733"
 	}
-	shown := "*masked*"
 	if c.g.cfg.Digits {
 		shown = string(e.Digit)
 	}
 	c.rec.note(l.no, e.At, call.DTMF{Digit: shown, DurationMS: e.Held, By: by})
-	far := c.far(l)
-	if e.InMedia && far.ep.Negotiated().Events {
-		return // relayed already, frame by frame
-	}
-	held := time.Duration(max(e.Held, 80)) * time.Millisecond
-	if far.ep.Negotiated().Events {
-		if err := far.Digit(e.Digit, held); err != nil {
-			c.log.Warn("digit not sent", "leg", far.no, "err", err)
+}
+
+// sendDigits obeys an order to send digits to a leg.
+func (c *Call) sendDigits(cmd command) {
+	for _, l := range []*sipLeg{c.caller, c.callee} {
+		if l.no != cmd.no {
+			continue
+		}
+		var err error
+		for i := range len(cmd.text) {
+			done := func(error) {}
+			if i == len(cmd.text)-1 {
+				done = func(err error) { respond(cmd, err) }
+			}
+			if err = l.dial(cmd.text[i], 100*time.Millisecond, done); err != nil {
+				respond(cmd, err)
+				return
+			}
 		}
 		return
 	}
-	c.g.wg.Go(func() { // INFO waits for its answer; the call doesn't
-		if err := far.Digit(e.Digit, held); err != nil {
-			c.log.Warn("digit not sent", "leg", far.no, "err", err)
+	respond(cmd, fmt.Errorf("the call has no leg %d: expected %d or %d", cmd.no, c.caller.no, c.callee.no))
+}
+
+// Digit implements Leg: as telephone-event where that was negotiated, else by INFO. It doesn't wait for either.
+func (l *sipLeg) Digit(digit byte, held time.Duration) error {
+	return l.dial(digit, held, func(err error) {
+		if err != nil {
+			l.log.Warn("digit not sent", "err", err)
 		}
 	})
 }
 
-func (c *Call) sendDigits(no int, digits string) error {
-	for _, l := range []*sipLeg{c.caller, c.callee} {
-		if l.no != no {
-			continue
-		}
-		for _, d := range []byte(digits) {
-			if err := l.Digit(d, 100*time.Millisecond); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return errors.New("the call has no such leg")
-}
-
-// Digit implements Leg: as telephone-event where that was negotiated, else by INFO.
-func (l *sipLeg) Digit(digit byte, held time.Duration) error {
+// dial sends a digit after those before it. done is told what came of it, unless there is an error at once.
+func (l *sipLeg) dial(digit byte, held time.Duration, done func(error)) error {
 	if l.ep.Negotiated().Events {
 		if l.digits == nil {
 			return errors.New("leg is not linked")
 		}
-		return l.digits.send(digit, held)
+		if err := l.digits.send(digit, held); err != nil {
+			return err
+		}
+		done(nil)
+		return nil
 	}
 	if l.party.dtmf == "none" {
 		return errors.New("DTMF is switched off for this party")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	return l.speak(spoken{digit, held, done})
+}
+
+// speech is digits that travel by INFO: one after the other, since each is a transaction of its own.
+type speech struct {
+	mu    sync.Mutex
+	queue []spoken
+	busy  bool
+}
+
+type spoken struct {
+	digit byte
+	held  time.Duration
+	done  func(error)
+}
+
+// maxSpoken bounds the digits that wait for a peer that is slow to confirm the ones before.
+const maxSpoken = 2 * maxDigits
+
+func (l *sipLeg) speak(s spoken) error {
+	l.speech.mu.Lock()
+	defer l.speech.mu.Unlock()
+	if len(l.speech.queue) >= maxSpoken {
+		return fmt.Errorf("%d digits wait to be sent already", len(l.speech.queue))
+	}
+	l.speech.queue = append(l.speech.queue, s)
+	if !l.speech.busy {
+		l.speech.busy = true
+		l.g.wg.Go(l.inform)
+	}
+	return nil
+}
+
+// inform sends what waits until nothing does.
+func (l *sipLeg) inform() {
+	for {
+		l.speech.mu.Lock()
+		if len(l.speech.queue) == 0 {
+			l.speech.busy = false
+			l.speech.mu.Unlock()
+			return
+		}
+		s := l.speech.queue[0]
+		l.speech.queue = l.speech.queue[1:]
+		l.speech.mu.Unlock()
+		s.done(l.info(s))
+	}
+}
+
+func (l *sipLeg) info(s spoken) error {
+	ctx, cancel := context.WithTimeout(l.g.ctx, 5*time.Second)
 	defer cancel()
-	return l.d.Info(ctx, "application/dtmf-relay", fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", digit, held.Milliseconds()))
+	if closed(l.gone) {
+		return ErrNoCall
+	}
+	return l.d.Info(ctx, "application/dtmf-relay", fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", s.digit, s.held.Milliseconds()))
 }
 
 // infoDigit reads a DTMF digit from an INFO: application/dtmf-relay ("Signal=5", "Duration=160") or application/dtmf.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,10 +36,15 @@ type Gateway struct {
 	calls    map[call.ID]*Call
 	legs     map[*sip.Dialog]*sipLeg
 	busy     map[string]int // calls by user and trunk: "user:ID", "trunk:ID"
+	admitted int            // of calls, those that aren't refused at once
 	draining bool
+	closed   bool
 	idle     chan struct{} // closed when draining and no call is left
+	quiet    bool          // idle is closed
 
-	wg    sync.WaitGroup
+	ctx   context.Context // ends when nobody may be waited for any more
+	stop  context.CancelFunc
+	wg    sync.WaitGroup // calls, their legs, and what runs beside them
 	stats counters
 }
 
@@ -54,20 +61,29 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
 		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}}
+	g.ctx, g.stop = context.WithCancel(context.Background())
+	if g.cfg.Resolve == nil {
+		g.cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
 	for i := range cfg.Users {
 		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
 	}
 	if g.router == nil {
 		r, err := newRoutes(cfg.Users, cfg.Routes)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, g.Close())
 		}
 		g.router = r
+	}
+	if len(cfg.Media.Addrs) == 0 {
+		return nil, errors.Join(errors.New("media has no address: expected at least one"), g.Close())
 	}
 	for _, a := range cfg.Media.Addrs {
 		mp, err := newMediaPorts(a, cfg.Media)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, g.Close())
 		}
 		g.ports = append(g.ports, mp)
 	}
@@ -91,7 +107,10 @@ func (g *Gateway) Run(ctx context.Context, drain time.Duration) error {
 			return fmt.Errorf("trunk %s: %w", t.ID, err)
 		}
 	}
+	var watch sync.WaitGroup
+	watch.Go(func() { g.watchNames(ctx) })
 	<-ctx.Done()
+	watch.Wait()
 	g.log.Info("draining", "calls", g.Active(), "deadline", drain)
 	idle := g.drain()
 	timer := time.NewTimer(drain)
@@ -103,8 +122,8 @@ func (g *Gateway) Run(ctx context.Context, drain time.Duration) error {
 		g.each(func(c *Call) { c.order(command{kind: cmdHangup, cause: call.ShuttingDown, by: call.System}) })
 		select {
 		case <-idle:
-		case <-time.After(10 * time.Second):
-			g.log.Error("calls did not end", "calls", g.Active())
+		case <-time.After(hangupTime):
+			g.log.Error("peers did not confirm the end of their calls", "calls", g.Active())
 		}
 	}
 	var wg sync.WaitGroup
@@ -121,17 +140,33 @@ func (g *Gateway) drain() <-chan struct{} {
 	defer g.mu.Unlock()
 	if !g.draining {
 		g.draining, g.idle = true, make(chan struct{})
-		if len(g.calls) == 0 {
-			close(g.idle)
-		}
+		g.rest()
 	}
 	return g.idle
 }
 
-// Close ends the user agents. Calls that still run end without being told; Run ends them politely before.
+// rest tells that the last call has left a gateway that drains. The caller holds the lock.
+func (g *Gateway) rest() {
+	if g.draining && !g.quiet && len(g.calls) == 0 {
+		g.quiet = true
+		close(g.idle)
+	}
+}
+
+// hangupTime is how long peers have to confirm that calls are over when the gateway stops.
+const hangupTime = 10 * time.Second
+
+// Close ends the calls that still run, closes their records and ends the user agents. Peers get their BYE, but nobody
+// waits long for a confirmation: Run does that.
 func (g *Gateway) Close() error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
 	g.each(func(c *Call) { c.cancel() })
+	patience := time.AfterFunc(closeTime, g.stop)
 	g.wg.Wait()
+	patience.Stop()
+	g.stop()
 	var errs []error
 	for _, t := range g.order {
 		errs = append(errs, t.close())
@@ -139,8 +174,14 @@ func (g *Gateway) Close() error {
 	if g.users != nil {
 		errs = append(errs, g.users.Close())
 	}
+	if g.registrar != nil {
+		errs = append(errs, g.registrar.Close())
+	}
 	return errors.Join(errs...)
 }
+
+// closeTime is how long Close waits for peers that don't answer.
+const closeTime = 2 * time.Second
 
 // Active is the number of calls.
 func (g *Gateway) Active() int {

@@ -20,6 +20,9 @@ func (c *Call) legEnded(l *sipLeg, e LegEvent) {
 	_ = c.rec.commit(c.rec.event(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: quality(l.ep, l.answered.Load())}))
 }
 
+// byeTime is how long a peer has to confirm the end of its leg (timer F, and a little).
+const byeTime = 34 * time.Second
+
 // close hangs up what is left and closes the record.
 func (c *Call) close(end ending) {
 	by, cause, ended := end.by, end.cause, time.Now()
@@ -31,7 +34,7 @@ func (c *Call) close(end ending) {
 		l.over = true
 		c.rec.note(l.no, ended, call.LegEnd{Cause: cause, Quality: quality(l.ep, l.answered.Load())})
 		hanging.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 34*time.Second)
+			ctx, cancel := context.WithTimeout(c.g.ctx, byeTime)
 			defer cancel()
 			if err := l.Hangup(ctx, cause); err != nil && !errors.Is(err, sip.ErrEnded) {
 				l.log.Warn("leg not hung up", "err", err)
@@ -44,27 +47,32 @@ func (c *Call) close(end ending) {
 		close(done)
 	}()
 	c.drainUntil(done)
-	if c.authed {
-		c.g.cfg.Charger.Settle(c.grant, Used{Talk: time.Duration(c.rec.call.Bill) * time.Millisecond, Cause: cause})
-	}
-	at := ended
-	if l := c.rec.call.Leg(1); l != nil && by == call.Caller && l.EndedAt != nil {
-		at = *l.EndedAt
-	}
-	if l := c.callee; l != nil && by == call.Callee {
-		if r := c.rec.call.Leg(l.no); r != nil && r.EndedAt != nil {
-			at = *r.EndedAt
-		}
-	}
-	if c.rec.call.AnsweredAt != nil && cause.SIP == 0 {
+	if c.rec.call.AnsweredAt != nil && !c.unsaid && cause.SIP == 0 {
 		cause.SIP = 200 // the call's final response, however it ended
 	}
-	_ = c.rec.commit(c.rec.event(0, at, call.End{By: by, Cause: cause}))
-	if c.rec.call.AnsweredAt == nil {
-		c.g.stats.failed.Add(1)
-	}
-	c.g.count(cause)
+	e := c.rec.event(0, c.endedAt(by, ended), call.End{By: by, Cause: cause, Unsaid: c.unsaid})
+	c.settle(cause)
+	_ = c.rec.commit(e)
+	c.g.count(&c.rec.call)
 	c.log.Info("call ended", "by", by, "cause", cause.String(), "duration", c.rec.call.Duration, "bill", c.rec.call.Bill)
+}
+
+// endedAt is when the call ended: when the party that ended it said so.
+func (c *Call) endedAt(by call.Party, otherwise time.Time) time.Time {
+	l := c.caller
+	switch {
+	case by == call.Callee:
+		l = c.callee
+	case by != call.Caller:
+		return otherwise
+	}
+	if l == nil {
+		return otherwise
+	}
+	if r := c.rec.call.Leg(l.no); r != nil && r.EndedAt != nil {
+		return *r.EndedAt
+	}
+	return otherwise
 }
 
 // drainUntil keeps taking events, so that nobody waits for a call that is ending.
@@ -72,8 +80,14 @@ func (c *Call) drainUntil(done <-chan struct{}) {
 	for {
 		select {
 		case e := <-c.events:
-			if e.Kind == LegOffered {
+			switch e.Kind {
+			case LegOffered:
 				_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
+			case LegRefer:
+				_ = e.Refer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
+			case LegEnded: // its BYE crossed ours: the leg's end is noted
+				_ = c.rec.commit()
+				e.Leg.(*sipLeg).confirm()
 			}
 		case cmd := <-c.box:
 			respond(cmd, ErrNoCall)

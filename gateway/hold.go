@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -12,31 +13,43 @@ import (
 // peerOffers answers a re-INVITE and carries what it means, hold or resume, to the far party.
 func (c *Call) peerOffers(l *sipLeg, e LegEvent) {
 	far := c.far(l)
-	dir, fs := l.peer, l.current()
-	if r := e.Offer.Remote(); r != nil {
-		dir, fs = r.Direction(), offered(r)
-	}
-	want := media.Want{Formats: only(common(firstOf(formats(l.party.codecs, l.party.dtmf), far.current()), fs)),
+	want := media.Want{Formats: firstOf(formats(l.party.codecs, l.party.dtmf), far.current()),
 		Direction: direction(far.peer.Sends(), far.peer.Receives())}
+	r := e.Offer.Remote()
+	if r != nil {
+		want.Formats = only(common(want.Formats, offered(r)))
+	}
+	// Whatever becomes of it, what we wanted to offer ourselves had to wait for it.
+	defer c.align(l)
 	if err := e.Offer.Accept(want); err != nil {
 		c.log.Warn("re-offer refused", "leg", l.no, "err", err)
 		c.rec.note(l.no, e.At, call.Note{Text: "the peer's re-offer was refused: " + err.Error()})
 		return
 	}
-	was := l.peer
-	l.peer = dir
-	l.want = direction(want.Direction.Sends() && dir.Receives(), want.Direction.Receives() && dir.Sends())
+	l.want = want.Direction
+	if r == nil {
+		return // the ACK brings the answer
+	}
 	c.rec.note(l.no, e.At, call.Dialog{Dialog: l.state()})
-	c.noteMedia(l, e.At)
+	c.renegotiated(l, e.At, func() { l.peer = r.Direction() })
+}
+
+// renegotiated writes what an offer and its answer changed, and carries it to the far party. learn finds out what the
+// peer wants now.
+func (c *Call) renegotiated(l *sipLeg, at time.Time, learn func()) {
+	was := l.peer
+	learn()
+	l.silent = false // it is looked for anew
+	c.noteMedia(l, at)
 	switch {
-	case was == sdp.SendRecv && dir != sdp.SendRecv:
-		c.rec.note(l.no, e.At, call.Hold{})
-		c.log.Info("hold", "leg", l.no, "direction", dir.String())
-	case was != sdp.SendRecv && dir == sdp.SendRecv:
-		c.rec.note(l.no, e.At, call.Resume{})
+	case was == sdp.SendRecv && l.peer != sdp.SendRecv:
+		c.rec.note(l.no, at, call.Hold{})
+		c.log.Info("hold", "leg", l.no, "direction", l.peer.String())
+	case was != sdp.SendRecv && l.peer == sdp.SendRecv:
+		c.rec.note(l.no, at, call.Resume{})
 		c.log.Info("resume", "leg", l.no)
 	}
-	c.align(far)
+	c.align(c.far(l))
 }
 
 func common(own, theirs []*media.Format) []*media.Format {
@@ -90,15 +103,20 @@ func (c *Call) reoffered(l *sipLeg, dir sdp.Direction, err error) {
 	r := c.reoffers[l]
 	r.running = false
 	now := time.Now()
-	if err != nil {
-		c.log.Warn("re-offer failed", "leg", l.no, "direction", dir.String(), "err", err)
-		c.rec.note(l.no, now, call.Note{Text: "re-offer (" + dir.String() + ") failed: " + err.Error()})
-	} else {
+	switch {
+	case err == nil:
 		l.want = dir
 		c.rec.note(l.no, now, call.Dialog{Dialog: l.state()})
-		c.noteMedia(l, now)
+		c.renegotiated(l, now, func() { l.learn(dir) })
+		c.align(l)
+		return
+	case errors.Is(err, errGaveWay): // its own offer is on the way to us, or was answered already
+		c.log.Info("re-offer gave way to the peer's", "leg", l.no)
+	default:
+		c.log.Warn("re-offer failed", "leg", l.no, "direction", dir.String(), "err", err)
+		c.rec.note(l.no, now, call.Note{Text: "re-offer (" + dir.String() + ") failed: " + err.Error()})
 	}
-	if r.again || err == nil {
+	if r.again {
 		c.align(l)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -24,18 +25,20 @@ func (g *Gateway) inbound(d *sip.Dialog, src source) {
 
 // run is a call from its INVITE to its record's last event, top to bottom.
 func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
-	at := d.Request().At
-	if err := c.begin(d, at); err != nil {
-		c.log.Error("call could not begin", "err", err)
-		cause := call.Failure
-		if c.caller == nil {
-			cause = call.Congested
-		}
-		c.refuse(d, bySystem(cause))
+	begun := c.begin(d, d.Request().At)
+	if !admitted { // cheaply: no media, no routing
+		c.rec.note(1, d.Request().At, begun)
+		c.refuse(d, bySystem(refused))
 		return
 	}
-	if !admitted {
-		c.refuse(d, bySystem(refused))
+	if err := c.attend(d, begun); err != nil {
+		c.log.Error("call could not begin", "err", err)
+		cause := call.Failure
+		if errors.Is(err, udp.ErrExhausted) {
+			cause = call.Congested
+			cause.Text = "no media ports are left"
+		}
+		c.refuse(d, bySystem(cause))
 		return
 	}
 	plan, cause, ok := c.route()
@@ -67,8 +70,8 @@ type ending struct {
 
 func bySystem(c call.Cause) ending { return ending{call.System, c} }
 
-// begin opens the record: who calls whom, over what.
-func (c *Call) begin(d *sip.Dialog, at time.Time) error {
+// begin opens the record: who calls whom, over what. It returns what there is to say of the caller's leg.
+func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 	r := d.Request()
 	from, to := number(r.From.URI), number(r.URI)
 	st := call.Start{Tenant: c.src.tenant(), LinkedID: c.id, Node: c.g.cfg.Node, Epoch: c.g.cfg.Journal.Epoch(), Origin: "sip",
@@ -91,26 +94,32 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) error {
 		st.ICID = icid(v)
 	}
 	c.rec.note(0, at, st)
+	c.log.Info("call", "from", st.From, "to", st.To, "source", c.src.key(), "dialog", d.CallID())
+	return ln
+}
+
+// attend makes the caller's leg: ports for its media, and a goroutine for its events.
+func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
+	r := d.Request()
+	at := r.At
 	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), peer: r.Source}
 	if t := c.src.trunk; t != nil {
 		p.media = t.Media
 	}
 	l, err := c.g.newLeg(1, call.CallerLeg, p, c.events, c.log)
+	if err == nil {
+		err = c.pipeline.Add(l.ep)
+	}
 	if err != nil {
-		ln.Dialog = nil
 		c.rec.note(1, at, ln)
 		return err
 	}
 	l.user, l.trunk = c.src.user, c.src.trunk
 	l.peer = sdp.SendRecv
-	if err := c.pipeline.Add(l.ep); err != nil {
-		return err
-	}
 	c.caller = l
 	l.attach(d)
 	ln.Dialog = l.state()
 	c.rec.note(1, at, ln)
-	c.log.Info("call", "from", st.From, "to", st.To, "source", c.src.key(), "dialog", d.CallID())
 	return nil
 }
 
@@ -178,12 +187,17 @@ func (c *Call) route() (Plan, call.Cause, bool) {
 
 // refuse tells the caller why not, and closes the record.
 func (c *Call) refuse(d *sip.Dialog, end ending) {
-	now := time.Now()
-	cause := end.cause
 	if c.caller != nil && c.caller.over { // the caller has gone already
 		c.close(end)
 		return
 	}
+	if gone, ok := c.left(); ok {
+		c.close(gone)
+		return
+	}
+	now := time.Now()
+	cause := end.cause
+	c.settle(cause)
 	c.rec.note(0, now, call.Decision{Text: "refused: " + cause.String(), Refuse: true})
 	c.log.Info("call refused", "cause", cause.String())
 	status := cause.Status()
@@ -199,15 +213,16 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	if status == 503 {
 		h = append(h, sip.Header{Name: "Retry-After", Value: "5"})
 	}
+	leg := call.LegEnd{Cause: cause}
 	if c.caller != nil {
 		c.caller.over = true
-		c.rec.note(1, now, call.LegEnd{Cause: cause, Quality: quality(c.caller.ep, 0)})
+		leg.Quality = quality(c.caller.ep, 0)
 	}
+	c.rec.note(1, now, leg)
 	// The end is on disk before the caller hears of it.
 	_ = c.rec.commit(c.rec.event(0, now, call.End{By: end.by, Cause: cause}))
 	if err := d.Reject(status, phrase(status, cause), h...); err != nil && !errors.Is(err, sip.ErrEnded) {
 		c.log.Warn("rejection not sent", "err", err)
 	}
-	c.g.stats.failed.Add(1)
-	c.g.count(cause)
+	c.g.count(&c.rec.call)
 }

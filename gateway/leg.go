@@ -59,6 +59,7 @@ type LegEvent struct {
 	Phrase  string
 	Tag     string
 	Early   bool
+	Late    bool       // LegConfirmed: it brought the answer to our offer
 	Cause   call.Cause // LegEnded
 	ByPeer  bool       // LegEnded: the peer's doing
 	Digit   byte

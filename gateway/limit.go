@@ -18,7 +18,7 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 		return nil, cause, false
 	}
 	id := call.NewID()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(g.ctx)
 	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 64),
 		box: make(chan command, 16), done: make(chan struct{}), reoffers: map[*sipLeg]*reoffering{},
 		seized: map[string]bool{}}
@@ -30,18 +30,26 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	defer g.mu.Unlock()
 	key := src.key()
 	switch {
+	case g.closed:
+		cancel()
+		g.stats.refused.Add(1)
+		return nil, call.ShuttingDown, false
 	case g.draining:
 		cause = call.ShuttingDown
-	case len(g.calls) >= g.cfg.Limits.Calls:
+	case g.admitted >= g.cfg.Limits.Calls:
 		cause = call.Congested
 		cause.Text = fmt.Sprintf("the gateway's limit of %d calls is reached", g.cfg.Limits.Calls)
 	case g.busy[key] >= src.max():
 		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of %s is reached", src.max(), key)}
 	default:
 		ok = true
+		g.admitted++
+		g.busy[key]++
 	}
+	// A refused call is a call until its record is closed, but takes nobody's place.
+	c.admitted = ok
 	g.calls[id] = c
-	g.busy[key]++
+	g.wg.Add(1)
 	g.stats.begun.Add(1)
 	return c, cause, ok
 }
@@ -61,17 +69,15 @@ func (g *Gateway) leave(c *Call) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c.id)
-	if key := c.src.key(); g.busy[key] > 1 {
-		g.busy[key]--
-	} else {
-		delete(g.busy, key)
+	if c.admitted {
+		g.admitted--
+		g.release(c.src.key())
 	}
 	for key := range c.seized {
 		g.release(key)
 	}
-	if g.draining && len(g.calls) == 0 {
-		close(g.idle)
-	}
+	g.rest()
+	g.wg.Done()
 }
 
 func (h Hop) key() string {

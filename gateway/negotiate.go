@@ -47,7 +47,8 @@ func (l *sipLeg) acked(e sip.Event) {
 	offer := l.offer
 	l.offer = nil
 	l.neg.Unlock()
-	ev := LegEvent{Kind: LegConfirmed, At: e.At}
+	again := l.acks.Swap(true)
+	ev := LegEvent{Kind: LegConfirmed, At: e.At, Late: offer != nil}
 	if offer != nil {
 		err := errors.New("the ACK has no answer to our offer")
 		if isSDP(e.Content, e.Body) {
@@ -57,8 +58,14 @@ func (l *sipLeg) acked(e sip.Event) {
 		}
 		if err != nil {
 			offer.Rollback()
-			c := call.Cause{Q850: 88, SIP: 488, Text: err.Error()}
-			go l.hangup(c)
+			if again { // of a re-INVITE: what was agreed stands
+				l.log.Warn("answer to our offer not usable", "err", err)
+				ev.Late = false
+				l.send(ev)
+				return
+			}
+			c := call.Cause{Q850: 88, SIP: 488, Text: "the answer's media is not usable: " + err.Error()}
+			l.g.wg.Go(func() { l.hangup(c) })
 			l.finish(LegEvent{At: e.At, Cause: c})
 			return
 		}
@@ -131,10 +138,41 @@ func (l *sipLeg) answerBody(want media.Want) ([]byte, error) {
 	return o.SDP(), nil
 }
 
+// errGaveWay ends a re-offer of ours in favour of the peer's own, while ours waits to be tried again after a glare
+// (RFC 3261 14.1).
+var errGaveWay = errors.New("the peer offers itself")
+
 // Reoffer implements Leg.
 func (l *sipLeg) Reoffer(ctx context.Context, want media.Want) error {
 	l.neg.Lock()
 	defer l.neg.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.setReoffer(cancel)
+	defer l.setReoffer(nil)
+	err := l.offerAnew(ctx, want)
+	if err != nil && errors.Is(context.Cause(ctx), errGaveWay) {
+		return errGaveWay
+	}
+	return err
+}
+
+func (l *sipLeg) setReoffer(cancel context.CancelCauseFunc) {
+	l.giving.Lock()
+	defer l.giving.Unlock()
+	l.reoffer = cancel
+}
+
+// giveWay ends a re-offer that waits, so that the peer's can be answered: both would wait for each other.
+func (l *sipLeg) giveWay() {
+	l.giving.Lock()
+	defer l.giving.Unlock()
+	if l.reoffer != nil {
+		l.reoffer(errGaveWay)
+	}
+}
+
+func (l *sipLeg) offerAnew(ctx context.Context, want media.Want) error {
 	o, err := l.ep.Offer(ctx, want)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 func (c *Call) dial(plan Plan) (winner *sipLeg, end ending) {
 	for i, hop := range plan.Hops {
 		winner, end = c.dialHop(hop, plan.Number)
-		if winner != nil || end.by == call.Caller || end.by == call.Admin || c.stopped {
+		if winner != nil || c.stopped {
 			return winner, end
 		}
 		c.unseize(hop)
@@ -34,6 +34,9 @@ func (c *Call) decide(text string) {
 
 // dialHop rings everything that the hop names, at once; the first to answer wins.
 func (c *Call) dialHop(hop Hop, number string) (*sipLeg, ending) {
+	if end, gone := c.left(); gone {
+		return nil, end
+	}
 	targets, cause := c.g.targets(hop, number, &c.rec.call, c.src)
 	if len(targets) > 0 {
 		cause = c.seize(hop, targets[0])
@@ -53,9 +56,16 @@ func (c *Call) dialHop(hop Hop, number string) (*sipLeg, ending) {
 			if errors.As(err, &sc) {
 				cause = sc.cause
 			}
+			if c.stopped { // nothing more can be written
+				break
+			}
 			continue
 		}
 		ringing = append(ringing, l)
+	}
+	if end, gone := c.left(); gone {
+		c.drop(ringing, end.cause)
+		return nil, end
 	}
 	if len(ringing) == 0 {
 		return nil, bySystem(cause)
@@ -74,12 +84,7 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			if l == c.caller {
 				if c.callerWhileRinging(e) {
 					c.drop(ringing, e.Cause)
-					by := call.System
-					if e.ByPeer {
-						by = call.Caller
-					}
-					c.stopped = true
-					return nil, ending{by, e.Cause}
+					return nil, c.gone(e)
 				}
 				continue
 			}
@@ -113,6 +118,10 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 				return nil, ending{cmd.by, cmd.cause}
 			}
 			respond(cmd, errors.New("the call isn't answered yet"))
+		case <-c.ctx.Done():
+			c.drop(ringing, call.ShuttingDown)
+			c.stopped = true
+			return nil, bySystem(call.ShuttingDown)
 		}
 	}
 	return nil, end
@@ -142,6 +151,10 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 		_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 491, Text: "Request Pending"})
 	case LegRefer:
 		_ = e.Refer.Reject(call.Cause{SIP: 603, Q850: 21, Text: "Decline"})
+	case LegDigit:
+		c.noteDigit(c.caller, e)
+	case LegFlowing, LegSilent:
+		c.caller.silent = e.Kind == LegSilent
 	}
 	return false
 }
@@ -150,4 +163,48 @@ func respond(cmd command, err error) {
 	if cmd.reply != nil {
 		cmd.reply <- err
 	}
+}
+
+// left tells whether the caller has gone, and with which ending. It waits for the event that its dialog has on the way.
+func (c *Call) left() (ending, bool) {
+	if c.caller == nil || c.caller.over {
+		return ending{}, false
+	}
+	if !closed(c.caller.d.Ended()) {
+		return ending{}, false
+	}
+	return c.farewell(), true
+}
+
+// farewell waits for the last event of a caller whose dialog has ended.
+func (c *Call) farewell() ending {
+	timer := time.NewTimer(5 * time.Second)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-c.events:
+			switch l := e.Leg.(*sipLeg); {
+			case e.Kind != LegEnded:
+			case l == c.caller:
+				c.legEnded(l, e)
+				return c.gone(e)
+			case l == c.callee:
+				c.legEnded(l, e)
+			default:
+				c.attemptEnded(l, e)
+			}
+		case <-timer.C: // it never comes only if the process is starved
+			c.stopped = true
+			return ending{call.Caller, call.Cancelled}
+		}
+	}
+}
+
+// gone is the ending that a caller brought about before the answer.
+func (c *Call) gone(e LegEvent) ending {
+	c.stopped = true
+	if e.ByPeer {
+		return ending{call.Caller, e.Cause}
+	}
+	return bySystem(e.Cause)
 }

@@ -12,7 +12,6 @@ import (
 
 // progress relays a provisional response to the caller, with early media if there is some.
 func (c *Call) progress(l *sipLeg, e LegEvent) {
-	first := c.rec.call.ProgressAt == nil
 	c.rec.note(l.no, e.At, call.Progress{Status: e.Status, Phrase: clip(e.Phrase), Tag: e.Tag, EarlyMedia: e.Early, Dialog: l.state()})
 	early := false
 	if e.Early {
@@ -27,7 +26,7 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 	if status == 183 && !early { // 183 without media tells a phone nothing
 		status = 180
 	}
-	if !first && !early && status == 180 && c.caller.body == nil && c.rang() {
+	if !early && status == 180 && c.rang {
 		return
 	}
 	if err := c.caller.Progress(status, phraseOf(status), early, c.callerWant(l)); err != nil && !errors.Is(err, sip.ErrEnded) {
@@ -35,16 +34,12 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 		c.rec.note(1, time.Now(), call.Note{Text: "progress not relayed: " + err.Error()})
 		return
 	}
+	c.rang = c.rang || status == 180
 	c.rec.note(1, time.Now(), call.Progress{Status: status, EarlyMedia: early})
 	if early {
+		c.caller.earlier = true
 		c.noteMedia(c.caller, time.Now())
 	}
-}
-
-// rang tells whether the caller has had a 180 already: repeated ones of several phones would say nothing new.
-func (c *Call) rang() bool {
-	l := c.rec.call.Leg(1)
-	return l != nil && len(c.tries) > 1
 }
 
 func phraseOf(status int) string {
@@ -73,7 +68,11 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 		}
 		own = only(common)
 	}
-	return media.Want{Formats: own, Direction: sdp.SendRecv}
+	w := media.Want{Formats: own, Direction: sdp.SendRecv}
+	if l == c.callee {
+		w.Direction = direction(l.peer.Sends(), l.peer.Receives())
+	}
+	return w
 }
 
 // callerFormats is what the caller offers, in its order; all that it may use when it offers nothing yet.

@@ -14,7 +14,6 @@ type record struct {
 	g    *Gateway
 	call call.Call // the projection so far: what Router, Charger and the API see
 	seq  uint64
-	lost error // the first event that the journal refused for good
 }
 
 func (r *record) event(leg int, at time.Time, d call.Data) call.Event {

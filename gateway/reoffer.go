@@ -12,6 +12,7 @@ import (
 
 // offered hands the peer's re-INVITE or UPDATE to the call.
 func (l *sipLeg) offered(e sip.Event) {
+	l.giveWay()
 	o := peerOffer{leg: l, offer: e.Offer}
 	if isSDP(e.Offer.Content, e.Offer.Body) {
 		d, err := l.ep.Remote(e.Offer.Body)

@@ -3,8 +3,8 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -74,8 +74,12 @@ func (g *Gateway) restDigits(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, errors.New(`body: expected {"leg": 1, "digits": "0-9*#A-D"}: `+err.Error()))
 		return
 	}
-	if in.Digits == "" || len(in.Digits) > 64 || strings.Trim(in.Digits, "0123456789*#ABCD") != "" {
-		problem(w, http.StatusBadRequest, errors.New("digits "+strconv.Quote(clip(in.Digits))+": expected 1 to 64 of 0-9*#A-D"))
+	if in.Digits == "" || len(in.Digits) > maxDigits || strings.Trim(in.Digits, "0123456789*#ABCD") != "" {
+		problem(w, http.StatusBadRequest, fmt.Errorf("digits %q: expected 1 to %d of 0-9*#A-D", clip(in.Digits), maxDigits))
+		return
+	}
+	if in.Leg < 1 {
+		problem(w, http.StatusBadRequest, fmt.Errorf("leg %d: expected 1 (the caller) or the number of the leg that answered", in.Leg))
 		return
 	}
 	if err := g.Digits(r.Context(), id, in.Leg, in.Digits); err != nil {

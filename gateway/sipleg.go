@@ -29,10 +29,9 @@ type sipLeg struct {
 	d     *sip.Dialog
 	ep    *rtp.Endpoint
 
-	neg     sync.Mutex // one negotiation at a time
-	offer   media.Offer
-	pending media.Pending
-	body    []byte // our answer to the peer's first offer, once made
+	neg   sync.Mutex // one negotiation at a time
+	offer media.Offer
+	body  []byte // our answer to the peer's first offer, once made
 
 	out      atomic.Pointer[chan LegEvent]
 	notices  chan media.Notice
@@ -42,13 +41,21 @@ type sipLeg struct {
 	end      sync.Once
 	onDisk   chan struct{} // closed once the leg's end is written
 	written  sync.Once
-	progress atomic.Bool // the peer has shown a sign of life
+	cancel   context.CancelFunc // takes back an INVITE that wasn't answered; nil for the caller's leg
+	progress atomic.Bool        // the peer has shown a sign of life
+	acks     atomic.Bool        // our answer was confirmed
+	speech   speech             // digits that travel in signalling
+
+	giving  sync.Mutex
+	reoffer context.CancelCauseFunc // of the re-offer under way
 
 	// Owned by the call's goroutine.
 	over     bool          // LegEnded was handled
 	answered atomic.Int64  // CLOCK_MONOTONIC of the 2xx; 0 = not answered
 	want     sdp.Direction // what was last negotiated with the peer, our view
 	peer     sdp.Direction // what the peer itself last asked for, its view
+	silent   bool          // nothing comes from it
+	earlier  bool          // it was answered in a provisional response
 	digits   *digits
 }
 
@@ -83,7 +90,14 @@ func (l *sipLeg) Yield(to chan LegEvent) { l.out.Store(&to) }
 func (l *sipLeg) Endpoint() media.Endpoint { return l.ep }
 
 // abandon lets the pump drop what is left: nobody reads any more.
-func (l *sipLeg) abandon() { l.once.Do(func() { close(l.gone) }) }
+func (l *sipLeg) abandon() {
+	l.once.Do(func() {
+		close(l.gone)
+		if l.cancel != nil {
+			l.cancel()
+		}
+	})
+}
 
 func (l *sipLeg) send(e LegEvent) {
 	e.Leg = l
@@ -107,11 +121,21 @@ func (l *sipLeg) attach(d *sip.Dialog) {
 
 // pump turns the dialog's events and the endpoint's notices into the leg's.
 func (l *sipLeg) pump() {
-	defer func() {
-		l.g.mu.Lock()
-		delete(l.g.legs, l.d)
-		l.g.mu.Unlock()
-	}()
+	l.relay()
+	// The stack asks for the leg until the end is written: what ended it is answered after that.
+	select {
+	case <-l.onDisk:
+	case <-l.gone:
+	}
+	l.g.mu.Lock()
+	delete(l.g.legs, l.d)
+	l.g.mu.Unlock()
+	if n := l.missed.Load(); n > 0 {
+		l.log.Warn("notices of media were lost", "count", n)
+	}
+}
+
+func (l *sipLeg) relay() {
 	for {
 		select {
 		case e, ok := <-l.d.Events():
@@ -144,7 +168,7 @@ func (l *sipLeg) dialog(e sip.Event) {
 			l.log.Warn("answer not usable", "err", err)
 			c := call.Cause{Q850: 88, SIP: 488, Text: "the answer's media is not usable: " + err.Error()}
 			l.send(LegEvent{Kind: LegForked, At: e.At, Phrase: c.Text})
-			go l.hangup(c)
+			l.g.wg.Go(func() { l.hangup(c) })
 			l.finish(LegEvent{At: e.At, Cause: c})
 			return
 		}
@@ -229,11 +253,7 @@ func (l *sipLeg) Hangup(ctx context.Context, why call.Cause) error {
 	if l.d == nil {
 		return nil
 	}
-	status := why.Status()
-	if l.d.Inbound() && l.answered.Load() == 0 && why.SIP == 0 {
-		status = call.Cause{Q850: why.Q850}.Status()
-	}
-	return l.d.Hangup(ctx, reason(why), status)
+	return l.d.Hangup(ctx, reason(why), why.Status())
 }
 
 // state is the dialog's state for the record.
@@ -244,4 +264,30 @@ func (l *sipLeg) state() json.RawMessage {
 		return nil
 	}
 	return b
+}
+
+// confirmed is the state of a dialog whose 200 is about to leave: after a crash it must be ended by BYE.
+func (l *sipLeg) confirmed() json.RawMessage {
+	s := l.d.State()
+	s.Phase, s.Invite = "confirmed", ""
+	b, err := json.Marshal(s)
+	if err != nil {
+		l.log.Error("dialog state", "err", err)
+		return nil
+	}
+	return b
+}
+
+// learn takes what the peer itself wants from its answer to an offer of ours. Where we offered nothing, it wants what it
+// wanted before.
+func (l *sipLeg) learn(offered sdp.Direction) {
+	got := l.ep.Negotiated().Direction
+	sends, receives := l.peer.Sends(), l.peer.Receives()
+	if offered.Receives() {
+		sends = got.Receives()
+	}
+	if offered.Sends() {
+		receives = got.Sends()
+	}
+	l.peer = direction(sends, receives)
 }

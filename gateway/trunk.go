@@ -45,7 +45,11 @@ type trunk struct {
 
 func (g *Gateway) addTrunk(cfg Trunk) error {
 	t := &trunk{Trunk: cfg, g: g, sources: map[netip.Addr]bool{}}
-	t.learn()
+	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} { // names are resolved once the gateway runs
+		if a, err := netip.ParseAddr(hp.Host); err == nil {
+			t.sources[a.Unmap()] = true
+		}
+	}
 	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise,
 		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, source{trunk: t}) }}
 	if t.Bind.IsValid() {
@@ -61,13 +65,74 @@ func (g *Gateway) addTrunk(cfg Trunk) error {
 	return nil
 }
 
-// learn finds the addresses behind the trunk's own names, since a carrier that we register at calls from there.
-func (t *trunk) learn() {
+// nameLife is how often the names of carriers are resolved anew.
+const nameLife = time.Minute
+
+// names are the hosts of the carrier that have to be resolved.
+func (t *trunk) names() []string {
+	var out []string
+	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+		if _, err := netip.ParseAddr(hp.Host); err != nil && hp.Host != "" {
+			out = append(out, hp.Host)
+		}
+	}
+	return out
+}
+
+// learn finds the addresses of the carrier's hosts: calls from there are the trunk's. Where a name can't be resolved now,
+// what it was before stands.
+func (t *trunk) learn(ctx context.Context) {
+	found := map[netip.Addr]bool{}
 	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
 		if a, err := netip.ParseAddr(hp.Host); err == nil {
-			t.mu.Lock()
-			t.sources[a.Unmap()] = true
-			t.mu.Unlock()
+			found[a.Unmap()] = true
+		}
+	}
+	failed := false
+	for _, host := range t.names() {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		addrs, err := t.g.cfg.Resolve(ctx, host)
+		cancel()
+		if failed = failed || err != nil; err != nil {
+			t.g.log.Warn("trunk's host can't be resolved", "trunk", t.ID, "host", host, "err", err)
+		}
+		for _, a := range addrs {
+			found[a.Unmap()] = true
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if failed {
+		for a := range t.sources {
+			found[a] = true
+		}
+	}
+	t.sources = found
+}
+
+// watchNames keeps the addresses of carriers that are known by name, until ctx ends.
+func (g *Gateway) watchNames(ctx context.Context) {
+	var named []*trunk
+	for _, t := range g.order {
+		if len(t.names()) > 0 {
+			named = append(named, t)
+		}
+	}
+	if len(named) == 0 {
+		return
+	}
+	tick := time.NewTicker(nameLife)
+	defer tick.Stop()
+	for {
+		var wg sync.WaitGroup
+		for _, t := range named {
+			wg.Go(func() { t.learn(ctx) })
+		}
+		wg.Wait()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -88,8 +153,13 @@ func (t *trunk) match(in sip.Inbound) bool {
 		return false
 	}
 	// Somebody else may live at the carrier's address (loopback, NAT): a request from there that isn't from the
-	// carrier's own port is the carrier's only if it names our account.
-	return in.Source.Port() == t.Proxy.Port || in.Source.Port() == t.Registrar.Port || t.User != "" && in.URI.User == t.User
+	// carrier's own port is the carrier's only if it names our account. Connections come from any port.
+	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+		if hp.Host != "" && in.Source.Port() == port(hp) {
+			return true
+		}
+	}
+	return t.User != "" && in.URI.User == t.User || in.Network == "tcp" && t.Network == "tcp" && !src.IsLoopback()
 }
 
 func (t *trunk) start() error {

@@ -91,7 +91,8 @@ func (g *Gateway) addUsers() error {
 		return fmt.Errorf("digest of users: %w", err)
 	}
 	g.registrar, err = sip.NewRegistrar(sip.RegistrarConfig{Auth: server, MinExpires: g.cfg.Register.Min,
-		MaxExpires: g.cfg.Register.Max, Changed: func(user string, online bool) {
+		MaxExpires: g.cfg.Register.Max, File: g.cfg.Bindings, Log: g.log,
+		Known: func(user string) bool { return byLogin[user] != nil }, Changed: func(user string, online bool) {
 			g.log.Info("user registration", "user", byLogin[user].id(), "online", online)
 		}})
 	if err != nil {

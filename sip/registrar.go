@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/netip"
 	"slices"
@@ -29,6 +30,12 @@ type RegistrarConfig struct {
 	Changed func(user string, online bool)
 	// Domains are the hosts of the addresses-of-record that may be registered; empty: any.
 	Domains []string
+	// File keeps the bindings across restarts, so that phones stay reachable; "": they are in memory only. Contacts over
+	// UDP alone are kept: connections end with the process. See registrar_file.go.
+	File string
+	// Known tells whether a user of File still is one; nil: all are.
+	Known func(user string) bool
+	Log   *slog.Logger // of File; nil: nothing is logged
 	// Allowed tells whether the authenticated user may register this address-of-record; nil: if its user part is his
 	// name.
 	Allowed func(user string, aor URI) bool
@@ -55,13 +62,15 @@ func (c Contact) Destination() Destination {
 	return Destination{Network: c.Network, Addr: c.Source, peer: c.flow}
 }
 
-// Registrar keeps where our users are (RFC 3261 10), in memory, by user name. One Registrar serves one UA.
+// Registrar keeps where our users are (RFC 3261 10) by user name. One Registrar serves one UA, whose Close closes it.
 type Registrar struct {
-	cfg RegistrarConfig
+	cfg  RegistrarConfig
+	file keeper
 
 	mu      sync.Mutex
 	users   map[string]*bindings
 	sources map[netip.Addr]int // contacts by the address they registered from
+	closed  bool
 
 	tell sync.Mutex // orders Changed
 }
@@ -73,7 +82,8 @@ type bindings struct {
 	online   bool // as was told
 }
 
-// NewRegistrar makes a registrar.
+// NewRegistrar makes a registrar, with the bindings of its File that haven't expired: Changed is told of them before
+// NewRegistrar returns.
 func NewRegistrar(cfg RegistrarConfig) (*Registrar, error) {
 	if cfg.Auth == nil {
 		return nil, errors.New("sip: RegistrarConfig.Auth is nil: expected a server")
@@ -99,7 +109,12 @@ func NewRegistrar(cfg RegistrarConfig) (*Registrar, error) {
 	if cfg.Allowed == nil {
 		cfg.Allowed = func(user string, aor URI) bool { return wire.Unescape(aor.User) == user }
 	}
-	return &Registrar{cfg: cfg, users: map[string]*bindings{}, sources: map[netip.Addr]int{}}, nil
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Registrar{cfg: cfg, users: map[string]*bindings{}, sources: map[netip.Addr]int{}}
+	r.load()
+	return r, nil
 }
 
 // Contacts are a user's contacts now: higher q first, then the most recent first.
@@ -142,6 +157,7 @@ func (r *Registrar) swap(b *bindings, next []Contact) {
 		r.sources[c.Source.Addr().Unmap()]++
 	}
 	b.contacts = next
+	r.changed()
 }
 
 // Users are the users that are online, in order of name.
@@ -264,6 +280,9 @@ func (r *Registrar) grant(n NameAddr, whole string) (time.Duration, *wire.Refusa
 func (r *Registrar) apply(user string, t *serverTx, changes []change) *wire.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return &wire.Refusal{Status: 503, Why: "stopping"}
+	}
 	b := r.users[user]
 	if b == nil {
 		if len(changes) == 0 || (len(changes) == 1 && changes[0].granted == 0) {
@@ -324,7 +343,7 @@ func (r *Registrar) arm(user string, b *bindings) {
 		b.timer.Stop()
 		b.timer = nil
 	}
-	if len(b.contacts) == 0 {
+	if len(b.contacts) == 0 || r.closed {
 		return
 	}
 	first := b.contacts[0].Expires
@@ -401,14 +420,28 @@ func (r *Registrar) list(user string) []Header {
 	return append(out, Header{Name: "Date", Value: time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")})
 }
 
-// close stops the timers.
-func (r *Registrar) close() {
+// Close writes File and forgets all contacts; nobody can register any more. Twice is as good as once.
+func (r *Registrar) Close() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
 	for _, b := range r.users {
 		if b.timer != nil {
 			b.timer.Stop()
 		}
 	}
+	last := r.snapshot()
 	clear(r.users)
+	clear(r.sources)
+	r.mu.Unlock()
+	return r.finish(last)
+}
+
+func (r *Registrar) close() {
+	if err := r.Close(); err != nil {
+		r.cfg.Log.Error("registrations not kept", "file", r.cfg.File, "err", err)
+	}
 }

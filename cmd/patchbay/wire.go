@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -132,7 +133,7 @@ func (c Config) domain() string {
 }
 
 func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
-	gc := gateway.Config{Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Log: log,
+	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Log: log,
 		Digits:   c.Billing.DTMF == "clear",
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits:   gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout},

@@ -43,6 +43,12 @@ func (c *Call) Apply(e Event) error {
 		c.Incomplete = c.Incomplete || d.Lost
 	case End:
 		c.State, c.EndedBy, c.Cause = Closed, d.By, d.Cause
+		if d.Unsaid {
+			c.AnsweredAt, c.answMono = nil, 0
+			if l := c.Leg(1); l != nil {
+				l.AnsweredAt = nil
+			}
+		}
 		c.close(e.At, e.Mono)
 	case RecoveredEnd:
 		c.State, c.EndedBy, c.Incomplete = Recovered, Lost, true

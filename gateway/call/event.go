@@ -163,6 +163,9 @@ type LegEnd struct {
 type End struct {
 	By    Party `json:"by"`
 	Cause Cause `json:"cause"`
+	// Unsaid: the caller never got the answer that is written before, since it hung up at that moment, or the answer
+	// could not be sent. The call counts as unanswered.
+	Unsaid bool `json:"unsaid,omitempty"`
 }
 
 // RecoveredEnd closes a call whose process died. At is when the recovery ran; the call's own end is EndAt, the last
