@@ -3,11 +3,13 @@ package gateway
 import (
 	"context"
 	"math"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/dtmf"
 	"github.com/patchbay/patchbay/media/g711"
 	"github.com/patchbay/patchbay/media/meter"
 	"github.com/patchbay/patchbay/media/rtp"
@@ -150,4 +152,33 @@ func (h *handset) heard() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.digits
+}
+
+// dial sends digits as telephone-events in place of the tone.
+func (h *handset) dial(tb testing.TB, digits string) error {
+	s, err := dtmf.NewSender(dtmf.Config{Clock: h.clock})
+	if err != nil {
+		return err
+	}
+	restore := h.says.Source(media.Pad{}).Override(s.Source(media.Pad{}))
+	tb.Cleanup(func() { s.Close() })
+	if err := s.Dial(digits, 80*time.Millisecond); err != nil {
+		return err
+	}
+	eventually(tb, "digits are sent", func() bool {
+		var n media.Snapshot
+		s.Stats(&n)
+		return int(n.Notes["dtmf.sent"]) == len(digits)
+	})
+	restore()
+	return nil
+}
+
+func prefix(tb testing.TB, s string) netip.Prefix {
+	tb.Helper()
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
 }
