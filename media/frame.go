@@ -29,14 +29,14 @@ func (k Kind) String() string {
 // Frame is one RTP payload or one data message. It is the sender's again when Push returns: a sink that keeps
 // something copies it.
 type Frame struct {
-	Kind      Kind
 	Format    *Format // one of the receiving sink's Caps while it is in Push
 	Payload   []byte
-	Timestamp uint32 // in units of Format.Clock
-	Sequence  uint16
-	Marker    bool   // begins a talkspurt (audio), ends a picture (video)
-	Epoch     uint32 // changes when another source, or another stream of it, feeds the sink: rebase Sequence and Timestamp
 	Arrival   int64  // CLOCK_MONOTONIC, ns; 0 if an element made the frame
+	Timestamp uint32 // in units of Format.Clock
+	Epoch     uint32 // changes when another source, or another stream of it, feeds the sink: rebase Sequence and Timestamp
+	Sequence  uint16
+	Kind      Kind
+	Marker    bool // begins a talkspurt (audio), ends a picture (video)
 
 	hops uint8 // how many workers it came through
 }

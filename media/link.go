@@ -13,11 +13,6 @@ import (
 // Control methods (Link, Unlink, Override, SetFormats, Close) may be called from any goroutine, but not from Push. Send
 // is called by one goroutine at a time.
 type Source struct {
-	// What each frame touches stands first, on one line of the cache.
-	routes  atomic.Pointer[table]
-	dropped atomic.Uint64
-	sending bool // the sender's own: a frame that comes back in a circle of links ends here
-
 	conv *Registry
 	back func(Feedback)
 
@@ -33,6 +28,11 @@ type Source struct {
 	said sync.Mutex
 	heed map[*Inlet]float64 // last Bitrate, by sink
 	loss map[*Inlet]float64
+
+	// What a frame touches stands at the end, where an element that embeds the source goes on with its own.
+	dropped atomic.Uint64
+	sending bool // the sender's own: a frame that comes back in a circle of links ends here
+	routes  atomic.Pointer[table]
 }
 
 // topology orders all changes of links. It is the package's only variable; it holds no state.

@@ -24,7 +24,8 @@ type Sink interface {
 }
 
 // Inlet is the half of a sink that the core owns: one lock makes Push single and gives "after Unlink no frame is in it".
-// Embed it by value; the zero value is ready.
+// Embed it by value; the zero value is ready. What a frame touches are its first 32 bytes: a sink with much traffic puts it
+// beside its own fields of that kind.
 type Inlet struct {
 	mu    sync.Mutex
 	cur   atomic.Pointer[Source] // whose frames are let in now: home, or what overrides it; written under mu

@@ -9,7 +9,7 @@ type table struct {
 	lanes  []lane
 	wanted *Format
 
-	_ [128 - 88]byte // a size that the allocator aligns
+	_ [128 - 72]byte // a size that the allocator aligns
 }
 
 // lane is what happens to frames of one format.

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	prtcp "github.com/pion/rtcp"
-
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/udp"
 )
@@ -93,8 +91,8 @@ func (e *Endpoint) bye() {
 
 // sendControl sends a compound packet: a report, our name, and a BYE if asked for.
 func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) {
-	blocks := e.blocks(now)
-	sr, ssrc, target := e.sink.sr(now, time.Now())
+	sent, target := e.sink.sent(now, time.Now())
+	sent.about, sent.hears = e.block(now)
 	e.control.mu.Lock()
 	to, cname := e.control.to, e.control.cname
 	mean := int64(e.control.mean)
@@ -106,70 +104,67 @@ func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) {
 	if !to.IsValid() {
 		return
 	}
-	var list []prtcp.Packet
-	if sr != nil && now-e.sink.stats().Last < 2*mean { // RFC 3550 6.4: who sent lately is a sender
-		sr.Reports = blocks
-		list = append(list, sr)
+	var room [maxReport]byte
+	b := room[:0]
+	if sent.packets > 0 && now-sent.last < 2*mean { // RFC 3550 6.4: who sent lately is a sender
+		b = sent.appendSR(b)
 	} else {
-		list = append(list, &prtcp.ReceiverReport{SSRC: ssrc, Reports: blocks})
+		b = sent.appendRR(b)
 	}
-	list = append(list, prtcp.NewCNAMESourceDescription(ssrc, cname))
+	b = appendName(b, sent.ssrc, cname)
 	if bye {
-		list = append(list, &prtcp.Goodbye{Sources: []uint32{ssrc}})
+		b = appendBye(b, sent.ssrc)
 	}
-	b, err := prtcp.Marshal(list)
-	if err != nil {
-		e.cfg.Log.Error("write RTCP", "endpoint", e.cfg.Name, "err", err)
-		return
-	}
-	if a.crypt != nil {
-		if b, err = a.crypt.sealControl(append(make([]byte, 0, len(b)+udp.Room), b...)); err != nil {
-			return
-		}
-	}
-	if socket.WriteTo(b, &to) == nil {
+	if e.writeControl(socket, a, b, &to) == nil {
 		e.control.mu.Lock()
 		e.control.spoken = true
 		e.control.mu.Unlock()
 	}
 }
 
-// blocks reports the peer's stream, if there is one.
-func (e *Endpoint) blocks(now int64) []prtcp.ReceptionReport {
+// writeControl sends a compound packet, protected if that is agreed.
+func (e *Endpoint) writeControl(socket *udp.Socket, a *agreement, b []byte, to *udp.Addr) error {
+	if a.crypt == nil {
+		return socket.WriteTo(b, to)
+	}
+	sealed, err := a.crypt.sealControl(append(make([]byte, 0, len(b)+udp.Room), b...))
+	if err != nil {
+		return err
+	}
+	return socket.WriteTo(sealed, to)
+}
+
+// block reports the peer's stream; ok is false if there is none.
+func (e *Endpoint) block(now int64) (b block, ok bool) {
 	r := &e.in
 	r.mu.Lock()
 	q := &r.seq
 	if !q.started || r.agreed == nil {
 		r.mu.Unlock()
-		return nil
+		return b, false
 	}
-	b := prtcp.ReceptionReport{
-		SSRC: q.ssrc, FractionLost: q.fraction(), LastSequenceNumber: q.extended(),
-		TotalLost: uint32(min(max(q.missing(), -1<<23), 1<<23-1)) & 0xffffff, // 24 bits, signed
-		Jitter:    uint32(q.jitter * float64(q.clock) / 1e9),
-	}
+	b.ssrc, b.fraction, b.highest = q.ssrc, q.fraction(), q.extended()
+	b.lost = int32(min(max(q.missing(), -1<<23), 1<<23-1))
+	b.jitter = uint32(q.jitter * float64(q.clock) / 1e9)
 	r.mu.Unlock()
 	c := &e.control
 	c.mu.Lock()
-	if c.came != 0 && c.peer == b.SSRC {
-		b.LastSenderReport = c.ntp
-		b.Delay = uint32(max(now-c.came, 0) * 65536 / 1e9)
+	if c.came != 0 && c.peer == b.ssrc {
+		b.ntp = c.ntp
+		b.delay = uint32(max(now-c.came, 0) * 65536 / 1e9)
 	}
 	c.mu.Unlock()
-	return []prtcp.ReceptionReport{b}
+	return b, true
 }
 
-// sr is our sender report without blocks, nil if nothing was sent, and where RTP goes. Both times are the same instant.
-func (s *sender) sr(now int64, wall time.Time) (sr *prtcp.SenderReport, ssrc uint32, target udp.Addr) {
+// sent is our stream as a report tells it, at one instant by both clocks.
+func (s *sender) sent(now int64, wall time.Time) (r reported, target udp.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.packets > 0 {
-		sr = &prtcp.SenderReport{
-			SSRC: s.ssrc, NTPTime: ntp(wall), RTPTime: s.ts + uint32((now-s.at)*int64(s.clock)/1e9),
-			PacketCount: uint32(s.packets), OctetCount: uint32(s.bytes),
-		}
-	}
-	return sr, s.ssrc, s.target
+	return reported{
+		ssrc: s.ssrc, ntp: ntp(wall), ts: s.ts + uint32((now-s.at)*int64(s.clock)/1e9),
+		packets: s.packets, bytes: s.bytes, last: s.last,
+	}, s.target
 }
 
 // ntp is a time as NTP's 64 bits: seconds since 1900 and their fraction.

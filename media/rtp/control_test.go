@@ -1,6 +1,7 @@
 package rtp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"net/netip"
@@ -245,5 +246,51 @@ func TestInterval(t *testing.T) {
 	}
 	if low < 2.05e9 || low > 2.2e9 || high > 6.16e9 || high < 6e9 || sum/10000 < 4e9 || sum/10000 > 4.2e9 {
 		t.Errorf("intervals from %d to %d, %d on average", low, high, sum/10000)
+	}
+}
+
+// pion reads what we write by hand as what was meant.
+func TestReportsAsWritten(t *testing.T) {
+	r := reported{ssrc: 1, ntp: 0x1122334455667788, ts: 3, packets: 1<<32 + 4, bytes: 5, hears: true,
+		about: block{ssrc: 6, fraction: 7, lost: -8, highest: 0x10009, jitter: 10, ntp: 11, delay: 12}}
+	reports := []prtcp.ReceptionReport{{SSRC: 6, FractionLost: 7, TotalLost: 0xfffff8, LastSequenceNumber: 0x10009, Jitter: 10, LastSenderReport: 11, Delay: 12}}
+	deaf := r
+	deaf.hears = false
+	sr := &prtcp.SenderReport{SSRC: 1, NTPTime: r.ntp, RTPTime: 3, PacketCount: 4, OctetCount: 5}
+	heard := *sr
+	heard.Reports = reports
+	for name := range 6 { // all lengths that end at another byte of a word
+		text := "abcdefghijklmnop"[:11+name]
+		for _, c := range []struct {
+			b    []byte
+			want prtcp.Packet
+		}{
+			{r.appendSR(nil), &heard},
+			{deaf.appendSR(nil), sr},
+			{r.appendRR(nil), &prtcp.ReceiverReport{SSRC: 1, Reports: reports}},
+			{deaf.appendRR(nil), &prtcp.ReceiverReport{SSRC: 1}},
+		} {
+			want, err := prtcp.Marshal([]prtcp.Packet{c.want, prtcp.NewCNAMESourceDescription(1, text), &prtcp.Goodbye{Sources: []uint32{1}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := appendBye(appendName(c.b, 1, text), 1)
+			if !bytes.Equal(got, want) || len(got) > maxReport {
+				t.Errorf("%T with %q is written as\n%x, expected\n%x", c.want, text, got, want)
+			}
+		}
+	}
+}
+
+func TestReportsDoNotAllocate(t *testing.T) {
+	in := inject(t)
+	a := in.a.agreed.Load()
+	before := in.a.rtcp.Stats().PacketsOut
+	now := in.now
+	if n := testing.AllocsPerRun(100, func() { now += 5e9; in.a.sendControl(a, now, false) }); n != 0 {
+		t.Errorf("a report allocates %v times", n)
+	}
+	if n := in.a.rtcp.Stats().PacketsOut - before; n < 100 {
+		t.Errorf("%d reports were sent, want 100 or more", n)
 	}
 }

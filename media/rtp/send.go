@@ -10,36 +10,47 @@ import (
 	"github.com/patchbay/patchbay/media/udp"
 )
 
-// sender is the way out: the endpoint's sink.
-type sender struct {
-	media.Inlet
-	e    *Endpoint
-	caps atomic.Pointer[media.Caps]
+// small is the payload of a packet that is written on the stack: 30 ms of PCMU fit. The others have a buffer that only
+// legs need which send them, or are protected.
+const small = 256 - headerSize
 
-	mu     sync.Mutex // Push is single by the Inlet; this is for those who look or change the agreement meanwhile
+// sender is the way out: the endpoint's sink. What each frame touches stands first, the Inlet's part of it included.
+type sender struct {
+	mu     sync.Mutex    // Push is single by the Inlet; this is for those who look or change the agreement meanwhile
+	socket *udp.Socket   // the endpoint's, from the first agreement on
+	format *media.Format // of the latest frame; the peer takes it
 	agreed *agreement
 	target udp.Addr // where RTP goes: the SDP's pair, then the one with the lock; invalid = nowhere
-	closed bool
 
 	ssrc   uint32
-	fresh  bool   // the next frame begins anew
-	placed bool   // audio's numbering is known since
 	epoch  uint32 // of the frames that flow
-	shift  uint16 // from a frame's sequence number to ours
 	move   uint32 // from a frame's timestamp to ours
-	skew   int64  // from a frame's arrival to our clock
+	ts     uint32 // our latest timestamp
+	span   uint32 // between two audio frames, in timestamp units
+	clock  uint32 // of ts
+	rate   uint32 // the format's clock
+	shift  uint16 // from a frame's sequence number to ours
 	top    uint16 // our highest number
 	prior  uint16 // the latest audio frame's own number
-	ts     uint32 // our latest timestamp
-	at     int64  // when it was new, by our clock
-	clock  int    // its rate
-	span   uint32 // between two audio frames, in timestamp units
+	pt     uint8  // the format's
+	ready  bool   // there is an agreement and a target, and it isn't closed
+	sealed bool   // agreed has a crypt
+	fresh  bool   // the next frame begins anew
+	placed bool   // audio's numbering is known since
+	skew   int64  // from a frame's arrival to our clock
+	at     int64  // when ts was new, by our clock
+	last   int64
 
-	packets, bytes, dropped, unsent uint64
-	first, last                     int64
-	format                          *media.Format
+	packets, bytes uint64
+	audio          *media.Format // of the latest audio
+	media.Inlet
 
-	buf [headerSize + maxPayload + udp.Room]byte
+	e               *Endpoint
+	caps            atomic.Pointer[media.Caps]
+	closed          bool
+	first           int64
+	dropped, unsent uint64
+	room            []byte // of packets that aren't small
 }
 
 func (s *sender) init(e *Endpoint) {
@@ -62,7 +73,9 @@ func (s *sender) change(a *agreement, target udp.Addr) {
 	if a == nil || !a.direction.Sends() {
 		s.fresh = true // the pause must not look like loss
 	}
-	s.agreed, s.target = a, target
+	s.agreed, s.target, s.socket = a, target, s.e.rtp
+	s.format, s.sealed = nil, a != nil && a.crypt != nil
+	s.settle()
 	if a == nil {
 		s.caps.Store(nil)
 		return
@@ -76,23 +89,27 @@ func (s *sender) aim(a *agreement, to udp.Addr) {
 	defer s.mu.Unlock()
 	if s.agreed == a {
 		s.target = to
+		s.settle()
 	}
 }
+
+// settle says whether frames can go. The caller holds mu.
+func (s *sender) settle() { s.ready = s.agreed != nil && s.target.IsValid() && !s.closed }
 
 func (s *sender) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.settle()
 	s.caps.Store(&media.Caps{})
 }
 
 // Push sends one frame as one packet.
 func (s *sender) Push(f *media.Frame) {
 	s.mu.Lock()
-	a := s.agreed
-	if a == nil || s.closed || len(f.Payload) > maxPayload || !s.target.IsValid() || !a.takes(f.Format) {
+	defer s.mu.Unlock()
+	if !s.ready || len(f.Payload) > maxPayload || f.Format != s.format && !s.accept(f.Format) {
 		s.dropped++
-		s.mu.Unlock()
 		return
 	}
 	now := f.Arrival + s.skew
@@ -103,22 +120,41 @@ func (s *sender) Push(f *media.Frame) {
 	if s.fresh || f.Epoch != s.epoch || s.jumps(f) {
 		marker = s.rebase(f, now) || marker
 	}
-	b := s.packet(f, marker, now)
-	if a.crypt != nil {
-		sealed, err := a.crypt.seal(b)
-		if err != nil {
-			s.unsent++
-			s.mu.Unlock()
-			return
-		}
-		b = sealed
-	}
-	if s.e.rtp.WriteTo(b, &s.target) != nil {
-		s.unsent++
+	var err error
+	if len(f.Payload) <= small && !s.sealed {
+		var room [headerSize + small]byte
+		err = s.socket.WriteTo(s.packet(room[:], f, marker, now), &s.target)
 	} else {
-		s.count(f, now)
+		err = s.pushLarge(f, marker, now)
 	}
-	s.mu.Unlock()
+	if err != nil {
+		s.unsent++
+		return
+	}
+	s.count(f, now)
+}
+
+// accept makes f the format that is sent, if the peer takes it.
+func (s *sender) accept(f *media.Format) bool {
+	if !s.agreed.takes(f) {
+		return false
+	}
+	s.format, s.pt, s.rate = f, byte(f.Tag), uint32(f.Clock)
+	return true
+}
+
+// pushLarge sends a packet that isn't small, or is to be protected.
+func (s *sender) pushLarge(f *media.Frame, marker bool, now int64) (err error) {
+	if s.room == nil {
+		s.room = make([]byte, headerSize+maxPayload+udp.Room)
+	}
+	b := s.packet(s.room, f, marker, now)
+	if s.sealed {
+		if b, err = s.agreed.crypt.seal(b); err != nil {
+			return err
+		}
+	}
+	return s.socket.WriteTo(b, &s.target)
 }
 
 // jumps reports whether the numbers of a source went on elsewhere without its saying so, as after a pause of the link.
@@ -136,18 +172,18 @@ func (s *sender) rebase(f *media.Frame, now int64) (marker bool) {
 	s.fresh, s.placed, s.epoch = false, false, f.Epoch
 	s.skew = now - f.Arrival
 	ts := s.ts
-	if s.first != 0 {
-		step := max(uint32(max(now-s.at, 0)*int64(f.Format.Clock)/1e9), s.span)
+	if s.packets > 0 {
+		step := max(uint32(max(now-s.at, 0)*int64(s.rate)/1e9), s.span)
 		ts += step
 	}
 	s.move = ts - f.Timestamp
-	s.span = uint32(f.Format.Clock / 50)
-	s.ts, s.at, s.clock = ts, now, f.Format.Clock
+	s.span = s.rate / 50
+	s.ts, s.at, s.clock = ts, now, s.rate
 	return f.Kind != media.Event
 }
 
-// packet writes the RTP packet of f into buf.
-func (s *sender) packet(f *media.Frame, marker bool, now int64) []byte {
+// packet writes the RTP packet of f into room.
+func (s *sender) packet(room []byte, f *media.Frame, marker bool, now int64) []byte {
 	seq := s.top + 1
 	if f.Kind == media.Event { // events have no place in the source's numbering: they move it on
 		s.shift++
@@ -156,7 +192,7 @@ func (s *sender) packet(f *media.Frame, marker bool, now int64) []byte {
 		if !s.placed {
 			s.placed, s.shift = true, seq-f.Sequence
 		}
-		if f.Sequence-s.prior == 1 && f.Timestamp+s.move-s.ts-1 < uint32(s.clock) {
+		if f.Sequence-s.prior == 1 && f.Timestamp+s.move-s.ts-1 < s.clock {
 			s.span = f.Timestamp + s.move - s.ts
 		}
 		seq = f.Sequence + s.shift
@@ -167,10 +203,10 @@ func (s *sender) packet(f *media.Frame, marker bool, now int64) []byte {
 	}
 	ts := f.Timestamp + s.move
 	if int32(ts-s.ts) > 0 {
-		s.ts, s.at, s.clock = ts, now, f.Format.Clock
+		s.ts, s.at, s.clock = ts, now, s.rate
 	}
-	b := s.buf[:headerSize+len(f.Payload)]
-	b[0], b[1] = 0x80, byte(f.Format.Tag)
+	b := room[:headerSize+len(f.Payload)]
+	b[0], b[1] = 0x80, s.pt
 	if marker {
 		b[1] |= 0x80
 	}
@@ -182,13 +218,13 @@ func (s *sender) packet(f *media.Frame, marker bool, now int64) []byte {
 }
 
 func (s *sender) count(f *media.Frame, now int64) {
-	if s.first == 0 {
+	if s.packets == 0 {
 		s.first = now
 	}
 	s.last = now
 	s.packets++
 	s.bytes += uint64(len(f.Payload))
-	if f.Kind != media.Event {
-		s.format = f.Format
+	if f.Kind != media.Event && s.audio != s.format {
+		s.audio = s.format
 	}
 }

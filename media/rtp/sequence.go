@@ -23,37 +23,38 @@ const (
 	begin                // first of a stream: another SSRC, or a jump
 )
 
-// sequence follows one peer's stream: what is missing, twice or out of order (RFC 3550 A.1), and jitter (A.8).
+// sequence follows one peer's stream: what is missing, twice or out of order (RFC 3550 A.1), and jitter (A.8). What each
+// packet touches stands first.
 type sequence struct {
-	started  bool
-	ssrc     uint32
-	max      uint16 // highest number
-	cycles   uint32 // times 2^16 that it wrapped
-	base     uint32 // first number
-	received uint64
-	seen     window128 // numbers at and below max that came
-	skips    window128 // those among them that take no part in audio's numbering
-	skipped  uint16    // how many did, ever
-
-	jumping bool // the next packet decides about a jump
-	jump    uint16
-
-	rival     uint32 // another SSRC on probation
-	rivalNext uint16
+	seen      window128 // numbers at and below max that came
+	ssrc      uint32
+	max       uint16 // highest number
+	skipped   uint16 // how many took no part in audio's numbering, ever
+	cycles    uint32 // times 2^16 that it wrapped
+	ts        uint32 // of the audio packet that came last, at its arrival
+	clock     uint32
+	started   bool
+	jumping   bool // the next packet decides about a jump
 	rivalling bool
+	timed     bool
+	skipping  bool    // skips isn't empty
+	last      int64   // arrival of the latest packet
+	at        int64   // and of the latest audio packet
+	jitter    float64 // ns
+	highest   float64 // of jitter
 
-	last    int64 // arrival of the latest packet
-	timed   bool
-	ts      uint32 // of the audio packet that came last, and its arrival
-	at      int64
-	clock   int
-	jitter  float64 // ns
-	highest float64 // of jitter
+	packets, bytes uint64 // over all streams of the peer, duplicates apart
+
+	skips     window128 // numbers at and below max that take no part in audio's numbering
+	base      uint32    // first number
+	mark      uint64    // packets and duplicates before the stream began
+	jump      uint16
+	rivalNext uint16
+	rival     uint32 // another SSRC on probation
 
 	priorExpected, priorReceived uint64 // at the last report
 
 	// Over all streams of the peer.
-	packets, bytes            uint64
 	lost                      int64 // of streams that ended
 	duplicate, reordered, odd uint64
 	first                     int64
@@ -65,6 +66,7 @@ func (q *sequence) next(h *header, now int64) verdict {
 	v := q.judge(h, now)
 	if v != drop {
 		q.last = now
+		q.packets++
 	}
 	return v
 }
@@ -89,24 +91,24 @@ func (q *sequence) judge(h *header, now int64) verdict {
 	switch {
 	case ahead == 0 || behind < maxMisorder && q.seen.has(behind):
 		q.jumping = false
-		q.received++
 		q.duplicate++
 		return drop
 	case behind < maxMisorder:
 		q.jumping = false
-		q.received++
 		q.reordered++
 		q.seen.set(behind)
 		return late
 	case ahead <= maxMisorder || ahead < maxOutage && q.outage(h, now):
 		q.jumping = false
-		q.received++
 		if h.seq < q.max {
 			q.cycles += 1 << 16
 		}
 		q.max = h.seq
 		q.seen.shift(ahead)
-		q.skips.shift(ahead)
+		if q.skipping {
+			q.skips.shift(ahead)
+			q.skipping = q.skips != window128{}
+		}
 		q.seen.set(0)
 		return take
 	case q.jumping && q.jump == h.seq:
@@ -138,14 +140,14 @@ func (q *sequence) restart(h *header) {
 		q.lost += q.missing()
 	}
 	q.started, q.ssrc, q.max, q.cycles, q.base = true, h.ssrc, h.seq, 0, uint32(h.seq)
-	q.received, q.priorExpected, q.priorReceived = 1, 0, 0
-	q.seen, q.skips = window128{1}, window128{}
+	q.mark, q.priorExpected, q.priorReceived = q.packets+q.duplicate, 0, 0
+	q.seen, q.skips, q.skipping = window128{1}, window128{}, false
 	q.jumping, q.rivalling, q.timed, q.jitter = false, false, false, 0
 	q.epochs++
 }
 
 // pace measures an audio packet's jitter. true is a jump of the timestamps: their origin is another from here on.
-func (q *sequence) pace(ts uint32, clock int, now int64) (jumped bool) {
+func (q *sequence) pace(ts, clock uint32, now int64) (jumped bool) {
 	if q.timed && q.clock == clock {
 		d := q.skew(ts, now)
 		if d < 0 {
@@ -166,13 +168,14 @@ func (q *sequence) skip(h *header, v verdict) {
 	if v != late {
 		q.skipped++
 		q.skips.set(0)
+		q.skipping = true
 	}
 }
 
 // number is the audio packet's place among the audio packets.
 func (q *sequence) number(h *header, v verdict) uint16 {
 	n := h.seq - q.skipped
-	if v == late { // those skipped after it don't count
+	if v == late && q.skipping { // those skipped after it don't count
 		n += uint16(q.skips.below(q.max - h.seq))
 	}
 	return n
@@ -189,13 +192,16 @@ func (q *sequence) missing() int64 {
 	if !q.started {
 		return 0
 	}
-	return int64(q.expected()) - int64(q.received)
+	return int64(q.expected()) - int64(q.received())
 }
+
+// received is how many packets of the stream came, duplicates among them.
+func (q *sequence) received() uint64 { return q.packets + q.duplicate - q.mark }
 
 // fraction is what was lost since it was asked last, in 256ths (RFC 3550 A.3).
 func (q *sequence) fraction() uint8 {
-	expected, received := q.expected()-q.priorExpected, q.received-q.priorReceived
-	q.priorExpected, q.priorReceived = q.expected(), q.received
+	expected, received := q.expected()-q.priorExpected, q.received()-q.priorReceived
+	q.priorExpected, q.priorReceived = q.expected(), q.received()
 	if expected == 0 || received >= expected {
 		return 0
 	}

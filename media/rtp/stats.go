@@ -12,7 +12,7 @@ func (r *receiver) stats() media.Stream {
 	defer r.mu.Unlock()
 	q := &r.seq
 	return media.Stream{
-		Inbound: true, SSRC: q.ssrc, Format: r.format, Packets: q.packets, Bytes: q.bytes,
+		Inbound: true, SSRC: q.ssrc, Format: r.heard, Packets: q.packets, Bytes: q.bytes,
 		Lost: q.lost + q.missing(), Duplicate: q.duplicate, Reordered: q.reordered, Rejected: r.rejected,
 		Jitter: time.Duration(q.jitter), JitterMax: time.Duration(q.highest),
 		First: q.first, Last: q.last, Epochs: max(r.epoch, 1) - 1,
@@ -32,7 +32,7 @@ func (r *receiver) notes(s *media.Snapshot) {
 func (s *sender) stats() media.Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return media.Stream{SSRC: s.ssrc, Format: s.format, Packets: s.packets, Bytes: s.bytes, First: s.first, Last: s.last}
+	return media.Stream{SSRC: s.ssrc, Format: s.audio, Packets: s.packets, Bytes: s.bytes, First: s.first, Last: s.last}
 }
 
 func (s *sender) notes(n *media.Snapshot) {

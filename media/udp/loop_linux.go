@@ -254,7 +254,7 @@ func (e *loops) bind(s *Socket, local netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.fd, s.local, s.loops = int32(fd), bound, e
+	s.fd, s.local, s.loops, s.looped = int32(fd), bound, e, true
 	s.dual = bound.Addr() == netip.IPv6Unspecified() && !s.net.cfg.V6Only
 	return nil
 }

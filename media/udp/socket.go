@@ -17,23 +17,25 @@ type Socket struct {
 
 // hot is what a datagram in or out touches. With a thousand sockets none of it
 // is in the processor's cache when its packet comes, so what counts is how many
-// lines it spans: two, which processors fetch together if they start at a
-// multiple of 128 bytes. A test holds the sizes.
+// lines it spans: one for a datagram out, two for one in. A test holds the
+// sizes.
 type hot struct {
 	handler Handler
-	stream  *stream    // nil on a loop
 	running sync.Mutex // held while the handler runs; Close waits for it
 	guard   guard
-	place   // where the loop keeps it
-	in      struct{ packets, bytes atomic.Uint64 }
+	looped  bool // on a loop, not a stream
+	place        // where the loop keeps it
 	out     struct{ packets, bytes atomic.Uint64 }
-	last    atomic.Int64 // Stats.LastIn
+
+	in   struct{ packets, bytes atomic.Uint64 }
+	last atomic.Int64 // Stats.LastIn
 }
 
 type cold struct {
-	net   *Net
-	local netip.AddrPort
-	pair  *pair // nil for a socket of Open
+	net    *Net
+	local  netip.AddrPort
+	stream *stream // nil on a loop
+	pair   *pair   // nil for a socket of Open
 	home
 	vectors                                *vectors // nil unless of OpenShared, on a loop
 	oversize, errorsIn, dropped, errorsOut atomic.Uint64
@@ -82,10 +84,10 @@ func (s *Socket) WriteTo(p []byte, to *Addr) error {
 }
 
 func (s *Socket) send(p []byte, to *Addr) error {
-	if s.stream != nil {
-		return s.stream.send(p, to)
+	if s.looped {
+		return s.sendto(p, to)
 	}
-	return s.sendto(p, to)
+	return s.stream.send(p, to)
 }
 
 // Stats reads the counters.

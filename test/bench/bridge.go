@@ -22,6 +22,7 @@ type bridges struct {
 	ip       netip.Addr
 	registry *media.Registry
 	calls    []*bridge
+	sink     *udp.Socket // takes the RTCP of all legs, and says nothing
 }
 
 type bridge struct {
@@ -29,10 +30,14 @@ type bridge struct {
 	a, b     *rtp.Endpoint
 }
 
-func newBridges(n *udp.Net, ports *udp.Ports, ip netip.Addr) *bridges {
+func newBridges(n *udp.Net, ports *udp.Ports, ip netip.Addr) (*bridges, error) {
+	sink, err := n.Open(netip.AddrPortFrom(generator, 0), silent{})
+	if err != nil {
+		return nil, err
+	}
 	r := media.NewRegistry()
 	r.Register(g711.Conversions()...)
-	return &bridges{net: n, ports: ports, ip: ip, registry: r}
+	return &bridges{net: n, ports: ports, ip: ip, registry: r, sink: sink}, nil
 }
 
 // generator is where the load comes from: two sockets a call, from port 20000 up.
@@ -65,7 +70,7 @@ func (r *bridges) leg(p *media.Pipeline, index int) (*rtp.Endpoint, error) {
 		return nil, err
 	}
 	offer := fmt.Appendf(nil, "v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0 8 101\r\n"+
-		"a=rtpmap:101 telephone-event/8000\r\n", generator, generator, 20000+index)
+		"a=rtpmap:101 telephone-event/8000\r\na=rtcp:%d\r\n", generator, generator, 20000+index, r.sink.LocalAddr().Port())
 	answer, err := e.Answer(context.Background(), offer, media.Want{})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,8 @@ type design struct {
 	c    string // mode of c/relay.c
 	// serve is the relay that this program runs itself; set if c isn't.
 	serve string
+	// program is another build of this program that runs it; "" is this one.
+	program string
 	// setups is how many calls a second are set up and torn down beside.
 	setups int
 }
@@ -102,7 +104,10 @@ func (d design) start(ctx context.Context, dir, ports string, calls int, notes *
 		}
 		return cmd, waitPort(ctx, cmd, 20000+2*calls-1)
 	}
-	self, err := os.Executable()
+	self, err := d.program, error(nil)
+	if self == "" {
+		self, err = os.Executable()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type options struct {
 	calls   []int
 	designs []design
 	goal    float64
+	before  string
 }
 
 func parse(args []string) (*options, error) {
@@ -30,6 +32,7 @@ func parse(args []string) (*options, error) {
 	calls := f.String("calls", "100,500,1200", "numbers of calls, each 1 to 2500")
 	names := f.String("designs", strings.Join(designNames(), ","), "programs to compare; the first is the floor")
 	f.Float64Var(&o.goal, "goal", 0, "fail if the last program costs more than this many times the floor; 0 doesn't")
+	f.StringVar(&o.before, "before", "", "another build of this program: its bridge is measured beside")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -55,6 +58,10 @@ func parse(args []string) (*options, error) {
 			return nil, fmt.Errorf("-designs has %q, expected some of %s", s, strings.Join(designNames(), ", "))
 		}
 		o.designs = append(o.designs, d)
+	}
+	if o.before != "" {
+		at := max(len(o.designs)-1, 1)
+		o.designs = slices.Insert(o.designs, at, design{name: "before", serve: "bridge", program: o.before})
 	}
 	return o, nil
 }

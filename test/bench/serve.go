@@ -96,7 +96,7 @@ func newRelayer(name string, n *udp.Net, ports *udp.Ports, ip netip.Addr) (relay
 	case "udp":
 		return &plain{net: n, ports: ports, ip: ip}, nil
 	case "bridge":
-		return newBridges(n, ports, ip), nil
+		return newBridges(n, ports, ip)
 	}
 	return nil, fmt.Errorf("-relay is %q, expected udp or bridge", name)
 }
