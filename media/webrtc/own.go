@@ -1,0 +1,397 @@
+package webrtc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	prtcp "github.com/pion/rtcp"
+	prtp "github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+
+	"github.com/patchbay/patchbay/media/udp"
+)
+
+// own is the transport of our own stack.
+type own struct{ port *Port }
+
+func (o *own) Enroll() (*credentials, error) { return o.port.enroll() }
+func (o *own) Withdraw(c *credentials)       { o.port.withdraw(c) }
+func (o *own) Lite() bool                    { return !o.port.cfg.Check }
+
+func (o *own) Join(d *deal, r receiver) (line, error) {
+	p := &peer{port: o.port, r: r, born: udp.Now(), fingerprints: d.theirs.fingerprints, client: d.client}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // crypto/rand never fails
+	p.tie = binary.BigEndian.Uint64(b[:])
+	p.alive, p.end = context.WithCancel(context.Background())
+	if err := p.Update(d); err != nil {
+		p.end()
+		return nil, err
+	}
+	return p, nil
+}
+
+const (
+	maxPaths   = 8  // validated addresses of a peer
+	maxSSRCs   = 32 // of a peer, in its life: each has state in the SRTP context
+	replayRTP  = 256
+	replayRTCP = 64
+)
+
+// peer is a line of our own stack.
+type peer struct {
+	port *Port
+	r    receiver
+
+	fingerprints []string // of its SDP; they don't change
+	client       bool     // we begin the handshake
+	tie          uint64
+	seen         atomic.Int64 // the last authenticated check, 0 = none
+	alive        context.Context
+	end          context.CancelFunc
+	work         sync.WaitGroup // the handshake
+
+	mu      sync.Mutex
+	now     pairing // ICE's session
+	was     pairing // and the one before a restart, until the new one is nominated
+	lite    bool    // the peer only answers checks too: we ask
+	control bool    // ICE's role is ours
+	path    path    // where we send; not valid before a check
+	paths   []path  // validated, the oldest first
+	born    int64
+	asleep  bool
+	shaken  bool   // the handshake has begun
+	keyed   bool   // and has given keys
+	inlet   *inlet // while there is DTLS
+	state   state
+	in      *srtp.Context // nil before there are keys
+	ssrcs   []uint32
+	header  prtp.Header
+	report  prtcp.Header
+	stats   lineStats
+	closed  bool
+	probe   probe
+
+	out struct {
+		sync.Mutex
+		context *srtp.Context
+		path    path
+		quiet   bool // without consent nothing is sent
+		window  sendWindow
+		header  prtp.Header
+		report  prtcp.Header
+		reused  uint64
+	}
+}
+
+// pairing is credentials of both sides.
+type pairing struct {
+	ours   *credentials
+	theirs credentials
+}
+
+// Update lets the peer in under the deal's credentials. After a restart the old ones hold until the new are nominated.
+func (p *peer) Update(d *deal) error {
+	next := pairing{d.ours, credentials{d.theirs.ufrag, d.theirs.pwd}}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return net.ErrClosed
+	}
+	if p.now == next {
+		p.mu.Unlock()
+		return nil
+	}
+	p.mu.Unlock()
+	if err := p.port.meet(next.ours, next.theirs.ufrag, p); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	first := p.now.ours == nil
+	gone := p.was
+	p.was, p.now = p.now, next
+	if gone == next {
+		gone = pairing{}
+	}
+	p.lite, p.control = d.theirs.lite, d.theirs.lite || p.port.cfg.Check && d.offered
+	p.probe.to = nil
+	p.probe.done = false
+	for _, a := range d.theirs.candidates {
+		if len(p.probe.to) < maxPaths && p.lite {
+			p.probe.to = append(p.probe.to, a)
+		}
+	}
+	p.mu.Unlock()
+	if gone.ours != nil {
+		p.port.part(gone.ours, gone.theirs.ufrag, p)
+	}
+	if first || d.theirs.lite {
+		p.ask()
+	}
+	return nil
+}
+
+// datagram takes DTLS and SRTP from an address that a check has vouched for.
+func (p *peer) datagram(s *socket, b []byte, from *udp.Addr, now int64) {
+	switch {
+	case b[0] < 64:
+		p.record(b)
+	case isControl(b):
+		p.openControl(b, now)
+	default:
+		p.open(s, b, from, now)
+	}
+}
+
+// live reports whether the peer still shows itself. It takes no lock: another peer asks, under its own.
+func (p *peer) live(_ *socket, _ *udp.Addr, now int64) bool {
+	return now-p.seen.Load() < int64(p.port.cfg.consent)/2
+}
+
+// record takes a DTLS record. The first must be of a handshake, which it begins if the peer is the client.
+func (p *peer) record(b []byte) {
+	p.mu.Lock()
+	if !p.shaken && !p.client && b[0] == 22 {
+		p.shake()
+	}
+	c := p.inlet
+	ok := c != nil && len(b) <= udp.MaxDatagram && c.put(b)
+	if !ok {
+		p.stats.Dropped++
+	}
+	p.mu.Unlock()
+}
+
+// shake begins the handshake, if not too many run: then the peer's next try does. The caller holds mu.
+func (p *peer) shake() {
+	if p.closed {
+		return
+	}
+	select {
+	case p.port.shaking <- struct{}{}:
+	default:
+		return
+	}
+	p.shaken = true
+	p.inlet = newInlet(p)
+	c := p.inlet
+	p.work.Add(1)
+	go func() {
+		defer p.work.Done()
+		err := p.handshake(c, p.client)
+		_ = c.Close()
+		p.mu.Lock()
+		p.inlet = nil
+		ran := !p.keyed // else the place is given back already
+		lost := ran && !p.closed
+		if lost {
+			p.state = failed
+		}
+		p.mu.Unlock()
+		if ran {
+			<-p.port.shaking
+		}
+		if lost {
+			p.r.State(p, failed, err)
+		}
+	}()
+}
+
+// install puts the keys in force.
+func (p *peer) install(in, out *srtp.Context, profile string) {
+	p.out.Lock()
+	p.out.context = out
+	p.out.Unlock()
+	p.mu.Lock()
+	p.keyed = true
+	if !p.closed {
+		p.in, p.state = in, connected
+	}
+	p.stats.Profile, p.stats.SetUp = profile, time.Duration(udp.Now()-p.born)
+	p.mu.Unlock()
+	<-p.port.shaking
+	p.r.State(p, connected, nil)
+}
+
+// open decrypts a packet in place and hands it on.
+func (p *peer) open(s *socket, b []byte, from *udp.Addr, now int64) {
+	p.mu.Lock()
+	if p.in == nil || p.closed { // no keys, no media
+		p.stats.Early++
+		p.mu.Unlock()
+		return
+	}
+	var h header
+	if !h.parse(b) || !p.room(h.ssrc) {
+		p.stats.Refused++
+		p.mu.Unlock()
+		return
+	}
+	q, err := p.in.DecryptRTP(b, b, &p.header)
+	if err != nil {
+		p.stats.Refused++
+		p.mu.Unlock()
+		return
+	}
+	p.met(h.ssrc)
+	if p.path.addr != *from || p.path.socket != s {
+		p.move(path{s, *from}) // a check vouched for the address, SRTP for the packet: the peer sends from here now
+	}
+	p.mu.Unlock()
+	p.r.Receive(p, q, from.AddrPort(), now)
+}
+
+func (p *peer) openControl(b []byte, now int64) {
+	p.mu.Lock()
+	if p.in == nil || p.closed {
+		p.stats.Early++
+		p.mu.Unlock()
+		return
+	}
+	if len(b) < 8 || !p.room(binary.BigEndian.Uint32(b[4:])) {
+		p.stats.Refused++
+		p.mu.Unlock()
+		return
+	}
+	q, err := p.in.DecryptRTCP(b, b, &p.report)
+	if err != nil {
+		p.stats.Refused++
+		p.mu.Unlock()
+		return
+	}
+	p.met(binary.BigEndian.Uint32(b[4:]))
+	p.mu.Unlock()
+	p.r.ReceiveControl(p, q, now)
+}
+
+// room reports whether packets of an SSRC are looked at.
+func (p *peer) room(ssrc uint32) bool {
+	return len(p.ssrcs) < maxSSRCs || slices.Contains(p.ssrcs, ssrc)
+}
+
+// met notes an authenticated SSRC; the one that speaks stands first.
+func (p *peer) met(ssrc uint32) {
+	if len(p.ssrcs) > 0 && p.ssrcs[0] == ssrc {
+		return
+	}
+	i := slices.Index(p.ssrcs, ssrc)
+	if i < 0 {
+		p.ssrcs = append(p.ssrcs, ssrc)
+		i = len(p.ssrcs) - 1
+	}
+	p.ssrcs[0], p.ssrcs[i] = p.ssrcs[i], p.ssrcs[0]
+}
+
+// Send encrypts and sends one packet.
+func (p *peer) Send(b []byte) error {
+	o := &p.out
+	o.Lock()
+	defer o.Unlock()
+	switch {
+	case o.context == nil:
+		return errNoKeys
+	case !o.path.valid() || o.quiet:
+		return errNoPath
+	case len(b) < headerSize:
+		return errShort
+	case !o.window.take(binary.BigEndian.Uint16(b[2:])):
+		o.reused++
+		return ErrReused
+	}
+	q, err := o.context.EncryptRTP(b, b, &o.header)
+	if err != nil {
+		return err
+	}
+	return o.path.socket.udp.WriteTo(q, &o.path.addr)
+}
+
+// SendControl encrypts and sends a compound RTCP packet.
+func (p *peer) SendControl(b []byte) error {
+	o := &p.out
+	o.Lock()
+	defer o.Unlock()
+	switch {
+	case o.context == nil:
+		return errNoKeys
+	case !o.path.valid() || o.quiet:
+		return errNoPath
+	}
+	q, err := o.context.EncryptRTCP(nil, b, &o.report)
+	if err != nil {
+		return err
+	}
+	return o.path.socket.udp.WriteTo(q, &o.path.addr)
+}
+
+// Tick watches the peer's consent, and asks for it where the peer asks nobody.
+func (p *peer) Tick(now int64) {
+	p.mu.Lock()
+	lost := p.state == connected && now-max(p.seen.Load(), p.born) > int64(p.port.cfg.consent)
+	if lost {
+		p.state = disconnected
+	}
+	again := p.lite && !p.closed && p.probe.done && now-p.seen.Load() > int64(consentEvery)
+	p.mu.Unlock()
+	if again {
+		p.ask()
+	}
+	if lost {
+		p.out.Lock()
+		p.out.quiet = true
+		p.out.Unlock()
+		// The endpoint calls us under its lock, and State asks for another.
+		p.r.State(p, disconnected, nil)
+	}
+}
+
+// Stats are plain values.
+func (p *peer) Stats() lineStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := p.stats
+	st.State, st.Asleep, st.LastSeen = p.state, p.asleep, p.seen.Load()
+	if p.path.valid() {
+		st.Path = p.path.addr.AddrPort()
+	}
+	p.out.Lock()
+	st.Reused = p.out.reused
+	p.out.Unlock()
+	return st
+}
+
+// Close frees credentials, addresses and keys together.
+func (p *peer) Close() error {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	paths, now, was := p.paths, p.now, p.was
+	p.paths, p.in = nil, nil
+	p.probe.stop()
+	tid := p.probe.id
+	p.mu.Unlock()
+	if first {
+		p.port.mu.Lock()
+		delete(p.port.asked, tid)
+		p.port.mu.Unlock()
+		for _, a := range paths {
+			a.socket.forget(&a.addr, p)
+		}
+		for _, x := range []pairing{now, was} {
+			if x.ours != nil {
+				p.port.part(x.ours, x.theirs.ufrag, p)
+			}
+		}
+	}
+	p.out.Lock()
+	p.out.context, p.out.quiet = nil, true
+	p.out.Unlock()
+	p.end()
+	p.work.Wait()
+	return nil
+}

@@ -1,0 +1,341 @@
+package webrtc
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/udp"
+)
+
+// PortConfig is the settings of a Port. Net and Bind are needed.
+type PortConfig struct {
+	Net *udp.Net
+	// Bind are the sockets, one per address: IPv4 and IPv6. Port 0 is any free one.
+	Bind []netip.AddrPort
+	// Advertise are the addresses in candidates, best first, where they aren't the sockets' own: behind NAT that maps each
+	// port to the same port. nil = the sockets', of a wildcard all of the machine's.
+	Advertise []netip.Addr
+	// Endpoints is how many there may be at once; 0 = 10,000.
+	Endpoints int
+	// Handshakes is how many DTLS handshakes run at once; more wait for the peer's next try. 0 = 64.
+	Handshakes int
+	// Report is the mean time between two RTCP reports of an endpoint; 0 = 5 s (RFC 3550 6.2).
+	Report time.Duration
+	// Check has every check answered by one of ours, until the peer answers it: clients made of pion's library are connected
+	// in 2 ms rather than 200, browsers no sooner. SDP then doesn't say ice-lite.
+	Check bool
+	// Profiles of SRTP by their IANA names, best first; nil = AEAD_AES_128_GCM, SRTP_AES128_CM_HMAC_SHA1_80.
+	Profiles []string
+	Log      *slog.Logger
+
+	linger  time.Duration // from keys to the end of DTLS; 0 = 3 s
+	consent time.Duration // 0 = consentTime
+}
+
+const (
+	consentTime = 30 * time.Second // without a check; then we send no more (RFC 7675 5.1)
+	lingerTime  = 3 * time.Second  // in which the peer may ask for our last flight again
+	rounds      = 10               // of the ticker in a second
+)
+
+// ErrFull is New's error when a port has as many endpoints as it takes.
+var ErrFull = errors.New("webrtc: the port has no room for another endpoint")
+
+func (c *PortConfig) complete() error {
+	if c.Net == nil || len(c.Bind) == 0 {
+		return errors.New("webrtc: Net and Bind are needed")
+	}
+	if c.Endpoints == 0 {
+		c.Endpoints = 10_000
+	}
+	if c.Handshakes == 0 {
+		c.Handshakes = 64
+	}
+	if c.Endpoints < 0 || c.Handshakes < 0 || c.Report < 0 {
+		return fmt.Errorf("webrtc: Endpoints is %d, Handshakes %d, Report %s: expected none below 0", c.Endpoints, c.Handshakes, c.Report)
+	}
+	if c.Report == 0 {
+		c.Report = 5 * time.Second
+	}
+	if c.Profiles == nil {
+		c.Profiles = []string{"AEAD_AES_128_GCM", "SRTP_AES128_CM_HMAC_SHA1_80"}
+	}
+	if _, err := profiles(c.Profiles); err != nil {
+		return err
+	}
+	if c.linger == 0 {
+		c.linger = lingerTime
+	}
+	if c.consent == 0 {
+		c.consent = consentTime
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Port is the UDP port that all endpoints of a process share, with its one certificate. Its methods may be called from any
+// goroutine.
+type Port struct {
+	cfg         PortConfig
+	sockets     []*socket
+	addresses   []netip.AddrPort // as in candidates, best first
+	certificate tls.Certificate
+	fingerprint string        // as in SDP
+	shaking     chan struct{} // one for each handshake that runs
+	work        sync.WaitGroup
+
+	mu     sync.RWMutex
+	users  map[string]*user // by our ufrag
+	asked  map[[12]byte]*peer
+	ends   map[*Endpoint]struct{}
+	rounds [rounds]map[*Endpoint]struct{} // whom the ticker serves when
+	round  int
+	closed bool
+
+	stop  chan struct{}
+	done  chan struct{}
+	close sync.Once
+	err   error
+
+	drops struct{ stun, strangers, other, limited, taken atomic.Uint64 }
+}
+
+// NewPort opens the sockets. The caller closes the port, after its endpoints and before Net.
+func NewPort(cfg PortConfig) (*Port, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	p := &Port{
+		cfg: cfg, users: map[string]*user{}, asked: map[[12]byte]*peer{}, ends: map[*Endpoint]struct{}{},
+		shaking: make(chan struct{}, cfg.Handshakes), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	for i := range p.rounds {
+		p.rounds[i] = map[*Endpoint]struct{}{}
+	}
+	var err error
+	if p.certificate, p.fingerprint, err = newCertificate(); err != nil {
+		return nil, fmt.Errorf("webrtc: make certificate: %w", err)
+	}
+	for _, at := range cfg.Bind {
+		s := newSocket(p)
+		if s.udp, err = cfg.Net.OpenShared(at, s); err != nil {
+			return nil, errors.Join(fmt.Errorf("webrtc: %w", err), p.shut())
+		}
+		close(s.ready)
+		p.sockets = append(p.sockets, s)
+	}
+	if p.addresses, err = p.advertised(); err != nil {
+		return nil, errors.Join(err, p.shut())
+	}
+	go p.run()
+	return p, nil
+}
+
+func (p *Port) shut() error {
+	var errs []error
+	for _, s := range p.sockets {
+		errs = append(errs, s.udp.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Close closes the sockets; twice is as good as once. When it returns nothing runs any more.
+func (p *Port) Close() error {
+	p.close.Do(func() {
+		p.mu.Lock()
+		p.closed = true
+		p.mu.Unlock()
+		close(p.stop)
+		<-p.done
+		p.err = p.shut()
+		p.work.Wait()
+	})
+	return p.err
+}
+
+// Addresses are those in candidates, best first.
+func (p *Port) Addresses() []netip.AddrPort { return slices.Clone(p.addresses) }
+
+func (p *Port) main() netip.AddrPort { return p.addresses[0] }
+
+// Fingerprint is that of the port's certificate, as a=fingerprint has it.
+func (p *Port) Fingerprint() string { return p.fingerprint }
+
+// Stats counts what came to the port and was for nobody, and what there is now.
+func (p *Port) Stats(s *media.Snapshot) {
+	p.mu.RLock()
+	s.Note("webrtc.endpoints", float64(len(p.ends)))
+	p.mu.RUnlock()
+	s.Note("webrtc.handshakes", float64(len(p.shaking)))
+	s.Note("webrtc.port.stun", float64(p.drops.stun.Load()))
+	s.Note("webrtc.port.strangers", float64(p.drops.strangers.Load()))
+	s.Note("webrtc.port.other", float64(p.drops.other.Load()))
+	s.Note("webrtc.port.limited", float64(p.drops.limited.Load()))
+	s.Note("webrtc.port.taken", float64(p.drops.taken.Load()))
+}
+
+// advertised are the addresses for candidates.
+func (p *Port) advertised() ([]netip.AddrPort, error) {
+	var out []netip.AddrPort
+	for _, a := range p.cfg.Advertise {
+		a = a.Unmap()
+		i := slices.IndexFunc(p.sockets, func(s *socket) bool { return s.takes(a) })
+		if i < 0 || a.IsUnspecified() || a.IsMulticast() {
+			return nil, fmt.Errorf("webrtc: Advertise has %s, expected a unicast address of a family in Bind", a)
+		}
+		out = append(out, netip.AddrPortFrom(a, p.sockets[i].udp.LocalAddr().Port()))
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	for _, s := range p.sockets {
+		at := s.udp.LocalAddr()
+		if !at.Addr().IsUnspecified() {
+			out = append(out, at)
+			continue
+		}
+		own, err := ownAddresses(at.Addr().Is6())
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range own {
+			out = append(out, netip.AddrPortFrom(a, at.Port()))
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("webrtc: Bind is %v: the machine has no such address", p.cfg.Bind)
+	}
+	return out, nil
+}
+
+// ownAddresses are the machine's that others can send to; loopback ones if there are no others. A wildcard IPv6 socket may
+// take IPv4 too, but what has both has an IPv4 one in Bind.
+func ownAddresses(six bool) ([]netip.Addr, error) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("webrtc: list addresses: %w", err)
+	}
+	var out, loopback []netip.Addr
+	for _, n := range list {
+		prefix, err := netip.ParsePrefix(n.String())
+		a := prefix.Addr().Unmap()
+		switch {
+		case err != nil || a.Is6() != six || a.IsLinkLocalUnicast():
+		case a.IsLoopback():
+			loopback = append(loopback, a)
+		default:
+			out = append(out, a)
+		}
+	}
+	if len(out) == 0 {
+		out = loopback
+	}
+	return out[:min(len(out), 16)], nil
+}
+
+// newCertificate makes the one of this process. Nobody looks at its names or dates: its fingerprint in SDP is the identity
+// (RFC 8827 6.5).
+func newCertificate() (tls.Certificate, string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	name := pkix.Name{CommonName: "WebRTC"}
+	c := &x509.Certificate{
+		SerialNumber: serial, Subject: name, Issuer: name, NotBefore: time.Now().Add(-24 * time.Hour),
+		NotAfter: time.Now().AddDate(10, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	sum := sha256.Sum256(der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, "sha-256 " + colons(sum[:]), nil
+}
+
+// colons writes a digest as SDP does.
+func colons(b []byte) string {
+	var s strings.Builder
+	for i, c := range b {
+		if i > 0 {
+			s.WriteByte(':')
+		}
+		fmt.Fprintf(&s, "%02X", c)
+	}
+	return s.String()
+}
+
+// enter has an endpoint served by the ticker.
+func (p *Port) enter(e *Endpoint) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return fmt.Errorf("webrtc: the port is closed: %w", net.ErrClosed)
+	case len(p.ends) >= p.cfg.Endpoints:
+		return fmt.Errorf("%w: %d are there", ErrFull, len(p.ends))
+	}
+	p.ends[e] = struct{}{}
+	p.rounds[p.round][e] = struct{}{}
+	p.round = (p.round + 1) % rounds
+	return nil
+}
+
+func (p *Port) leave(e *Endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.ends, e)
+	for i := range p.rounds {
+		delete(p.rounds[i], e)
+	}
+}
+
+// run is the ticker: each endpoint's turn comes once a second.
+func (p *Port) run() {
+	defer close(p.done)
+	t := time.NewTicker(time.Second / rounds)
+	defer t.Stop()
+	var due []*Endpoint
+	for i := 0; ; i = (i + 1) % rounds {
+		select {
+		case <-p.stop:
+			return
+		case <-t.C:
+		}
+		p.mu.RLock()
+		due = due[:0]
+		for e := range p.rounds[i] {
+			due = append(due, e)
+		}
+		p.mu.RUnlock()
+		now := udp.Now()
+		for _, e := range due {
+			e.tick(now)
+		}
+		clear(due)
+	}
+}

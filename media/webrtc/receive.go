@@ -1,0 +1,207 @@
+package webrtc
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/patchbay/patchbay/media"
+)
+
+// incoming is the way in. flow lets packets in one at a time, whichever goroutine read them, and Close wait for them; mu
+// is for those who look or change the agreement meanwhile, and nobody is called under it.
+type incoming struct {
+	flow   sync.Mutex
+	closed bool // under flow
+
+	mu     sync.Mutex
+	agreed *agreement
+	seq    sequence
+	events events
+	format *media.Format // of the latest audio
+	since  int64         // the agreement's beginning
+	alive  int64         // when the peer last gave a sign of life
+	flows  bool          // Flowing was told
+	quiet  bool          // Silent was told
+
+	rejected, malformed, unknown uint64
+
+	epoch uint32      // of frames
+	frame media.Frame // under flow
+}
+
+// change sets another agreement in force. keep says that it is one with the same peer.
+func (r *incoming) change(a *agreement, keep bool, now int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agreed = a
+	r.since = now
+	if !keep {
+		r.flows, r.events = false, events{}
+	}
+	r.quiet = false
+}
+
+// found is what a packet made known; it is told when mu is free again.
+type found struct {
+	flowing bool
+	anew    bool
+	digit   media.Digit
+	ended   bool
+}
+
+// Receive takes a packet of the peer's: audio or a telephone-event.
+func (e *Endpoint) Receive(l line, p []byte, from netip.AddrPort, now int64) {
+	r := &e.in
+	r.flow.Lock()
+	defer r.flow.Unlock()
+	if r.closed {
+		return
+	}
+	var f found
+	r.mu.Lock()
+	pass := r.packet(l, p, now, &f)
+	ssrc := r.seq.ssrc
+	r.mu.Unlock()
+	if f != (found{}) {
+		e.tell(&f, from, ssrc)
+	}
+	if pass {
+		e.source.Send(&r.frame)
+	}
+}
+
+// packet takes one packet up to the frame that is in it. false if nothing is to be sent on. Header extensions and CSRCs end
+// here.
+func (r *incoming) packet(l line, p []byte, now int64, f *found) (pass bool) {
+	a := r.agreed
+	if a == nil || a.line != l { // an early dialog that isn't the active one
+		r.rejected++
+		return false
+	}
+	var h header
+	if !h.parse(p) {
+		r.malformed++
+		return false
+	}
+	payload, ok := h.payload(p)
+	if !ok {
+		r.malformed++
+		return false
+	}
+	return r.follow(a, &h, payload, a.in[h.pt], now, f)
+}
+
+// follow places the packet in its stream and fills the frame.
+func (r *incoming) follow(a *agreement, h *header, payload []byte, format *media.Format, now int64, f *found) bool {
+	anew := r.seq.started && h.ssrc != r.seq.ssrc
+	v := r.seq.next(h, now)
+	if v == drop {
+		return false
+	}
+	r.count(len(payload), now, f)
+	if v == begin {
+		r.epoch++
+		f.anew = anew
+		f.digit, f.ended = r.events.end()
+		r.events = events{}
+	}
+	fr := &r.frame
+	switch {
+	case format == nil:
+		r.unknown++
+		r.seq.skip(h, v)
+		return false
+	case format.Kind == media.Event:
+		r.seq.skip(h, v)
+		if d, ended := r.events.packet(payload, h.ts, format.Clock, now); ended {
+			f.digit, f.ended = d, true
+		}
+		fr.Sequence = h.seq - r.seq.skipped
+	default:
+		if r.seq.pace(h.ts, format.Clock, now) {
+			r.epoch++
+		}
+		r.format = format
+		fr.Sequence = r.seq.number(h, v)
+	}
+	fr.Kind, fr.Format, fr.Payload, fr.Timestamp, fr.Marker = format.Kind, format, payload, h.ts, h.marker
+	fr.Epoch, fr.Arrival = r.epoch, now
+	return a.direction.Receives() // what a held peer sends nevertheless isn't passed on
+}
+
+func (r *incoming) count(size int, now int64, f *found) {
+	if r.seq.first == 0 {
+		r.seq.first = now
+	}
+	r.seq.packets++
+	r.seq.bytes += uint64(size)
+	r.alive = now
+	if !r.flows || r.quiet {
+		r.flows, r.quiet = true, false
+		f.flowing = true
+	}
+}
+
+// tell posts what a packet made known. It happens a few times in a call.
+func (e *Endpoint) tell(f *found, from netip.AddrPort, ssrc uint32) {
+	if f.flowing {
+		e.cfg.Notify(media.Flowing{From: from, Format: e.in.format})
+	}
+	if f.anew {
+		e.cfg.Notify(media.Switched{SSRC: ssrc})
+	}
+	if f.ended {
+		e.cfg.Notify(f.digit)
+	}
+}
+
+// State takes what became of a line.
+func (e *Endpoint) State(l line, s state, why error) {
+	r := &e.in
+	r.mu.Lock()
+	active := r.agreed != nil && r.agreed.line == l
+	var silent int64
+	if active && s == disconnected && !r.quiet {
+		r.quiet, silent = true, int64(consentTime)
+	}
+	r.mu.Unlock()
+	switch {
+	case !active:
+	case silent > 0:
+		e.cfg.Notify(media.Silent{For: silent})
+	case s == failed:
+		e.cfg.Notify(media.Failed{Err: why})
+	}
+}
+
+// quieten looks for silence and for digits whose end was lost.
+func (e *Endpoint) quieten(now int64) {
+	r := &e.in
+	r.mu.Lock()
+	var silent int64
+	if r.agreed == nil || !r.agreed.direction.Receives() {
+		r.since = now
+	} else if quiet := now - max(r.since, r.alive); !r.quiet && e.cfg.Timeout > 0 && quiet >= int64(e.cfg.Timeout) {
+		r.quiet, silent = true, quiet
+	}
+	digit, ended := r.events.expire(now)
+	r.mu.Unlock()
+	if silent > 0 {
+		e.cfg.Notify(media.Silent{For: silent})
+	}
+	if ended {
+		e.cfg.Notify(digit)
+	}
+}
+
+// stats is the peer's stream, over all its SSRCs.
+func (r *incoming) stats() media.Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q := &r.seq
+	return media.Stream{
+		Inbound: true, SSRC: q.ssrc, Format: r.format, Packets: q.packets, Bytes: q.bytes,
+		Lost: q.lost + q.missing(), Duplicate: q.duplicate, Reordered: q.reordered, Rejected: r.rejected,
+		Jitter: nanos(q.jitter), JitterMax: nanos(q.highest), First: q.first, Last: q.last, Epochs: r.epoch,
+	}
+}

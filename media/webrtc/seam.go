@@ -1,0 +1,105 @@
+package webrtc
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/patchbay/patchbay/media/sdp"
+)
+
+// A transport is what an endpoint has on its side of the network: ICE credentials and addresses. Behind it stand the
+// stack of our own (own.go) and pion's PeerConnection (pion.go); the endpoint knows neither.
+type transport interface {
+	// Enroll makes fresh credentials, by which peers find us from now on.
+	Enroll() (*credentials, error)
+	// Withdraw forgets credentials that no line has.
+	Withdraw(c *credentials)
+	// Lite reports whether we only answer checks (RFC 8445 2.5): then SDP says so.
+	Lite() bool
+	// Join begins to exchange packets with one peer. There may be several, as there may be several answers to an offer.
+	Join(d *deal, r receiver) (line, error)
+}
+
+// A line is one peer's: its packets, across the network and back.
+type line interface {
+	// Update is another agreement with the same peer: fresh credentials are an ICE restart. DTLS and SRTP go on.
+	Update(d *deal) error
+	// Send encrypts and sends one RTP packet, which has room behind it (udp.Room), in place. A second packet of one
+	// sequence number is refused with ErrReused.
+	Send(p []byte) error
+	// SendControl encrypts and sends a compound RTCP packet.
+	SendControl(p []byte) error
+	// Tick is called about once a second.
+	Tick(now int64)
+	// Stats are plain values, valid after Close too.
+	Stats() lineStats
+	// Close ends the line; twice is as good as once. It sends nothing any more, and its goroutines have ended.
+	Close() error
+}
+
+// A receiver is the endpoint: it is called on the goroutine that read the datagram, neither waits nor keeps p.
+type receiver interface {
+	// Receive has one RTP packet: decrypted, authenticated, no replay.
+	Receive(l line, p []byte, from netip.AddrPort, now int64)
+	// ReceiveControl has a compound RTCP packet.
+	ReceiveControl(l line, p []byte, now int64)
+	// State tells what became of the line; why is nil unless it failed.
+	State(l line, s state, why error)
+}
+
+// state of a line.
+type state uint8
+
+const (
+	connecting   state = iota
+	connected          // there are keys
+	disconnected       // the peer's consent has run out (RFC 7675)
+	failed             // no keys can be had
+)
+
+func (s state) String() string {
+	return [...]string{"connecting", "connected", "disconnected", "failed"}[s&3]
+}
+
+// deal is what both sides' SDP says of the transport.
+type deal struct {
+	ours       *credentials
+	theirs     side
+	client     bool // we begin the DTLS handshake (a=setup)
+	offered    bool // the offer was ours
+	ssrc       uint32
+	cname      string
+	formats    []sdp.Pair
+	theirSSRCs []string // values of the peer's a=ssrc
+}
+
+// lineStats are a line's counts.
+type lineStats struct {
+	State    state
+	Profile  string // of SRTP, as IANA names it; "" before the keys
+	Path     netip.AddrPort
+	Moves    uint64 // how often the peer's address changed
+	Refused  uint64 // packets that failed authentication, or were replays
+	Early    uint64 // packets before the keys
+	Reused   uint64 // packets of ours under a number that was out already
+	Checks   uint64 // authenticated connectivity checks
+	Asleep   bool   // DTLS has ended, as it should
+	SetUp    time.Duration
+	Dropped  uint64 // DTLS records
+	LastSeen int64  // the last authenticated check; 0 = none
+}
+
+// Errors of a line.
+var (
+	// ErrReused is the refusal to send a second packet under one sequence number: it would reuse a nonce, which with
+	// AES-GCM gives the authentication key away (RFC 7714 8.4).
+	ErrReused = errors.New("webrtc: sequence number was sent already")
+	errNoKeys = errors.New("webrtc: no keys yet")
+	errNoPath = errors.New("webrtc: the peer can't be reached")
+)
+
+// credentials are ICE's, of our side (RFC 8445 5.3).
+type credentials struct {
+	ufrag, pwd string
+}
