@@ -164,6 +164,7 @@ type clientTx struct {
 	onFail     func(error)         // no final response will come
 
 	limit *time.Timer
+	ready chan struct{} // closed once tx is whole; nil if there is none
 	mu    sync.Mutex
 	heard bool // any response came
 	final int
@@ -187,8 +188,9 @@ func (u *UA) startClient(req *psip.Request, f *flow.Flow, callID string, onRespo
 	}
 	t := &clientTx{
 		ua: u, key: key, callID: callID, invite: req.Method == psip.INVITE, req: req, flow: f,
-		onResponse: onResponse, onFail: onFail,
+		onResponse: onResponse, onFail: onFail, ready: make(chan struct{}),
 	}
+	defer close(t.ready)
 	t.tx = psip.NewClientTx(key, req, &conn{u, f}, u.front.quiet)
 	t.tx.OnTerminate(func(_ string, err error) { t.terminated(err) })
 	if err := u.front.addClient(t); err != nil {
@@ -258,6 +260,11 @@ func (t *clientTx) terminated(err error) {
 
 // receive takes a response, in the Call-ID's order.
 func (t *clientTx) receive(m *wire.Message) {
+	if t.ready != nil {
+		// sipgo sends first and sets its timers after: a final response in between would end the transaction at once, and
+		// its repetitions would find nobody to ACK them.
+		<-t.ready
+	}
 	t.mu.Lock()
 	before := t.final
 	t.heard = true
