@@ -12,6 +12,7 @@ type Config struct {
 	Node    Node    `yaml:"node"`
 	Log     Log     `yaml:"log"`
 	HTTP    HTTP    `yaml:"http"`
+	HTTPS   HTTPS   `yaml:"https"`
 	SIP     SIP     `yaml:"sip"`
 	Media   Media   `yaml:"media"`
 	Billing Billing `yaml:"billing"`
@@ -36,7 +37,26 @@ type Log struct {
 
 // HTTP is the one HTTP server.
 type HTTP struct {
-	Listen netip.AddrPort `yaml:"listen"`
+	Listen  netip.AddrPort `yaml:"listen"`
+	Origins []string       `yaml:"origins"` // of web pages that may use us beside our own, such as https://crm.example.com
+}
+
+// HTTPS is the same server over TLS.
+type HTTPS struct {
+	Listen      netip.AddrPort `yaml:"listen"`      // port 8433 of http.listen's address if not set
+	Certificate string         `yaml:"certificate"` // PEM file, intermediates after the server's own; a self-signed one if empty
+	Key         string         `yaml:"key"`         // PEM file
+}
+
+// httpsPort is Kurento's own for its WebSocket over TLS.
+const httpsPort = 8433
+
+// https is where HTTPS is served.
+func (c *Config) https() netip.AddrPort {
+	if c.HTTPS.Listen.IsValid() || !c.HTTP.Listen.IsValid() {
+		return c.HTTPS.Listen
+	}
+	return netip.AddrPortFrom(c.HTTP.Listen.Addr(), httpsPort)
 }
 
 // SIP is the signalling side that users and carriers meet.

@@ -58,6 +58,7 @@ func (c *Config) complete() {
 	if c.Node.Name == "" {
 		c.Node.Name = hostname()
 	}
+	c.HTTPS.Listen = c.https()
 	c.Billing.Dir = cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing"))
 	for i := range c.Users {
 		u := &c.Users[i]

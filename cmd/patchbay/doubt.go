@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"os"
@@ -94,7 +95,16 @@ func (d *document) doubtOpen(c *Config) {
 		}
 	}
 	if !c.HTTP.Listen.Addr().IsLoopback() {
-		d.warn("http.listen", "is reachable from other hosts: whoever reaches it reads metrics and health")
+		d.warn("http.listen", "is reachable from other hosts: whoever reaches it reads metrics and health, and passwords of SIP travel without TLS")
+	}
+	if c.HTTPS.Certificate != "" {
+		cert, key, err := readPair(c.HTTPS.Certificate, c.HTTPS.Key)
+		if err == nil {
+			_, err = tls.X509KeyPair(cert, key)
+		}
+		if err != nil {
+			d.warn("https.certificate", "can't be used as it is now: %v", err)
+		}
 	}
 }
 

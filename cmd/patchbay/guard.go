@@ -5,33 +5,54 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// guard lets only this host's own programs in: there is no token to prove who else somebody is. It refuses peers that
-// aren't on loopback, hosts that aren't (a name that an attacker's DNS points at us), whatever a proxy forwards, and
-// pages of other origins. /livez, /readyz and /metrics tell no secrets and answer anybody who reaches the port.
-func guard(bound netip.Addr, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/livez", "/readyz", "/metrics":
-		default:
-			if why := stranger(r); why != "" {
-				http.Error(w, why, http.StatusForbidden)
-				return
-			}
-		}
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
+// guard decides who may come in. Open paths tell no secrets and answer anybody who reaches the port. Proving paths ask
+// for a proof of their own, SIP's digest: pages of other origins are refused there, and whoever isn't on this host
+// must come over TLS, unless plain HTTP was bound for others to reach. All else is for this host's own programs: there
+// is no token to prove who else somebody is, so it refuses peers that aren't on loopback, hosts that aren't (a name
+// that an attacker's DNS points at us), whatever a proxy forwards, and pages of other origins.
+type guard struct {
+	open    []string // paths
+	proving []string // paths
+	plain   netip.Addr
+	origins origins
+	next    http.Handler
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	why := ""
+	switch {
+	case slices.Contains(g.open, r.URL.Path):
+	case slices.Contains(g.proving, r.URL.Path):
+		why = g.unproved(r)
+	default:
+		why = g.stranger(r)
+	}
+	if why != "" {
+		http.Error(w, why, http.StatusForbidden)
+		return
+	}
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	g.next.ServeHTTP(w, r)
+}
+
+// unproved says why a request may not even try to prove who it is; "" lets it try.
+func (g *guard) unproved(r *http.Request) string {
+	if r.TLS == nil && g.plain.IsLoopback() && !onLoopback(r) {
+		return "this needs https or wss from another host"
+	}
+	return g.origins.refuse(r)
 }
 
 // stranger says why a request is refused; "" lets it in.
-func stranger(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+func (g *guard) stranger(r *http.Request) string {
+	if !onLoopback(r) {
 		return "this interface answers only programs on its own host: no token is set"
 	}
 	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
@@ -42,24 +63,88 @@ func stranger(r *http.Request) string {
 	if !loopbackHost(r.Host) {
 		return "Host " + clean(r.Host) + " is not this host: expected localhost or a loopback address"
 	}
-	if o := r.Header.Get("Origin"); o != "" {
-		u, err := url.Parse(o)
-		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != r.Host || err != nil {
-			return "Origin " + clean(o) + " is not this server's own"
+	return g.origins.refuse(r)
+}
+
+func onLoopback(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+// origins are the web pages that may use us: our own and those listed.
+type origins struct {
+	ports  []uint16 // that we serve pages on
+	listed []string // as origin writes them
+}
+
+// refuse says why the page that makes a request may not; "" lets it. Programs send no Origin, or one of a scheme of
+// their own: those pass. "null" has no scheme, and any page can send it from a frame: it doesn't pass.
+func (o origins) refuse(r *http.Request) string {
+	for _, raw := range r.Header.Values("Origin") {
+		u, err := url.Parse(raw)
+		if err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+			continue
+		}
+		if err != nil || u.Scheme == "" || !slices.Contains(o.listed, origin(u)) && !o.own(u, r.Host) {
+			return "Origin " + clean(raw) + " is not this server's own; http.origins may list it"
 		}
 	}
 	return ""
 }
 
-func loopbackHost(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+// own tells whether a page comes from where the request goes: the same host, on one of our ports.
+func (o origins) own(page *url.URL, host string) bool {
+	name, port := splitPort(host, "")
+	from, fromPort := splitPort(page.Host, page.Scheme)
+	if !strings.EqualFold(name, from) || from == "" {
+		return false
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if strings.EqualFold(host, "localhost") {
+	// The port of Host is where a proxy in front of us is asked.
+	return fromPort == port || port == 0 && (fromPort == 80 || fromPort == 443) || slices.Contains(o.ports, fromPort)
+}
+
+// origin is an origin in the one form that compares (RFC 6454 6.2): lower case, the default port left out.
+func origin(u *url.URL) string {
+	name, port := splitPort(u.Host, u.Scheme)
+	name = strings.ToLower(name)
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	if port == 0 || port == defaultPort(u.Scheme) {
+		return strings.ToLower(u.Scheme) + "://" + name
+	}
+	return strings.ToLower(u.Scheme) + "://" + name + ":" + strconv.Itoa(int(port))
+}
+
+// splitPort takes host and port apart; without a port it is the scheme's, 0 without a scheme.
+func splitPort(host, scheme string) (string, uint16) {
+	name, text, err := net.SplitHostPort(host)
+	if err != nil {
+		return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), defaultPort(scheme)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0
+	}
+	return name, uint16(n)
+}
+
+func defaultPort(scheme string) uint16 {
+	switch scheme {
+	case "http":
+		return 80
+	case "https":
+		return 443
+	}
+	return 0
+}
+
+func loopbackHost(host string) bool {
+	name, _ := splitPort(host, "")
+	if strings.EqualFold(name, "localhost") {
 		return true
 	}
-	a, err := netip.ParseAddr(host)
+	a, err := netip.ParseAddr(name)
 	return err == nil && a.IsLoopback()
 }
 

@@ -55,6 +55,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		count(desc("sip_dropped_total", "SIP messages dropped without an answer.", "reason"), float64(n), reason)
 	}
 	gauge(desc("sip_connections", "Accepted SIP connections now."), float64(f.Connections))
+	gauge(desc("https_certificate_expiry_timestamp_seconds", "When the HTTPS certificate in use ends, in seconds since 1970."), float64(c.s.certificates.expires().Unix()))
 	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ClientTransactions), "client")
 	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ServerTransactions), "server")
 	c.billing(gauge, count)

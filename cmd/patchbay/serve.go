@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,20 +87,25 @@ func welcome(w io.Writer, cfg Config) {
 
   Look at    http://%s/api/v1/calls      calls now
              http://%s/metrics           counters
+             wss://%s/sip                SIP over WebSocket, for browsers
              patchbay cdr list           records
              patchbay why CALL-ID        one call's story
 
-`, cfg.HTTP.Listen, cfg.HTTP.Listen)
+`, cfg.HTTP.Listen, cfg.HTTP.Listen, cfg.HTTPS.Listen)
 	_, _ = io.WriteString(w, b.String())
 }
 
 func demoUserID(id string) bool { return id == "alice" || id == "bob" }
 
-// listen opens the HTTP port early, so that a port in use is told before anything else starts.
-func listen(cfg HTTP) (net.Listener, error) {
-	l, err := net.Listen("tcp", cfg.Listen.String())
+// listen opens an HTTP port early, so that a port in use is told before anything else starts.
+func listen(field string, at netip.AddrPort) (net.Listener, error) {
+	network := "tcp"
+	if at.Addr().Unmap().Is4() {
+		network = "tcp4" // "tcp" alone with 0.0.0.0 would open a socket of both families
+	}
+	l, err := net.Listen(network, at.String())
 	if err != nil {
-		return nil, fmt.Errorf("http.listen %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%s %s: %w", field, at, err)
 	}
 	return l, nil
 }
@@ -106,10 +113,14 @@ func listen(cfg HTTP) (net.Listener, error) {
 // run serves until ctx ends; billing starts first and stops last.
 func (s *server) run(ctx context.Context) error {
 	s.startRecovery(ctx)
-	httpDone := make(chan error, 1)
-	go func() { httpDone <- s.http.Serve(s.listener) }()
+	httpDone := make(chan error, 2)
+	go func() { httpDone <- s.http.Serve(s.plain) }()
+	go func() { httpDone <- s.http.ServeTLS(s.secure, "", "") }()
 	gwCtx, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer stop()
+	watching.Go(func() { s.certificates.Run(gwCtx) })
 	gwDone := make(chan error, 1)
 	go func() { gwDone <- s.gateway.Run(gwCtx, s.cfg.Node.Drain) }()
 	notify("READY=1")
@@ -152,8 +163,10 @@ func (s *server) close() error {
 	if s.store != nil {
 		errs = append(errs, s.store.Close(ctx))
 	}
-	if s.listener != nil {
-		_ = s.listener.Close()
+	for _, l := range [...]net.Listener{s.plain, s.secure} {
+		if l != nil {
+			_ = l.Close()
+		}
 	}
 	return errors.Join(errs...)
 }

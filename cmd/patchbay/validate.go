@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ var (
 // validate reports what is wrong although each value by itself could be read.
 func (d *document) validate(c *Config) {
 	d.node(c)
+	d.http(c)
 	d.sip(&c.SIP)
 	d.media(&c.Media)
 	d.billing(&c.Billing)
@@ -39,6 +41,28 @@ func (d *document) node(c *Config) {
 	d.count("limits.calls", c.Limits.Calls, 1, 100_000)
 	d.between("limits.duration", c.Limits.Duration, time.Second, 7*24*time.Hour)
 	d.between("limits.ring", c.Limits.Ring, time.Second, 10*time.Minute)
+}
+
+func (d *document) http(c *Config) {
+	for i, o := range c.HTTP.Origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || origin(u) != o {
+			d.bad(fmt.Sprintf("http.origins[%d]", i), "expected http:// or https:// and a host in small letters, such as https://crm.example.com, without a path")
+		}
+	}
+	switch s := c.HTTPS; {
+	case s.Certificate == "" && s.Key == "":
+		return
+	case s.Certificate == "":
+		d.bad("https.certificate", "missing, expected the PEM file that belongs to https.key")
+	case s.Key == "":
+		d.bad("https.key", "missing, expected the PEM file that belongs to https.certificate")
+	}
+	for _, f := range [...]struct{ field, path string }{{"https.certificate", c.HTTPS.Certificate}, {"https.key", c.HTTPS.Key}} {
+		if f.path != "" && !filepath.IsAbs(f.path) {
+			d.bad(f.field, "expected an absolute path of a file")
+		}
+	}
 }
 
 func (d *document) sip(s *SIP) {

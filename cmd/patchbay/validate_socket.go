@@ -24,7 +24,7 @@ func overlap(a, b netip.Addr) bool {
 
 // sockets reports settings that claim the same local port.
 func (d *document) sockets(c *Config) {
-	list := []socket{{"tcp", c.HTTP.Listen, "http.listen", "HTTP"}}
+	list := []socket{{"tcp", c.HTTP.Listen, "http.listen", "HTTP"}, {"tcp", c.https(), "https.listen", "HTTPS"}}
 	for i, l := range c.SIP.Listen {
 		list = append(list, socket{l.Transport, l.Address, fmt.Sprintf("sip.listen[%d].address", i), "SIP"})
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/patchbay/patchbay/billing"
 	"github.com/patchbay/patchbay/gateway"
@@ -22,15 +21,17 @@ import (
 
 // server is the running process: everything that wire put together.
 type server struct {
-	cfg      Config
-	log      *slog.Logger
-	store    *billing.Store
-	net      *udp.Net
-	clock    *media.Clock
-	front    *sip.Front
-	gateway  *gateway.Gateway
-	listener net.Listener
-	http     *http.Server
+	cfg          Config
+	log          *slog.Logger
+	store        *billing.Store
+	net          *udp.Net
+	clock        *media.Clock
+	front        *sip.Front
+	gateway      *gateway.Gateway
+	plain        net.Listener
+	secure       net.Listener
+	certificates *certificates
+	http         *http.Server
 
 	recovering sync.WaitGroup
 }
@@ -43,7 +44,13 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 			_ = s.close()
 		}
 	}()
-	if s.listener, err = listen(cfg.HTTP); err != nil {
+	if s.plain, err = listen("http.listen", cfg.HTTP.Listen); err != nil {
+		return nil, err
+	}
+	if s.secure, err = listen("https.listen", cfg.HTTPS.Listen); err != nil {
+		return nil, err
+	}
+	if s.certificates, err = openCertificates(cfg, log); err != nil {
 		return nil, err
 	}
 	if s.store, err = billing.Open(ctx, cfg.billing(log)); err != nil {
@@ -222,16 +229,18 @@ func (r Route) gateway() (gateway.Route, error) {
 	return gr, nil
 }
 
-// handlers is the one HTTP server.
+// handlers is the one HTTP server, for both listeners.
 func (s *server) handlers() *http.Server {
+	pages := origins{ports: []uint16{portOf(s.plain), portOf(s.secure)}, listed: s.cfg.HTTP.Origins}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))
-	return &http.Server{Handler: guard(s.cfg.HTTP.Listen.Addr(), mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	// The guard has looked at the Origin.
+	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))
+	g := &guard{open: []string{"/livez", "/readyz", "/metrics"}, proving: []string{"/sip"}, plain: s.cfg.HTTP.Listen.Addr(), origins: pages, next: mux}
+	return serveHTTP(g, s.certificates.config(), s.log)
 }
 
 // ready tells a load balancer whether calls may come: we aren't stopping, records can be written, and a trunk is up if

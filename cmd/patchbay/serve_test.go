@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/patchbay/patchbay/sip"
+	"github.com/patchbay/patchbay/sip/siptest"
+)
+
+// running is the whole process on free ports of loopback, with users anna (401) and ben (402).
+type running struct {
+	*server
+	sip    netip.AddrPort // UDP
+	roots  *tls.Config
+	plain  string // host:port
+	secure string
+}
+
+func startServer(t *testing.T) *running {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	cfg := defaults()
+	free := netip.MustParseAddrPort("127.0.0.1:0")
+	cfg.Node.Data, cfg.Node.Name, cfg.Node.Drain = t.TempDir(), "test", time.Second
+	cfg.HTTP.Listen, cfg.HTTPS.Listen = free, free
+	cfg.HTTP.Origins = []string{"https://crm.example"}
+	cfg.SIP.Listen = []Listen{{Transport: "udp", Address: free}}
+	cfg.Media.Ports = Ports{Min: 31000, Max: 31999}
+	cfg.Billing.Database, cfg.Billing.Reserve = "none", 1<<20
+	cfg.Users = []User{{ID: "anna", Password: "anna-secret", Numbers: []string{"401"}}, {ID: "ben", Password: "ben-secret", Numbers: []string{"402"}}}
+	cfg.complete()
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := wire(ctx, cfg, quiet)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	b, err := os.ReadFile(filepath.Join(cfg.Node.Data, "tls", "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(b)
+	return &running{server: s, sip: s.front.Addrs()[0].Addr, roots: &tls.Config{RootCAs: pool},
+		plain: s.plain.Addr().String(), secure: s.secure.Addr().String()}
+}
+
+func TestBrowserAndDeskPhoneCallEachOther(t *testing.T) {
+	r := startServer(t)
+	for _, x := range []struct {
+		name, url string
+		config    *tls.Config
+	}{{"ws", "ws://" + r.plain + "/sip", nil}, {"wss", "wss://" + r.secure + "/sip", r.roots}} {
+		t.Run(x.name, func(t *testing.T) {
+			web := siptest.NewPhone(t, siptest.PhoneConfig{User: "anna", Password: "anna-secret", Server: r.sip, URL: x.url, TLS: x.config})
+			desk := siptest.NewPhone(t, siptest.PhoneConfig{User: "ben", Password: "ben-secret", Server: r.sip})
+			web.Register()
+			desk.Register()
+			for _, c := range []struct {
+				from, to *siptest.Phone
+				number   string
+			}{{web, desk, "402"}, {desk, web, "401"}} {
+				out := c.from.Dial(c.number)
+				in := c.to.Incoming()
+				in.Accept()
+				out.Wait(sip.KindAnswered)
+				out.Bye()
+				in.Wait(sip.KindEnded)
+			}
+			web.Close()
+			for deadline := time.Now().Add(siptest.Patience); r.front.Stats().Connections != 0; time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the connection is still counted")
+				}
+			}
+			// Nobody is there any more.
+			if e := desk.Dial("401").Wait(sip.KindEnded); e.Status != 480 {
+				t.Errorf("calling the closed page: %d %s", e.Status, e.Phrase)
+			}
+		})
+	}
+}
+
+func TestServerOverBothListeners(t *testing.T) {
+	r := startServer(t)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: r.roots}, Timeout: 5 * time.Second}
+	for _, base := range []string{"http://" + r.plain, "https://" + r.secure} {
+		for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 200, "/api/v1/calls": 200, "/sip": 426} {
+			res, err := client.Get(base + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(res.Body)
+			if res.Body.Close(); err != nil || res.StatusCode != want {
+				t.Errorf("%s%s: %s, expected %d: %s", base, path, res.Status, want, b)
+			}
+			if path == "/metrics" && !strings.Contains(string(b), "patchbay_https_certificate_expiry_timestamp_seconds") {
+				t.Error("the certificate's end isn't among the metrics")
+			}
+		}
+	}
+	for origin, want := range map[string]int{
+		"https://evil.example": 403, "null": 403, "https://" + r.secure: 101, "http://" + r.plain: 101, "https://crm.example": 101, "file://": 101, "": 101,
+	} {
+		h := http.Header{}
+		if origin != "" {
+			h.Set("Origin", origin)
+		}
+		c, res, err := siptest.DialWeb("wss://"+r.secure+"/sip", r.roots, h)
+		if res == nil || res.StatusCode != want {
+			t.Errorf("Origin %q: %v, %v, expected %d", origin, res, err, want)
+		}
+		if c != nil {
+			c.Close()
+		}
+	}
+	taken := r.cfg
+	taken.HTTPS.Listen = netip.MustParseAddrPort(r.secure)
+	if _, err := wire(context.Background(), taken, quiet); err == nil || !strings.Contains(err.Error(), "https.listen") {
+		t.Errorf("a port in use: %v", err)
+	}
+}
+
+// Peers that stall in the TLS handshake, in the request or after it keep nobody waiting.
+func TestStalledPeersDisturbNobody(t *testing.T) {
+	r := startServer(t)
+	for i := range 60 {
+		addr, start := r.secure, ""
+		switch i % 3 {
+		case 0:
+			start = "\x16\x03\x01\x02\x00\x01"
+		case 1:
+			addr, start = r.plain, "GET /sip HTTP/1.1\r\nHost: localhost\r\n"
+		}
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 300 {
+		c, _, err := siptest.DialWeb("ws://"+r.plain+"/sip", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	begun := time.Now()
+	p := siptest.NewPhone(t, siptest.PhoneConfig{User: "anna", Password: "anna-secret", Server: r.sip, URL: "wss://" + r.secure + "/sip", TLS: r.roots})
+	p.Register()
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("registered after %v", took)
+	}
+}
