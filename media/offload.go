@@ -70,8 +70,9 @@ func (r *Registry) Offload() OffloadStats {
 	return OffloadStats{Converters: w.jobs.Load(), Workers: w.running, Frames: w.frames.Load(), Dropped: w.dropped.Load()}
 }
 
-// SetWorkers sets how many goroutines do costly conversions, before the first one is made; 0 is one for each of GOMAXPROCS.
-// Below 0 there are none, and whatever a conversion costs runs where the frame is pushed.
+// SetWorkers sets how many goroutines do costly conversions, before the first one is made. 0 is one less than
+// GOMAXPROCS, at least one: a core stays free for the socket loops. Below 0 there are none, and whatever a conversion costs
+// runs where the frame is pushed.
 func (r *Registry) SetWorkers(n int) {
 	r.workers.mu.Lock()
 	defer r.workers.mu.Unlock()
@@ -114,7 +115,7 @@ func (w *workers) most() int {
 	if w.limit > 0 {
 		return w.limit
 	}
-	return runtime.GOMAXPROCS(0)
+	return max(runtime.GOMAXPROCS(0)-1, 1)
 }
 
 // put copies a frame into the ring and sees that a worker comes by. It never blocks longer than a copy takes.

@@ -116,13 +116,14 @@ func packets(t testing.TB, pcm []int16, rate, channels, length int, set func(*go
 	return out
 }
 
-// snr compares what came with what was said, after the best lag and gain, in dB.
-func snr(said, heard []int16, most int) (db float64, lag int) {
+// snr compares what came with what was said a few ms (the coder's own delay) earlier, after the best lag and gain, in dB. Each step-th
+// sample counts.
+func snr(said, heard []int16, least, most, step int) (db float64, lag int) {
 	db = math.Inf(-1)
 	n := min(len(said), len(heard)) - most
-	for l := range most {
+	for l := least; l < most; l++ {
 		var xx, yy, xy float64
-		for i := range n {
+		for i := 0; i < n; i += step {
 			x, y := float64(said[i]), float64(heard[i+l])
 			xx, yy, xy = xx+x*x, yy+y*y, xy+x*y
 		}
