@@ -23,6 +23,10 @@ type Sink interface {
 	inlet() *Inlet
 }
 
+// Warmer is a Sink that can have the processor fetch what its next Push will touch. Warm may be called at any time, also
+// beside Push, and changes nothing.
+type Warmer interface{ Warm() }
+
 // Inlet is the half of a sink that the core owns: one lock makes Push single and gives "after Unlink no frame is in it".
 // Embed it by value; the zero value is ready. What a frame touches are its first 32 bytes: a sink with much traffic puts it
 // beside its own fields of that kind.

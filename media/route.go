@@ -5,11 +5,12 @@ package media
 type table struct {
 	only  *Format // the format that one sink takes as it is, and nobody else takes; nil if there is none
 	first route   // that sink
+	warm  Warmer  // that sink, if it is one
 
 	lanes  []lane
 	wanted *Format
 
-	_ [128 - 72]byte // a size that the allocator aligns
+	_ [128 - 88]byte // a size that the allocator aligns
 }
 
 // lane is what happens to frames of one format.
@@ -87,6 +88,7 @@ func (t *table) shortcut() {
 		}
 		if t.only == nil || ln.from == t.wanted {
 			t.only, t.first = ln.from, ln.direct[0]
+			t.warm, _ = t.first.sink.(Warmer)
 		}
 	}
 }
@@ -211,6 +213,14 @@ func (s *Source) Send(f *Frame) {
 		return
 	}
 	s.dropped.Add(1)
+}
+
+// Warm has the processor fetch what the next frame of the source will touch, if it goes the most common way. It may be called
+// at any time.
+func (s *Source) Warm() {
+	if t := s.routes.Load(); t != nil && t.warm != nil {
+		t.warm.Warm()
+	}
 }
 
 // work converts a frame of s and pushes what comes of it. j is the job of the worker that does it, nil on the packet path.

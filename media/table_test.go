@@ -23,3 +23,32 @@ func TestTableLayout(t *testing.T) {
 		t.Errorf("a frame touches the last %d bytes of a Source, expected 16", unsafe.Sizeof(s)-from)
 	}
 }
+
+type warmSink struct {
+	Inlet
+	caps   *Caps
+	warmed int
+}
+
+func (k *warmSink) Caps() *Caps { return k.caps }
+func (k *warmSink) Push(*Frame) {}
+func (k *warmSink) Warm()       { k.warmed++ }
+
+// Warm reaches the sink of the head, while it is linked.
+func TestWarm(t *testing.T) {
+	u := PCMU()
+	s := NewSource(nil, nil)
+	s.Warm()
+	k := &warmSink{caps: &Caps{Formats: []*Format{u}}}
+	s.SetFormats(u)
+	s.Link(k)
+	s.Warm()
+	if k.warmed != 1 {
+		t.Errorf("the sink was warmed %d times, expected once", k.warmed)
+	}
+	s.Unlink(k)
+	s.Warm()
+	if k.warmed != 1 {
+		t.Error("a sink that isn't linked was warmed")
+	}
+}

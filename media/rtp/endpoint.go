@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
@@ -114,6 +115,8 @@ type Endpoint struct {
 const (
 	gapBefore  = 24
 	gapBetween = 8
+
+	linesIn, linesOut = 4, 3
 )
 
 var (
@@ -228,6 +231,14 @@ type (
 func (h *rtpHandler) Datagram(p []byte, from udp.Addr, now int64) {
 	(*Endpoint)(h).receive(p, &from, now)
 }
+
+// Warm fetches what a packet touches, on its way in and out.
+func (h *rtpHandler) Warm() {
+	e := (*Endpoint)(h)
+	udp.Prefetch(unsafe.Pointer(&e.in), linesIn)
+	e.source.Warm()
+}
+
 func (h *rtpHandler) Tick(now int64) { (*Endpoint)(h).tick(now) }
 
 func (h *rtcpHandler) Datagram(p []byte, from udp.Addr, now int64) {

@@ -23,9 +23,9 @@ func TestLayout(t *testing.T) {
 		want uintptr
 	}{
 		// The last 16 bytes of the source, up to the sequence's last hot field.
-		{"way in", unsafe.Add(unsafe.Pointer(r), -16), 16 + unsafe.Offsetof(r.seq) + unsafe.Offsetof(r.seq.skips), 4},
+		{"way in", unsafe.Add(unsafe.Pointer(r), -16), 16 + unsafe.Offsetof(r.seq) + unsafe.Offsetof(r.seq.skips), linesIn},
 		// Up to the 32 bytes that the Inlet says are touched.
-		{"way out", unsafe.Pointer(s), unsafe.Offsetof(s.Inlet) + 32, 3},
+		{"way out", unsafe.Pointer(s), unsafe.Offsetof(s.Inlet) + 32, linesOut},
 	} {
 		first, last := at(c.from, c.to)
 

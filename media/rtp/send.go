@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/udp"
@@ -16,9 +17,9 @@ const small = 256 - headerSize
 
 // sender is the way out: the endpoint's sink. What each frame touches stands first, the Inlet's part of it included.
 type sender struct {
-	mu     sync.Mutex    // Push is single by the Inlet; this is for those who look or change the agreement meanwhile
-	socket *udp.Socket   // the endpoint's, from the first agreement on
-	format *media.Format // of the latest frame; the peer takes it
+	mu     sync.Mutex                 // Push is single by the Inlet; this is for those who look or change the agreement meanwhile
+	socket atomic.Pointer[udp.Socket] // the endpoint's, from the first agreement on; written under mu
+	format *media.Format              // of the latest frame; the peer takes it
 	agreed *agreement
 	target udp.Addr // where RTP goes: the SDP's pair, then the one with the lock; invalid = nowhere
 
@@ -73,7 +74,8 @@ func (s *sender) change(a *agreement, target udp.Addr) {
 	if a == nil || !a.direction.Sends() {
 		s.fresh = true // the pause must not look like loss
 	}
-	s.agreed, s.target, s.socket = a, target, s.e.rtp
+	s.agreed, s.target = a, target
+	s.socket.Store(s.e.rtp)
 	s.format, s.sealed = nil, a != nil && a.crypt != nil
 	s.settle()
 	if a == nil {
@@ -104,6 +106,14 @@ func (s *sender) shut() {
 	s.caps.Store(&media.Caps{})
 }
 
+// Warm fetches what Push touches.
+func (s *sender) Warm() {
+	udp.Prefetch(unsafe.Pointer(s), linesOut)
+	if socket := s.socket.Load(); socket != nil {
+		socket.Warm()
+	}
+}
+
 // Push sends one frame as one packet.
 func (s *sender) Push(f *media.Frame) {
 	s.mu.Lock()
@@ -123,7 +133,7 @@ func (s *sender) Push(f *media.Frame) {
 	var err error
 	if len(f.Payload) <= small && !s.sealed {
 		var room [headerSize + small]byte
-		err = s.socket.WriteTo(s.packet(room[:], f, marker, now), &s.target)
+		err = s.socket.Load().WriteTo(s.packet(room[:], f, marker, now), &s.target)
 	} else {
 		err = s.pushLarge(f, marker, now)
 	}
@@ -154,7 +164,7 @@ func (s *sender) pushLarge(f *media.Frame, marker bool, now int64) (err error) {
 			return err
 		}
 	}
-	return s.socket.WriteTo(b, &s.target)
+	return s.socket.Load().WriteTo(b, &s.target)
 }
 
 // jumps reports whether the numbers of a source went on elsewhere without its saying so, as after a pause of the link.

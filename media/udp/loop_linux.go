@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -173,6 +174,9 @@ func (l *loop) wake(uintptr) bool {
 		}
 	}
 	for i, s := range ready {
+		if i%ahead == 0 && len(ready) > 1 {
+			warm(ready[i:min(i+ahead, len(ready))])
+		}
 		if s.enter() { // not closed by a handler before it
 			if s.many {
 				l.drainMany(s, now)
@@ -189,6 +193,16 @@ func (l *loop) wake(uintptr) bool {
 	l.net.awake.Add(-1)
 	l.net.flush()
 	return true
+}
+
+// warm has the processor fetch what the next datagrams touch.
+func warm(ready []*Socket) {
+	for _, s := range ready {
+		prefetch(unsafe.Pointer(&s.in), 1)
+		if s.warm != nil {
+			s.warm.Warm()
+		}
+	}
 }
 
 // at is the socket in a slot, or nil.

@@ -255,6 +255,7 @@ func (n *Net) bind(local netip.AddrPort, h Handler, p *pair) (*Socket, error) {
 	}
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	s := &Socket{hot: hot{handler: h}, cold: cold{net: n}}
+	s.warm, _ = h.(Warmer)
 	if err := n.engine.bind(s, local); err != nil {
 		return nil, fmt.Errorf("udp: open %s: %w", local, err)
 	}

@@ -29,6 +29,7 @@ type hot struct {
 
 	in   struct{ packets, bytes atomic.Uint64 }
 	last atomic.Int64 // Stats.LastIn
+	warm Warmer       // handler, if it is one
 }
 
 type cold struct {
@@ -41,7 +42,7 @@ type cold struct {
 	oversize, errorsIn, dropped, errorsOut atomic.Uint64
 	lost                                   atomic.Uint64 // Stats.Lost as it was at Close
 
-	_ [40]byte // to 256 bytes, which the allocator aligns
+	_ [24]byte // to 256 bytes, which the allocator aligns
 }
 
 // Stats counts since the socket was opened; it is valid after Close too.
