@@ -422,3 +422,33 @@ func bench(b *testing.B, conv media.Converter, in []media.Frame, clock int) {
 		}
 	}
 }
+
+// BenchmarkPair is a call's 20 ms: one packet of a browser to u-law, one frame of u-law to Opus.
+func BenchmarkPair(b *testing.B) {
+	said := speech(b)
+	for name, in := range map[string][]media.Frame{
+		"wide":   packets(b, upsampled(said, 6), Clock, 1, 960, func(e *gopus.Encoder) { _ = e.SetBitrate(32000) }),
+		"narrow": packets(b, said, 8000, 1, 960, nil), // a browser that was asked for maxplaybackrate=8000
+	} {
+		b.Run(name, func(b *testing.B) {
+			reg := registry(b)
+			reg.SetWorkers(-1)
+			browser, phone := mediatest.NewTalker(reg, Format()), mediatest.NewTalker(reg, media.PCMU())
+			law, opus := mediatest.NewCounter(media.PCMU()), mediatest.NewCounter(Format())
+			browser.Link(law)
+			phone.Link(opus)
+			var frames [][]byte
+			for i := 0; i+160 <= len(said); i += 160 {
+				frames = append(frames, g711.Mu().Encode(nil, said[i:i+160]))
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				browser.Say(in[i%len(in)].Payload)
+				phone.Say(frames[i%len(frames)])
+			}
+			if n := law.Frames.Load(); n != opus.Frames.Load() || n == 0 {
+				b.Errorf("%d frames one way, %d the other", n, opus.Frames.Load())
+			}
+		})
+	}
+}
