@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/patchbay/patchbay/sip/auth"
 	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
 )
@@ -148,7 +149,13 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 		return user
 	}
 	u.count.challenged.Add(1)
-	if result.Suspicious() {
+	switch {
+	case result == auth.Replay:
+		// Nobody's guess: the password is right. SIP.js begins each refresh of a registration so, with the credentials
+		// of the one before; an office full of it must not be banned.
+		u.count.refused.Add(1)
+		u.log.Debug("credentials used again", "method", t.m.Method, "source", t.source())
+	case result.Suspicious():
 		u.count.refused.Add(1)
 		u.front.suspects.failed(source)
 		u.log.Info("wrong credentials", "method", t.m.Method, "source", t.source(), "result", result)

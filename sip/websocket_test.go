@@ -282,6 +282,34 @@ func TestWebDialogFollowsItsPeer(t *testing.T) {
 	p.Silence(50 * time.Millisecond)
 }
 
+// SIP.js refreshes with the credentials of the last REGISTER and answers the challenge then: many of it behind one
+// address are no attack.
+func TestWebOfficeOfRefreshesIsNotBanned(t *testing.T) {
+	b := newSite(t, false, sip.WebSocketConfig{})
+	p := siptest.NewWebPeer(t, b.url, b.config)
+	client := auth.NewClient(auth.Credentials{Username: "alice", Password: "a-pass"})
+	ask := siptest.Ask{Method: "REGISTER", URI: "sip:127.0.0.1", From: "<sip:alice@127.0.0.1>;tag=r", To: "<sip:alice@127.0.0.1>", CallID: "office"}
+	send := func(want int) siptest.Message {
+		t.Helper()
+		ask.CSeq, ask.Branch = ask.CSeq+1, ""
+		p.Write(ask)
+		return p.Response(want)
+	}
+	res := send(401)
+	for range 40 {
+		var attempt auth.Attempt
+		if err := client.Challenge(&attempt, res.Headers); err != nil {
+			t.Fatal(err)
+		}
+		h := client.Headers("REGISTER", ask.URI)[0]
+		ask.Headers = []string{h.Name + ": " + h.Value, p.Contact()}
+		send(200)
+		if res = send(401); !strings.Contains(res.Headers.Get("WWW-Authenticate"), "stale=true") {
+			t.Fatalf("challenge %q", res.Headers.Get("WWW-Authenticate"))
+		}
+	}
+}
+
 func TestWebHandshakeRefused(t *testing.T) {
 	b := newSite(t, false, sip.WebSocketConfig{})
 	for _, x := range []struct {
