@@ -16,11 +16,12 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	o, err := parse([]string{"-rounds", "2", "-calls", "7,300", "-designs", "c-epoll,udp", "-goal", "1.2"})
+	o, err := parse([]string{"-rounds", "2", "-calls", "7,300", "-designs", "c-epoll,udp", "-before", "old", "-goal"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.rounds != 2 || o.seconds != 3 || len(o.calls) != 2 || o.calls[1] != 300 || len(o.designs) != 2 || o.designs[1].name != "udp" || o.goal != 1.2 {
+	if o.rounds != 2 || o.seconds != 3 || len(o.calls) != 2 || o.calls[1] != 300 || len(o.designs) != 3 ||
+		o.designs[1].program != "old" || o.designs[2].name != "udp" || !o.goal || len(o.designsAt(7)) != 3 {
 		t.Errorf("got %+v", o)
 	}
 	for args, want := range map[string]string{
@@ -56,7 +57,7 @@ func TestTable(t *testing.T) {
 		table.rows[0].add(measurement{cpu: cpu, allocs: -1})
 		table.rows[1].add(measurement{cpu: cpu * (1.1 + float64(i)/100), p99: 100, loss: float64(i)})
 	}
-	if r := table.lastRatio(); math.Abs(r-1.11) > 1e-9 {
+	if r := table.ratios(table.rows[1]).median; math.Abs(r-1.11) > 1e-9 {
 		t.Errorf("ratio %v, expected 1.11", r)
 	}
 	var b bytes.Buffer
@@ -64,6 +65,41 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{"5.00 [4.00..10.00]", "1.11 [1.10..1.12]", "2.000", "to floor"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// By default set-ups are measured at one load, and all that has a goal is judged.
+func TestGoals(t *testing.T) {
+	o, err := parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goal
+	for _, calls := range o.calls {
+		table := newTable(o.designsAt(calls))
+		for _, r := range table.rows {
+			m := measurement{cpu: 10, allocs: 0.0004, p50: 60, p99: 2500}
+			if r.design.name == product && calls == 1200 {
+				m.cpu = 12.5
+			}
+			r.add(m)
+		}
+		all = append(all, table.goals(calls)...)
+	}
+	var b bytes.Buffer
+	if missed := judge(&b, all); len(all) != 8 || missed != 2 {
+		t.Errorf("%d goals, %d missed, expected 8 and 2", len(all), missed)
+	}
+	said := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{
+		"CPU per packet, 100 calls 1.00 times c-epoll goal 1.20 at most met",
+		"CPU per packet, 1200 calls 1.25 times c-epoll goal 1.20 at most MISSED",
+		"latency p99, 500 calls, 20 set up a second beside 2500 us goal 2000 at most MISSED",
+		"allocations per packet, 500 calls 0.000 goal 0.001 at most met",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the verdicts lack %q:\n%s", want, b.String())
 		}
 	}
 }

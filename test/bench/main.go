@@ -2,7 +2,9 @@
 
 // Command bench measures the product against floors, in ratios.
 //
-//	go run ./test/bench relay [flags]
+//	go run ./test/bench [relay] [flags]
+//
+// It prints a table for each number of calls, then each goal and whether it was met; -goal makes it fail if one wasn't.
 //
 // relay compares the CPU time that relaying an RTP packet costs with that of
 // the smallest C program that does it (c/relay.c, mode epoll). Each program
@@ -20,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -36,9 +39,8 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	const usage = "usage: bench relay [flags]"
-	if len(args) == 0 {
-		return errors.New(usage)
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return relay(ctx, args)
 	}
 	switch args[0] {
 	case "relay":
@@ -46,5 +48,5 @@ func run(ctx context.Context, args []string) error {
 	case "serve": // what relay starts on core 0; not for people
 		return serve(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown benchmark %q; %s", args[0], usage)
+	return fmt.Errorf("unknown benchmark %q; usage: bench [relay] [flags]", args[0])
 }

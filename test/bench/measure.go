@@ -29,13 +29,13 @@ type design struct {
 	setups int
 }
 
-// designs has the floor first and the product last.
+// designs has the floor first.
 func designs() []design {
 	return []design{
 		{name: "c-epoll", c: "epoll"},
 		{name: "udp", serve: "udp"},
-		{name: "bridge", serve: "bridge"},
-		{name: "bridge+setups", serve: "bridge", setups: 20},
+		{name: product, serve: "bridge"},
+		{name: product + "+setups", serve: "bridge", setups: setUpsBeside},
 	}
 }
 

@@ -14,14 +14,14 @@ type table struct{ rows []*row }
 
 // row is one design's runs.
 type row struct {
-	name string
-	runs []measurement
+	design design
+	runs   []measurement
 }
 
 func newTable(ds []design) *table {
 	t := &table{}
 	for _, d := range ds {
-		t.rows = append(t.rows, &row{name: d.name})
+		t.rows = append(t.rows, &row{design: d})
 	}
 	return t
 }
@@ -41,7 +41,10 @@ func (r *row) span(figure func(measurement) float64) span {
 	return span{v[0], v[(len(v)-1)/2], v[len(v)-1]}
 }
 
-func (r *row) cpu() span { return r.span(func(m measurement) float64 { return m.cpu }) }
+func (r *row) cpu() span    { return r.span(func(m measurement) float64 { return m.cpu }) }
+func (r *row) p50() span    { return r.span(func(m measurement) float64 { return m.p50 }) }
+func (r *row) p99() span    { return r.span(func(m measurement) float64 { return m.p99 }) }
+func (r *row) allocs() span { return r.span(func(m measurement) float64 { return m.allocs }) }
 
 // ratios is the design's cost to the floor's. A round's two runs stand side by
 // side in time, so the ratio is taken within rounds.
@@ -53,22 +56,19 @@ func (t *table) ratios(r *row) span {
 	return quotients.cpu()
 }
 
-func (t *table) lastRatio() float64 { return t.ratios(t.rows[len(t.rows)-1]).median }
-
 func (t *table) print(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	defer tw.Flush()
-	fmt.Fprintf(tw, "\tCPU us/packet [min..max]\tto %s [min..max]\tp50 us\tp99 us\tloss %%\tallocations/packet\tgenerator busy %%\n", t.rows[0].name)
+	fmt.Fprintf(tw, "\tCPU us/packet [min..max]\tto %s [min..max]\tp50 us\tp99 us\tloss %%\tallocations/packet\tgenerator busy %%\n", t.rows[0].design.name)
 	for _, r := range t.rows {
 		cpu, ratio := r.cpu(), t.ratios(r)
 		allocs := "-"
-		if a := r.span(func(m measurement) float64 { return m.allocs }); a.max >= 0 {
+		if a := r.allocs(); a.max >= 0 {
 			allocs = fmt.Sprintf("%.3f", a.median)
 		}
-		fmt.Fprintf(tw, "%s\t%.2f [%.2f..%.2f]\t%.2f [%.2f..%.2f]\t%.0f\t%.0f\t%.3f\t%s\t%.0f\n", r.name,
+		fmt.Fprintf(tw, "%s\t%.2f [%.2f..%.2f]\t%.2f [%.2f..%.2f]\t%.0f\t%.0f\t%.3f\t%s\t%.0f\n", r.design.name,
 			cpu.median, cpu.min, cpu.max, ratio.median, ratio.min, ratio.max,
-			r.span(func(m measurement) float64 { return m.p50 }).median,
-			r.span(func(m measurement) float64 { return m.p99 }).median,
+			r.p50().median, r.p99().median,
 			r.span(func(m measurement) float64 { return m.loss }).max,
 			allocs,
 			r.span(func(m measurement) float64 { return m.busy }).median)
