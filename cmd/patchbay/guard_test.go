@@ -138,7 +138,7 @@ func TestVisitorsMakeRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(res.Body)
-	if err = res.Body.Close(); string(b) != "served" || err != nil {
+	if res.Body.Close(); string(b) != "served" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
 	v.mu.Lock()
