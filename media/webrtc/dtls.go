@@ -140,6 +140,7 @@ func (p *peer) handshake(c *inlet, client bool) error {
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithInsecureSkipVerify(true), // there is no authority: the fingerprint is the identity
 		dtls.WithMTU(dtlsMTU),
+		dtls.WithLoggerFactory(pionLog{to: p.port.cfg.Log}),
 		dtls.WithVerifyPeerCertificate(func(raw [][]byte, _ [][]*x509.Certificate) error { return p.verify(raw) }),
 	}
 	var conn *dtls.Conn

@@ -35,6 +35,9 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	t := e.choose(false)
 	o := &offer{e: e, ours: e.ours, answers: map[string]*answer{}, before: e.agreed.Load()}
 	if o.ours == nil || w.ICERestart {
+		if o.before != nil && !t.Restarts() {
+			return nil, errNoRestart
+		}
 		var err error
 		if o.ours, err = t.Enroll(); err != nil {
 			return nil, fmt.Errorf("webrtc: %s: offer: %w", e.cfg.Name, err)
@@ -119,6 +122,9 @@ func (e *Endpoint) dealFor(remote *sdp.Description, m *sdp.Media) (d *deal, fres
 		}
 		if !restart {
 			return d, false, nil
+		}
+		if same && !e.transport.Restarts() {
+			return nil, false, errNoRestart
 		}
 	}
 	t := e.choose(rich(remote))

@@ -24,6 +24,8 @@ func (o *own) Enroll() (*credentials, error) { return o.port.enroll() }
 func (o *own) Withdraw(c *credentials)       { o.port.withdraw(c) }
 func (o *own) Lite() bool                    { return !o.port.cfg.Check }
 
+func (o *own) Restarts() bool { return true }
+
 func (o *own) Join(d *deal, r receiver) (line, error) {
 	p := &peer{port: o.port, r: r, born: udp.Now(), fingerprints: d.theirs.fingerprints, client: d.client}
 	var b [8]byte

@@ -17,6 +17,8 @@ type transport interface {
 	Withdraw(c *credentials)
 	// Lite reports whether we only answer checks (RFC 8445 2.5): then SDP says so.
 	Lite() bool
+	// Restarts reports whether a line takes fresh credentials.
+	Restarts() bool
 	// Join begins to exchange packets with one peer. There may be several, as there may be several answers to an offer.
 	Join(d *deal, r receiver) (line, error)
 }

@@ -175,15 +175,31 @@ func isUp(tb testing.TB, b *webrtctest.Browser) {
 	}
 }
 
+// stacks are which stack the first endpoint of a check has, and which the others: all must speak to each other.
+var stacks = []struct {
+	name          string
+	first, others Stack
+	check         bool
+}{{"own", Own, Own, false}, {"own to PeerConnection", Own, PeerConnection, false}, {"PeerConnection to own", PeerConnection, Own, true}, {"PeerConnection", PeerConnection, PeerConnection, false}}
+
 func TestConformance(t *testing.T) {
-	mediatest.Endpoint(t, func() (media.Endpoint, func()) {
-		p, done := openPort(t, nil)
-		e, err := New(Config{Port: p, Registry: registry(), Name: "suite"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e, done
-	})
+	for _, s := range stacks {
+		t.Run(s.name, func(t *testing.T) {
+			made := 0
+			mediatest.Endpoint(t, func() (media.Endpoint, func()) {
+				p, done := openPort(t, func(c *PortConfig) { c.Check = s.check })
+				stack := s.others
+				if made++; made%2 == 1 {
+					stack = s.first
+				}
+				e, err := New(Config{Port: p, Registry: registry(), Name: "suite", Stack: stack})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e, done
+			})
+		})
+	}
 }
 
 func TestBrowserCalls(t *testing.T) {
