@@ -23,7 +23,7 @@ var arrows = []struct {
 	{"cmd/patchbay/leg", []string{"sip/...", "media/..."}},
 	{"cmd/patchbay/carrier", []string{"cmd/patchbay/leg", "sip/...", "media/..."}},
 	{"cmd/patchbay/phone", []string{"cmd/patchbay/leg", "sip/...", "media/..."}},
-	{"cmd/patchbay/...", []string{"cmd/patchbay/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
+	{"cmd/patchbay/...", []string{"cmd/patchbay/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/...", "web"}},
 	{"test/...", []string{"test/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
 	{"sip/...", []string{"sip/..."}},
 	{"gateway/call", nil},
@@ -34,12 +34,13 @@ var arrows = []struct {
 	{"media/udp", nil},
 	{"media", []string{"media/sdp"}},
 	{"media/...", []string{"media/..."}},
+	{"web/...", []string{"web/..."}},
 }
 
 // doors are where a library's types stop. A library that isn't here has none: a dependency needs a reason.
 var doors = map[string][]string{
 	"github.com/emiago/sipgo":             {"sip/..."},
-	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/..."},
+	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "web/webtest"},
 	"github.com/jackc/pgx/v5":             {"billing/..."},
 	"github.com/pressly/goose/v3":         {"billing/..."},
 	"go.etcd.io/bbolt":                    {"billing/..."},
@@ -47,6 +48,15 @@ var doors = map[string][]string{
 	"github.com/pion/rtp":                 {"media/rtp/...", "media/webrtc/..."},
 	"github.com/pion/rtcp":                {"media/rtp/...", "media/webrtc/..."},
 	"github.com/pion/srtp/v3":             {"media/rtp/...", "media/webrtc/..."},
+	"github.com/pion/dtls/v3":             {"media/webrtc/..."},
+	"github.com/pion/ice/v4":              {"media/webrtc/..."},
+	"github.com/pion/interceptor":         {"media/webrtc/..."},
+	"github.com/pion/logging":             {"media/webrtc/..."},
+	"github.com/pion/stun/v4":             {"media/webrtc/..."},
+	"github.com/pion/transport/v5":        {"media/webrtc/..."},
+	"github.com/pion/webrtc/v4":           {"media/webrtc/..."},
+	"github.com/thesyncim/gopus":          {"media/opus"},
+	"github.com/evanw/esbuild":            {"web/build"},
 	"github.com/zaf/g711":                 {"media/g711"},
 	"github.com/google/uuid":              {"gateway/call", "billing/...", "rpc/..."},
 	"github.com/spf13/cobra":              {"cmd/patchbay"},
@@ -57,7 +67,7 @@ var doors = map[string][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"test/...", "media/mediatest", "sip/siptest"}
+var forTests = []string{"test/...", "media/mediatest", "sip/siptest", "web/webtest"}
 
 var emptyNames = []string{"util", "utils", "common", "types", "defs", "helper", "helpers", "misc", "shared", "base"}
 
