@@ -96,7 +96,7 @@ func (h *handset) hear(hz float64) {
 	var r meter.Reading
 	for range 3 { // the first windows may hold the beginning
 		h.listen()
-		eventually(h.tb, "half a second of audio", func() bool { r = h.hears.Read(); return r.Time >= 500*time.Millisecond })
+		eventually(h.tb, "some audio", func() bool { r = h.hears.Read(); return r.Time >= 300*time.Millisecond })
 		if want, other := r.Tones[own], r.Tones[1-own]; math.Abs(want.Level-level) <= 1 && other.Level <= level-40 {
 			return
 		}

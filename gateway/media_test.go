@@ -16,6 +16,7 @@ import (
 )
 
 func TestEarlyMedia(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	alice := b.phone("alice")
 	ha, hc := newHandset(t, 440), newHandset(t, 880)
@@ -52,6 +53,7 @@ func TestEarlyMedia(t *testing.T) {
 
 // A carrier that forks: early media of one branch, then of another, which answers; then the first answers too.
 func TestForkedCallee(t *testing.T) {
+	t.Parallel()
 	peer := siptest.NewPeer(t, netip.AddrPort{})
 	b := newBench(t, func(s *settings) { s.Trunks[0].Proxy.Port = peer.Addr().Port() })
 	alice := b.phone("alice")
@@ -92,6 +94,7 @@ func TestForkedCallee(t *testing.T) {
 }
 
 func TestTranscoding(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(s *settings) { s.Trunks[0].Codecs = []string{"PCMA"} })
 	alice := b.phone("alice")
 	ha, hc := newHandset(t, 440, "PCMU"), newHandset(t, 880, "PCMA")
@@ -174,6 +177,7 @@ func (h *handset) reoffered(c *siptest.Call, want sdp.Direction) sdp.Direction {
 }
 
 func TestHoldAndResume(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, func(s *settings) { s.Media.Timeout = 150 * time.Millisecond })
 	for _, side := range []struct {
 		holder, held   *handset
@@ -214,6 +218,7 @@ func TestHoldAndResume(t *testing.T) {
 }
 
 func TestHoldWhileHeld(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, nil)
 	if err := k.ha.reoffer(k.a, sdp.SendOnly); err != nil {
 		t.Fatal(err)
@@ -249,6 +254,7 @@ func TestHoldWhileHeld(t *testing.T) {
 }
 
 func TestRefusedHold(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, nil)
 	if err := k.ha.reoffer(k.a, sdp.SendOnly); err != nil {
 		t.Fatal(err)
@@ -268,6 +274,7 @@ func TestRefusedHold(t *testing.T) {
 
 // Both sides re-offer at once: whoever must wait, waits, and in the end both have what they asked for.
 func TestGlare(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, nil)
 	if err := k.ha.reoffer(k.a, sdp.SendOnly); err != nil {
 		t.Fatal(err)
@@ -303,11 +310,11 @@ func TestGlare(t *testing.T) {
 }
 
 func TestLateOffer(t *testing.T) {
-	b := newBench(t, nil)
+	t.Parallel()
+	b := newBench(t, func(s *settings) { s.Trunks[1].Addresses = []netip.Prefix{prefix(t, "127.0.0.2/32")} })
 	bob := b.phone("bob")
 	h, hb := newHandset(t, 440), newHandset(t, 880)
-	peer := siptest.NewPeer(t, b.addr)
-	b.trunks["carrier"].Addresses = append(b.trunks["carrier"].Addresses, prefix(t, "127.0.0.1/32"))
+	peer := siptest.NewPeerAt(t, "127.0.0.2", b.addr)
 	ask := peer.Write(siptest.Ask{Method: "INVITE", URI: "sip:4930101@home.test"})
 	c := bob.Incoming()
 	if err := c.Answer(hb.answers(c.Request().Body, media.Want{})); err != nil {
@@ -352,6 +359,7 @@ func TestLateOffer(t *testing.T) {
 }
 
 func TestDigits(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, func(s *settings) {
 		s.Users[0].DTMF = "info"
 		s.Digits = true
@@ -409,6 +417,7 @@ func TestDigits(t *testing.T) {
 }
 
 func TestDigitsInMediaAreRelayedAndMasked(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, nil)
 	if err := k.ha.dial(t, "42"); err != nil {
 		t.Fatal(err)
@@ -430,6 +439,7 @@ func TestDigitsInMediaAreRelayedAndMasked(t *testing.T) {
 }
 
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, func(s *settings) { s.Media.Timeout = 200 * time.Millisecond })
 	k.ha.hear(880) // media flows for longer than that
 	k.hc.says.Close()
@@ -445,6 +455,7 @@ func TestSilence(t *testing.T) {
 
 // A caller that is silent before the answer is told of once only: it counts from the answer.
 func TestSilenceBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
 	l := &sipLeg{role: call.CallerLeg, peer: sdp.SendRecv, want: sdp.SendRecv, silent: true}
 	c := &Call{g: &Gateway{cfg: Config{Media: Media{Timeout: time.Second}}}}
 	now := newMonotonic()
