@@ -260,8 +260,11 @@ type purse struct {
 }
 
 func (p *purse) Authorize(context.Context, *call.Call) (Grant, error) {
-	if p.refuse != nil {
-		return Grant{}, p.refuse
+	p.mu.Lock()
+	refuse := p.refuse
+	p.mu.Unlock()
+	if refuse != nil {
+		return Grant{}, refuse
 	}
 	return p.Extend(context.Background(), Grant{})
 }

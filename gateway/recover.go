@@ -82,10 +82,12 @@ func (g *Gateway) hangUpLost(ctx context.Context, l *call.Leg) string {
 	if err != nil {
 		return "leg left as it was: " + err.Error()
 	}
-	go func() { // nobody else reads them
+	var read sync.WaitGroup
+	read.Go(func() { // nobody else does
 		for range d.Events() {
 		}
-	}()
+	})
+	defer read.Wait()
 	ctx, cancel := context.WithTimeout(ctx, recoverTime)
 	defer cancel()
 	switch err := d.Hangup(ctx, reason(call.NodeLost), 503); {
