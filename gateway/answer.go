@@ -53,7 +53,7 @@ func (c *Call) connect(l *sipLeg) (ending, bool) {
 		c.caller.want = sdp.SendRecv // as the early answer said
 	}
 	c.g.stats.answered.Add(1)
-	c.log.Info("call answered", "leg", l.no, "codec", l.ep.Negotiated().Codec, "transcoded", c.rec.call.Transcoded)
+	c.log.Info("call answered", "leg", l.no, "codec", agreed(l.ep).Codec, "transcoded", c.rec.call.Transcoded)
 	// Digits for a leg are spoken over whatever feeds it.
 	for _, to := range []*sipLeg{c.caller, l} {
 		if to.digits, err = newDigits(c.pipeline, c.far(to).ep.Source(media.Pad{})); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtp"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/sip"
 )
@@ -42,7 +43,11 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 		l.cancel()
 		return nil, causeError{call.Cause{Q850: 38, SIP: 503, Text: "attempt could not be sent"}, err}
 	}
-	begun := call.LegNew{Attempt: len(c.tries), Role: call.CalleeLeg, Medium: "sip", Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
+	medium := "sip"
+	if t.party.browser {
+		medium = "webrtc"
+	}
+	begun := call.LegNew{Attempt: len(c.tries), Role: call.CalleeLeg, Medium: medium, Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
 		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer}
 	if err := c.begun(l, d, p, begun); err != nil {
 		return nil, err
@@ -77,7 +82,9 @@ func (c *Call) begun(l *sipLeg, d *sip.Dialog, p pending, e call.LegNew) error {
 		case <-p.ready:
 			network, peer := d.Peer()
 			l.attach(d)
-			l.ep.SetSignalling(peer.Addr())
+			if e, ok := l.ep.(*rtp.Endpoint); ok {
+				e.SetSignalling(peer.Addr())
+			}
 			e.Dialog, e.Transport, e.Signalling = l.state(), network, peer
 			c.rec.note(l.no, time.Now(), e)
 			cause, err := call.JournalDown, c.rec.commit()

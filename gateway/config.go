@@ -9,6 +9,7 @@ import (
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/media/webrtc"
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -54,6 +55,7 @@ type Media struct {
 	MinPort  uint16
 	MaxPort  uint16
 	Timeout  time.Duration // of silence; 0 = never
+	WebRTC   *webrtc.Port  // shared by all browsers' legs; nil: there are none
 }
 
 // MediaAddr is a local address for RTP and what SDP says instead.

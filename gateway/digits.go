@@ -71,7 +71,7 @@ func (c *Call) digit(l *sipLeg, e LegEvent) {
 	c.noteDigit(l, e)
 	far := c.far(l)
 	switch {
-	case e.InMedia && far.ep.Negotiated().Events: // relayed already, frame by frame
+	case e.InMedia && agreed(far.ep).Events: // relayed already, frame by frame
 	case far.party.dtmf == "none":
 	default:
 		held := time.Duration(max(e.Held, 80)) * time.Millisecond
@@ -126,7 +126,7 @@ func (l *sipLeg) Digit(digit byte, held time.Duration) error {
 
 // dial sends a digit after those before it. done is told what came of it, unless there is an error at once.
 func (l *sipLeg) dial(digit byte, held time.Duration, done func(error)) error {
-	if l.ep.Negotiated().Events {
+	if agreed(l.ep).Events {
 		if l.digits == nil {
 			return errors.New("leg is not linked")
 		}

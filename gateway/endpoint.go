@@ -1,15 +1,18 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/opus"
 	"github.com/patchbay/patchbay/media/rtp"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/media/webrtc"
 )
 
 // mediaPorts is one local media address and its range of ports.
@@ -28,19 +31,31 @@ func newMediaPorts(a MediaAddr, m Media) (mediaPorts, error) {
 
 // party is what an endpoint is made for.
 type party struct {
-	media  MediaAddr // a trunk's own, else zero
-	codecs []string
-	dtmf   string
-	peer   netip.AddrPort // its signalling
+	media   MediaAddr // a trunk's own, else zero
+	codecs  []string
+	dtmf    string
+	peer    netip.AddrPort // its signalling
+	browser bool           // it speaks WebRTC
 }
 
-// newEndpoint opens RTP ports towards a party. IPv6 peers get the IPv6 media address.
-func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (*rtp.Endpoint, error) {
-	mp := g.portsFor(p)
+// prefers tells whether the party wants Opus rather than what the far party has.
+func (p party) prefers() bool { return len(p.codecs) > 0 && strings.EqualFold(p.codecs[0], "OPUS") }
+
+// newEndpoint opens what a party's media needs: RTP ports, of IPv6 towards an IPv6 peer; of a browser its share of the
+// one port that all browsers have.
+func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (media.Endpoint, error) {
 	timeout := g.cfg.Media.Timeout
 	if timeout == 0 {
 		timeout = -1 // never
 	}
+	if p.browser {
+		if g.cfg.Media.WebRTC == nil {
+			return nil, errors.New("browsers are switched off: media.webrtc has no port")
+		}
+		return webrtc.New(webrtc.Config{Port: g.cfg.Media.WebRTC, Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry,
+			Stack: webrtc.Own, Timeout: timeout, Notify: notify, Log: g.log, Name: name})
+	}
+	mp := g.portsFor(p)
 	return rtp.New(rtp.Config{Net: g.cfg.Media.Net, Ports: mp.ports, Bind: mp.Bind, Advertise: mp.Advertise,
 		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(),
 		Timeout: timeout, Notify: notify, Log: g.log, Name: name})
@@ -67,16 +82,23 @@ func (g *Gateway) portsFor(p party) mediaPorts {
 // formats are those of a list of codec names, and telephone-events when DTMF travels in media.
 func formats(codecs []string, dtmf string) []*media.Format {
 	var out []*media.Format
+	wide := false
 	for _, c := range codecs {
 		switch strings.ToUpper(c) {
 		case "PCMU":
 			out = append(out, media.PCMU())
 		case "PCMA":
 			out = append(out, media.PCMA())
+		case "OPUS":
+			out = append(out, opus.Format())
+			wide = true
 		}
 	}
 	if dtmf == "rfc4733" {
 		out = append(out, media.TelephoneEvent(8000))
+		if wide { // events have the clock of the audio that they interrupt (RFC 4733 2.1)
+			out = append(out, media.TelephoneEvent(48000))
+		}
 	}
 	return out
 }
@@ -120,6 +142,16 @@ func find(list []*media.Format, f *media.Format) *media.Format {
 	return nil
 }
 
+// webrtcOffer tells whether a description is a browser's: media under keys that DTLS makes (RFC 5764), along ICE.
+func webrtcOffer(body []byte) bool {
+	d, err := sdp.Parse(body)
+	if err != nil {
+		return false
+	}
+	m := d.Audio()
+	return m != nil && strings.Contains(m.Proto, "UDP/TLS/RTP/")
+}
+
 // offered reads the audio formats of a description, in its order.
 func offered(d *sdp.Description) []*media.Format {
 	m := d.Audio()
@@ -137,10 +169,33 @@ func offered(d *sdp.Description) []*media.Format {
 	return out
 }
 
+// terms is an endpoint's agreement, whatever it speaks.
+type terms struct {
+	Codec         string // as media.Format writes it; "" before SDP
+	Ptime         int
+	Events        bool
+	Direction     sdp.Direction
+	Local, Remote netip.AddrPort
+	SRTP          string // none, dtls
+}
+
+// agreed reads an endpoint's agreement.
+func agreed(e media.Endpoint) terms {
+	switch e := e.(type) {
+	case *rtp.Endpoint:
+		n := e.Negotiated()
+		return terms{n.Codec, n.Ptime, n.Events, n.Direction, n.Local, n.Remote, "none"}
+	case *webrtc.Endpoint:
+		n := e.Negotiated()
+		return terms{n.Codec, n.Ptime, n.Events, n.Direction, n.Local, n.Remote, "dtls"}
+	}
+	return terms{Direction: sdp.Inactive, SRTP: "none"}
+}
+
 // negotiated is an endpoint's agreement for the record.
-func negotiated(e *rtp.Endpoint, dtmf string) call.Negotiated {
-	n := e.Negotiated()
-	m := call.Media{Codec: n.Codec, Ptime: n.Ptime, SRTP: "none", Direction: n.Direction.String(),
+func negotiated(e media.Endpoint, dtmf string) call.Negotiated {
+	n := agreed(e)
+	m := call.Media{Codec: n.Codec, Ptime: n.Ptime, SRTP: n.SRTP, Direction: n.Direction.String(),
 		Local: n.Local, Remote: n.Remote, DTMF: dtmf}
 	if dtmf == "rfc4733" && !n.Events {
 		m.DTMF = "none"
@@ -150,9 +205,9 @@ func negotiated(e *rtp.Endpoint, dtmf string) call.Negotiated {
 
 // transcodes tells whether the codec that either side agreed to send is converted for the other. Other formats that an
 // answer allows beside count only if they come.
-func transcodes(a, b *rtp.Endpoint) bool {
-	for _, p := range [][2]*rtp.Endpoint{{a, b}, {b, a}} {
-		codec := p[0].Negotiated().Codec
+func transcodes(a, b media.Endpoint) bool {
+	for _, p := range [][2]media.Endpoint{{a, b}, {b, a}} {
+		codec := agreed(p[0]).Codec
 		for _, path := range p[0].Source(media.Pad{}).Path(p[1].Sink(media.Pad{})) {
 			if path.Converted && path.From.String() == codec {
 				return true

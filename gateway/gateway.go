@@ -42,6 +42,7 @@ type Gateway struct {
 	idle     chan struct{} // closed when draining and no call is left
 	quiet    bool          // idle is closed
 
+	ready chan struct{}   // closed when New is done: calls that come earlier wait
 	ctx   context.Context // ends when nobody may be waited for any more
 	stop  context.CancelFunc
 	wg    sync.WaitGroup // calls, their legs, and what runs beside them
@@ -60,7 +61,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
-		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}}
+		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, ready: make(chan struct{})}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	if g.cfg.Resolve == nil {
 		g.cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -96,6 +97,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err := g.addUsers(); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
+	close(g.ready)
 	return g, nil
 }
 

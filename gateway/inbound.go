@@ -13,6 +13,10 @@ import (
 
 // inbound takes a new INVITE whose source is known: a user who has proved who they are, or a trunk.
 func (g *Gateway) inbound(d *sip.Dialog, src source) {
+	select {
+	case <-g.ready:
+	case <-g.ctx.Done(): // admit refuses it
+	}
 	c, cause, ok := g.admit(src)
 	if c == nil {
 		_ = d.Reject(cause.Status(), "Service Unavailable", append(reasonHeader(cause), sip.Header{Name: "Retry-After", Value: "5"})...)
@@ -105,6 +109,14 @@ func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), peer: r.Source}
 	if t := c.src.trunk; t != nil {
 		p.media = t.Media
+	}
+	if isSDP(r.ContentType, r.Body) {
+		p.browser = webrtcOffer(r.Body)
+	} else {
+		p.browser = overWeb(r.Network)
+	}
+	if p.browser {
+		ln.Medium = "webrtc"
 	}
 	l, err := c.g.newLeg(1, call.CallerLeg, p, c.events, c.log)
 	if err == nil {

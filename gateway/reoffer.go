@@ -84,7 +84,7 @@ func (p peerRefer) Notify(ctx context.Context, status int, phrase string, final 
 func (l *sipLeg) current() []*media.Format {
 	var out []*media.Format
 	for _, f := range formats(l.party.codecs, "") {
-		if f.String() == l.ep.Negotiated().Codec {
+		if f.String() == agreed(l.ep).Codec {
 			out = append(out, f)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
-	"github.com/patchbay/patchbay/media/rtp"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/sip"
 )
@@ -27,7 +26,7 @@ type sipLeg struct {
 	trunk *trunk
 	party party
 	d     *sip.Dialog
-	ep    *rtp.Endpoint
+	ep    media.Endpoint
 
 	neg   sync.Mutex // one negotiation at a time
 	offer media.Offer
@@ -281,7 +280,7 @@ func (l *sipLeg) confirmed() json.RawMessage {
 // learn takes what the peer itself wants from its answer to an offer of ours. Where we offered nothing, it wants what it
 // wanted before.
 func (l *sipLeg) learn(offered sdp.Direction) {
-	got := l.ep.Negotiated().Direction
+	got := agreed(l.ep).Direction
 	sends, receives := l.peer.Sends(), l.peer.Receives()
 	if offered.Receives() {
 		sends = got.Receives()

@@ -77,6 +77,9 @@ func (t *trunk) peer() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// overWeb tells whether a flow is a WebSocket (RFC 7118).
+func overWeb(network string) bool { return network == "ws" || network == "wss" }
+
 // contacts are the places where a user is registered now.
 func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.Cause) {
 	u := g.userByID[id]
@@ -97,8 +100,9 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	}
 	var out []target
 	for _, ct := range g.registrar.Contacts(u.Login) {
+		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.
 		out = append(out, target{ua: g.users, uri: ct.URI, dest: ct.Destination(), from: na, to: sip.NameAddr{URI: to}, user: u,
-			party: party{codecs: u.Codecs, dtmf: u.DTMF, peer: ct.Source}})
+			party: party{codecs: u.Codecs, dtmf: u.DTMF, peer: ct.Source, browser: overWeb(ct.Network)}})
 	}
 	if len(out) == 0 {
 		cause := call.Offline
