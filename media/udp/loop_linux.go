@@ -174,7 +174,7 @@ func (l *loop) wake(uintptr) bool {
 		}
 	}
 	for i, s := range ready {
-		if i%ahead == 0 && len(ready) > 1 {
+		if i%ahead == 0 {
 			warm(ready[i:min(i+ahead, len(ready))])
 		}
 		if s.enter() { // not closed by a handler before it

@@ -5,8 +5,8 @@ import "unsafe"
 // Warmer is a Handler that can have the processor fetch what its next datagram
 // will touch. A loop has it do so for some sockets that are ready, before it
 // reads the first of them: with a thousand calls nothing of a call is in the
-// cache when its packet comes, and fetches that run side by side cost little
-// more than one. Warm is called before a Datagram, on the same goroutine, but
+// cache when its packet comes, and fetches that run side by side, and while the
+// kernel hands the packet over, cost little more than one. Warm is called before a Datagram, on the same goroutine, but
 // not before each one, and not under the protection of Close: it may run when
 // the handler isn't called any more, so it reads only what may be read at any
 // time, and changes nothing.
