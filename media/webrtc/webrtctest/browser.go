@@ -31,6 +31,7 @@ type Config struct {
 // Browser is one. Negotiation is done by one goroutine at a time.
 type Browser struct {
 	pc     *pwebrtc.PeerConnection
+	sender *pwebrtc.RTPSender
 	source *media.Source
 	sink   sink
 	up     chan struct{}
@@ -76,11 +77,10 @@ func New(cfg Config) (*Browser, error) {
 		}
 	})
 	b.pc.OnTrack(func(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) { b.listen(t, r) })
-	sender, err := b.pc.AddTrack(&b.sink)
-	if err != nil {
+	if b.sender, err = b.pc.AddTrack(&b.sink); err != nil {
 		return nil, errors.Join(fmt.Errorf("webrtctest: %w", err), b.pc.Close())
 	}
-	b.work.Go(func() { drain(sender) })
+	b.work.Go(func() { drain(b.sender) })
 	return b, nil
 }
 
@@ -161,6 +161,13 @@ func (b *Browser) Accept(answer []byte) error {
 func (b *Browser) Answer(ctx context.Context, offer []byte) ([]byte, error) {
 	if err := b.pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeOffer, SDP: string(offer)}); err != nil {
 		return nil, fmt.Errorf("webrtctest: offer: %w", err)
+	}
+	for _, t := range b.pc.GetTransceivers() { // pion takes a hold for its own wish; a page goes on speaking
+		if t.Sender() == b.sender && (t.Direction() == pwebrtc.RTPTransceiverDirectionInactive || t.Direction() == pwebrtc.RTPTransceiverDirectionRecvonly) {
+			if err := t.SetSender(b.sender, &b.sink); err != nil {
+				return nil, fmt.Errorf("webrtctest: %w", err)
+			}
+		}
 	}
 	a, err := b.pc.CreateAnswer(nil)
 	if err != nil {
