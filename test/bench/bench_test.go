@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 func TestParseRun(t *testing.T) {
 	const line = "sent=1500 rcvd=1499 loss=0.067% pps=500 lat_us p50=52 p99=252 p99.9=300 max=400 cpu_us_per_pkt=5.540 cpu_core=20.0% gen_core=31.5% bad=0 err=0\n"
 	m, err := parseRun(line, "serve: packets=99 allocs/pkt=0.0020\n")
-	if want := (measurement{cpu: 5.54, p50: 52, p99: 252, loss: 0.067, allocs: 0.002, busy: 31.5}); err != nil || m != want {
+	if want := (measurement{cpu: 5.54, p50: 52, p99: 252, loss: 0.067, allocs: 0.002, sent: 1500, busy: 31.5}); err != nil || m != want {
 		t.Errorf("got %+v, %v, expected %+v", m, err, want)
 	}
 	if m, err := parseRun(line, "relay: packets=99"); err != nil || m.allocs != -1 {

@@ -65,6 +65,7 @@ type measurement struct {
 	p50, p99 float64 // us from the sender to the receiver's kernel
 	loss     float64 // percent
 	allocs   float64 // heap allocations per packet; -1 where there is no heap to count
+	sent     float64 // packets
 	busy     float64 // percent of the generator's core: near 100 it is the one measured
 }
 
@@ -184,7 +185,7 @@ func parseRun(line, notes string) (m measurement, err error) {
 	for _, f := range []struct {
 		key  string
 		into *float64
-	}{{"cpu_us_per_pkt", &m.cpu}, {"p50", &m.p50}, {"p99", &m.p99}, {"loss", &m.loss}, {"gen_core", &m.busy}} {
+	}{{"cpu_us_per_pkt", &m.cpu}, {"p50", &m.p50}, {"p99", &m.p99}, {"loss", &m.loss}, {"gen_core", &m.busy}, {"sent", &m.sent}} {
 		v, ok := value(line, f.key)
 		if !ok {
 			return m, fmt.Errorf("the load generator gave no %s: %q", f.key, line)
