@@ -49,7 +49,7 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
   };
   return (
     <article
-      class={`card call is-${call.state}`}
+      class={`card call is-${call.state}${pad && up ? ' with-pad' : ''}`}
       data-testid="call"
       data-state={call.state}
       data-direction={call.direction}
@@ -66,7 +66,7 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
     >
       <div class="party">
         <div class={incoming ? 'avatar pulse' : 'avatar'} aria-hidden="true">
-          {initial(call)}
+          {initial(call) || <Icon name="phone" />}
         </div>
         <h2>{call.name || call.peer}</h2>
         {call.name && <p class="number-small">{call.peer}</p>}
@@ -128,7 +128,7 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
         </>
       )}
 
-      {call.talking && <Facts call={call} />}
+      {call.talking && !pad && <Facts call={call} />}
 
       {!incoming && call.state !== 'ended' && (
         <button type="button" id="hangup" class="hang wide" onClick={() => call.hangUp()}>
@@ -215,11 +215,11 @@ function Facts({ call }: { call: Call }) {
           <dd id="codec">{q?.codec ? (q.codec.toLowerCase() === 'opus' ? 'Opus' : q.codec) : '–'}</dd>
         </div>
         <div>
-          <dt>Loss</dt>
+          <dt>Loss in</dt>
           <dd id="loss">{q ? `${q.loss.toFixed(1)} %` : '–'}</dd>
         </div>
         <div>
-          <dt>Lost outward</dt>
+          <dt>Loss out</dt>
           <dd id="loss-out">{q?.lossOut === undefined ? '–' : `${q.lossOut.toFixed(1)} %`}</dd>
         </div>
         <div>
@@ -238,7 +238,8 @@ function heard(call: Call): number {
   return Math.min(1, Math.max(0, (20 * Math.log10(amplitude) + 60) / 54));
 }
 
+/** The first letter of a name; "" of a number. */
 function initial(call: Call): string {
   const c = [...(call.name || call.peer)].find((s) => /[\p{L}]/u.test(s));
-  return c ? c.toUpperCase() : '#';
+  return c ? c.toUpperCase() : '';
 }

@@ -22,7 +22,7 @@ const paths = {
 /** Icon draws one of the page's signs in the colour of the text. It says nothing to a screen reader. */
 export function Icon({ name, turned }: { name: keyof typeof paths; turned?: boolean }): JSX.Element {
   return (
-    <svg class={turned ? 'icon turned' : 'icon'} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+    <svg class={`icon ${name}${turned ? ' turned' : ''}`} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
       <path d={paths[name]} />
     </svg>
   );

@@ -53,7 +53,7 @@ function Row({ record: r, open, toggle, dial, canDial }: RowProps) {
     <li class={open ? 'record open' : 'record'} data-testid="record" data-id={r.id} data-peer={peer} data-answered={answered} data-cause={why} data-codec={r.codec ?? ''}>
       <div class="record-row">
         <button type="button" class="record-main" aria-expanded={open} aria-controls={details} onClick={toggle}>
-          <span class={answered ? 'way' : 'way missed'} title={incoming ? 'incoming' : 'outgoing'}>
+          <span class={answered ? 'way' : incoming ? 'way missed' : 'way failed'} title={incoming ? 'incoming' : 'outgoing'}>
             <Icon name={incoming ? 'in' : 'out'} />
           </span>
           <span class="record-who">
@@ -106,5 +106,5 @@ function causeOf(r: CallRecord): string {
 
 function full(at: string): string {
   const d = new Date(at);
-  return Number.isNaN(d.getTime()) ? '' : d.toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' });
+  return Number.isNaN(d.getTime()) ? '' : d.toLocaleString([], { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit' });
 }

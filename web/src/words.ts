@@ -104,10 +104,9 @@ export function duration(ms: number): string {
 export function moment(at: Date, now: Date): string {
   if (Number.isNaN(at.getTime())) return '';
   const day = (d: Date) => new Date(d.getFullYear(), d.getMonth(), d.getDate()).getTime();
-  const time = at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   const days = Math.round((day(now) - day(at)) / 86_400_000);
-  if (days === 0) return time;
-  if (days === 1) return `yesterday ${time}`;
-  if (days > 1 && days < 7) return `${at.toLocaleDateString([], { weekday: 'short' })} ${time}`;
+  if (days === 0) return at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  if (days === 1) return 'Yesterday';
+  if (days > 1 && days < 7) return at.toLocaleDateString([], { weekday: 'long' });
   return at.toLocaleDateString([], { day: 'numeric', month: 'short', year: 'numeric' });
 }
