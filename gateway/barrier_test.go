@@ -28,16 +28,6 @@ func (b *bench) follows(lines ...string) {
 	}
 }
 
-// never expects that a line doesn't come before another.
-func (b *bench) never(early, before string) {
-	b.Helper()
-	log := b.ledger.order()
-	e, l := slices.Index(log, early), slices.Index(log, before)
-	if e >= 0 && e < l {
-		b.Fatalf("%q comes before %q in\n%s", early, before, strings.Join(log, "\n"))
-	}
-}
-
 func TestOrderOfBarriers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

@@ -125,15 +125,6 @@ func (j *ledger) order() []string {
 	return slices.Clone(j.log)
 }
 
-// kinds are the kinds of a call's events, in order.
-func (j *ledger) kinds(id call.ID) []call.Kind {
-	var out []call.Kind
-	for _, e := range j.of(id) {
-		out = append(out, e.Data.Kind())
-	}
-	return out
-}
-
 func (j *ledger) of(id call.ID) []call.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()

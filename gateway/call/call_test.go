@@ -220,3 +220,21 @@ func TestIDs(t *testing.T) {
 		t.Error("x is an id")
 	}
 }
+
+func TestAnswerThatWasNeverSaid(t *testing.T) {
+	id, now := NewID(), time.Now()
+	c := &Call{}
+	for i, e := range []Event{
+		{Data: Start{}}, {Leg: 1, Data: LegNew{Role: CallerLeg}}, {Leg: 2, Data: LegNew{Role: CalleeLeg}},
+		{Leg: 2, Data: Progress{Status: 180}}, {Leg: 2, Data: Answer{}}, {Leg: 1, Data: Answer{}},
+		{Leg: 1, Data: LegEnd{Cause: Cancelled, HungUp: true}}, {Data: End{By: Caller, Cause: Cancelled, Unsaid: true}},
+	} {
+		e.Call, e.Seq, e.At, e.Mono = id, uint64(i+1), now.Add(time.Duration(i)*time.Second), int64(i)*int64(time.Second)
+		if err := c.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.AnsweredAt != nil || c.Bill != 0 || c.Leg(1).AnsweredAt != nil || c.Leg(2).AnsweredAt == nil || *c.Ring != 4000 || c.Duration != 7000 {
+		t.Errorf("call %+v, legs %+v, %+v", c, c.Leg(1), c.Leg(2))
+	}
+}
