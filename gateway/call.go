@@ -34,6 +34,7 @@ type Call struct {
 	rang     bool            // the caller has had a 180: repeated ones, and those of several phones, say nothing new
 	admitted bool            // counts against the limits
 	unsaid   bool            // the answer was written, but never left: the caller had gone
+	warning  int             // of a 488, RFC 3261 20.43; 0 = 399
 	grant    Grant
 	authed   bool
 }

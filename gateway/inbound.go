@@ -147,13 +147,23 @@ func (c *Call) acceptable() (call.Cause, bool) {
 		cause.Text = "the offer is not usable: " + err.Error()
 		return cause, false
 	}
-	for _, f := range offered(d) {
-		if f.Kind == media.Audio && find(formats(l.party.codecs, ""), f) != nil {
-			l.peer = d.Direction()
-			return call.Cause{}, true
+	// An answer is tried before anybody's phone rings: nobody shall pick up a call that the caller can't have.
+	p, err := l.ep.Answer(c.ctx, l.d.Request().Body, media.Want{Formats: formats(l.party.codecs, l.party.dtmf)})
+	if err != nil {
+		cause := call.NoCodec
+		cause.Text = err.Error()
+		code, text, ok := sdp.Warning(err)
+		if ok {
+			c.warning, cause.Text = code, text
 		}
+		if code == 305 {
+			cause = noCodec(l.party.codecs)
+		}
+		return cause, false
 	}
-	return noCodec(l.party.codecs), false
+	p.Rollback()
+	l.peer = d.Direction()
+	return call.Cause{}, true
 }
 
 // route asks where the call goes.
@@ -216,8 +226,8 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	var h []sip.Header
 	h = append(h, reasonHeader(cause)...)
 	if status == 488 {
-		code := 305
-		if cause.Q850 != call.NoCodec.Q850 {
+		code := c.warning
+		if code == 0 {
 			code = 399
 		}
 		h = append(h, warning(code, cause.Text, c.g.cfg.Domain))

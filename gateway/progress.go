@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -12,6 +13,9 @@ import (
 
 // progress relays a provisional response to the caller, with early media if there is some.
 func (c *Call) progress(l *sipLeg, e LegEvent) {
+	if !l.fresh(e) {
+		return // a callee that rings on has nothing new to say
+	}
 	c.rec.note(l.no, e.At, call.Progress{Status: e.Status, Phrase: clip(e.Phrase), Tag: e.Tag, EarlyMedia: e.Early, Dialog: l.state()})
 	early := false
 	if e.Early {
@@ -20,10 +24,7 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 		early = c.caller.hasOffer()
 	}
 	status := e.Status
-	if status > 183 || status == 182 || status == 181 {
-		status = 180
-	}
-	if status == 183 && !early { // 183 without media tells a phone nothing
+	if status != 180 && status != 183 {
 		status = 180
 	}
 	if !early && status == 180 && c.rang {
@@ -40,6 +41,35 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 		c.caller.earlier = true
 		c.noteMedia(c.caller, time.Now())
 	}
+}
+
+// maxProgress is how many provisional responses of one attempt are told on: each costs an event, and they are free for
+// the peer.
+const maxProgress = 32
+
+// fresh tells whether a provisional response says something that none before it said.
+func (l *sipLeg) fresh(e LegEvent) bool {
+	said := said{e.Status, e.Tag, e.Early}
+	if e.Early || len(l.progresses) >= maxProgress || slices.Contains(l.progresses, said) {
+		return e.Early && l.earlies.take()
+	}
+	l.progresses = append(l.progresses, said)
+	return true
+}
+
+// said is what a provisional response says.
+type said struct {
+	status int
+	tag    string
+	early  bool
+}
+
+// allowance is how often something may still be told.
+type allowance int
+
+func (a *allowance) take() bool {
+	*a++
+	return *a <= maxProgress
 }
 
 func phraseOf(status int) string {

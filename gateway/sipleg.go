@@ -56,6 +56,9 @@ type sipLeg struct {
 	silent   bool          // nothing comes from it
 	earlier  bool          // it was answered in a provisional response
 	digits   *digits
+
+	progresses []said // provisional responses that were told on
+	earlies    allowance
 }
 
 // noticeQueue bounds what the packet path may have to tell before the leg's goroutine reads it: a second of DTMF.

@@ -102,7 +102,7 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	for _, ct := range g.registrar.Contacts(u.Login) {
 		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.
 		out = append(out, target{ua: g.users, uri: ct.URI, dest: ct.Destination(), from: na, to: sip.NameAddr{URI: to}, user: u,
-			party: party{codecs: u.Codecs, dtmf: u.DTMF, peer: ct.Source, browser: overWeb(ct.Network)}})
+			party: party{codecs: u.Codecs, dtmf: u.DTMF, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
 	}
 	if len(out) == 0 {
 		cause := call.Offline

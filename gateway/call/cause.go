@@ -100,9 +100,16 @@ func FromStatus(status int, phrase string) Cause {
 	return c
 }
 
-// Status is the SIP final status that tells this cause to a caller: the status it came with, else the table's.
+// Status is the SIP final status that tells this cause to a caller: the status it came with, else the table's. What
+// was between us and the far side doesn't concern the caller, who couldn't answer it: a redirection is 480, a challenge
+// that we didn't meet 502.
 func (c Cause) Status() int {
-	if c.SIP >= 300 && c.SIP < 700 {
+	switch {
+	case c.SIP >= 300 && c.SIP < 400:
+		return 480
+	case c.SIP == 401 || c.SIP == 407:
+		return 502
+	case c.SIP >= 400 && c.SIP < 700:
 		return c.SIP
 	}
 	for _, r := range byCause {
@@ -126,7 +133,7 @@ const (
 // Class of the cause: network failures and overload are Retry, everything that a person or a number decided is Final.
 func (c Cause) Class() Class {
 	switch c.SIP {
-	case 408, 500, 502, 503, 504:
+	case 401, 407, 408, 500, 502, 503, 504:
 		return Retry
 	case 0:
 		switch c.Q850 {

@@ -31,7 +31,7 @@ const (
 	KindProgress  Kind = "sip.1xx"
 	KindMedia     Kind = "sdp"
 	KindAnswer    Kind = "answer"
-	KindDialog    Kind = "reinvite"
+	KindDialog    Kind = "dialog"
 	KindBridge    Kind = "bridge.enter"
 	KindHold      Kind = "hold"
 	KindResume    Kind = "resume"
