@@ -24,7 +24,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	if err := c.pipeline.Add(l.ep); err != nil {
 		return nil, err
 	}
-	want := media.Want{Formats: firstOf(formats(t.party.codecs, t.party.dtmf), c.callerFormats()),
+	want := media.Want{Formats: t.party.order(c.callerFormats()),
 		Direction: direction(c.caller.peer.Sends(), c.caller.peer.Receives())}
 	l.want = want.Direction
 	o, err := l.ep.Offer(c.ctx, want)

@@ -41,6 +41,16 @@ type party struct {
 // prefers tells whether the party wants Opus rather than what the far party has.
 func (p party) prefers() bool { return len(p.codecs) > 0 && strings.EqualFold(p.codecs[0], "OPUS") }
 
+// order puts a party's own formats in the order in which they are offered or answered: what the far side has first, so that
+// media passes through, unless the party wants its own choice whatever that costs.
+func (p party) order(other []*media.Format) []*media.Format {
+	own := formats(p.codecs, p.dtmf)
+	if p.prefers() {
+		return own
+	}
+	return firstOf(own, other)
+}
+
 // newEndpoint opens what a party's media needs: RTP ports, of IPv6 towards an IPv6 peer; of a browser its share of the
 // one port that all browsers have.
 func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (media.Endpoint, error) {

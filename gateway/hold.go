@@ -13,7 +13,7 @@ import (
 // peerOffers answers a re-INVITE and carries what it means, hold or resume, to the far party.
 func (c *Call) peerOffers(l *sipLeg, e LegEvent) {
 	far := c.far(l)
-	want := media.Want{Formats: firstOf(formats(l.party.codecs, l.party.dtmf), far.current()),
+	want := media.Want{Formats: l.party.order(far.current()),
 		Direction: direction(far.peer.Sends(), far.peer.Receives())}
 	r := e.Offer.Remote()
 	if r != nil {
@@ -89,7 +89,7 @@ func (c *Call) align(l *sipLeg) {
 		return
 	}
 	r.running, r.again = true, false
-	w := media.Want{Formats: firstOf(formats(l.party.codecs, l.party.dtmf), l.current()), Direction: want}
+	w := media.Want{Formats: firstOf(l.party.order(nil), l.current()), Direction: want}
 	c.g.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, 32*time.Second)
 		defer cancel()

@@ -84,10 +84,12 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 	own := formats(c.caller.party.codecs, c.caller.party.dtmf)
 	if c.caller.hasOffer() {
 		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {
-			own = firstOf(own, offered(d))
+			own = c.caller.party.order(offered(d))
 		}
 	}
-	own = firstOf(own, l.current())
+	if !c.caller.party.prefers() {
+		own = firstOf(own, l.current())
+	}
 	if c.caller.hasOffer() {
 		var common []*media.Format
 		theirs := c.callerFormats()
