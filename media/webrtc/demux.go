@@ -20,6 +20,7 @@ type socket struct {
 
 	// The handler's own.
 	open           bool
+	from           udp.Addr
 	request, reply stun.Message
 	checks         [1024]bucket
 }
@@ -60,6 +61,7 @@ func (s *socket) takes(a netip.Addr) bool {
 // Datagram sorts by the first byte (RFC 7983) and the remote address: nothing but a check that knows a password makes an
 // address known.
 func (s *socket) Datagram(p []byte, from udp.Addr, now int64) {
+	s.from = from // in one place, so that it needn't be allocated for each
 	if !s.open {
 		select {
 		case <-s.ready:
@@ -73,7 +75,7 @@ func (s *socket) Datagram(p []byte, from udp.Addr, now int64) {
 		s.port.drops.other.Add(1)
 		return
 	case p[0] < 4:
-		s.check(p, &from, now)
+		s.check(p, &s.from, now)
 		return
 	case p[0] >= 20 && p[0] < 64, p[0] >= 128 && p[0] < 192:
 	default:
@@ -87,7 +89,7 @@ func (s *socket) Datagram(p []byte, from udp.Addr, now int64) {
 		s.port.drops.strangers.Add(1)
 		return
 	}
-	o.datagram(s, p, &from, now)
+	o.datagram(s, p, &s.from, now)
 }
 
 // Tick does nothing: the port has a ticker.
