@@ -144,6 +144,32 @@ func TestWrongAndUnknown(t *testing.T) {
 	}
 }
 
+// Without a nonce of its own a source can't be made to look like a guesser, by whoever forges its address.
+func TestForeignNonceIsNoGuess(t *testing.T) {
+	c := &clock{time.Unix(1e9, 0)}
+	s := server(t, c)
+	elsewhere := netip.MustParseAddr("192.0.2.2")
+	challenge := func(source netip.Addr) wire.Headers { return s.Challenge(source, false, false) }
+	old := challenge(from)
+	c.now = c.now.Add(61 * time.Second)
+	for what, h := range map[string]wire.Headers{
+		"made up":       {{Name: "WWW-Authenticate", Value: `Digest realm="` + s.Realm() + `", nonce="AAAA", qop="auth"`}},
+		"another's":     challenge(elsewhere),
+		"of old":        old,
+		"another key's": server(t, c).Challenge(from, false, false),
+	} {
+		for _, password := range []string{"pw", "guess"} {
+			cl := NewClient(Credentials{Username: "alice", Password: password})
+			if err := cl.Challenge(&Attempt{}, h); err != nil {
+				t.Fatal(err)
+			}
+			if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home")); u != "" || r != Stale || r.Suspicious() {
+				t.Errorf("%s, password %s: %q %v, expected stale", what, password, u, r)
+			}
+		}
+	}
+}
+
 func TestClientLoops(t *testing.T) {
 	cl := NewClient(Credentials{Username: "a", Password: "b"})
 	ch := func(extra string) wire.Headers {

@@ -61,8 +61,8 @@ type Result int
 const (
 	Missing Result = iota // no credentials for our realm
 	OK
-	Stale // right form, old or foreign nonce: challenge with stale=true
-	Wrong // unknown user or wrong password
+	Stale // right form, old or foreign nonce: challenge with stale=true, whatever the password
+	Wrong // unknown user or wrong password, with a nonce that we gave this very source: nobody forged the address
 	Replay
 )
 
@@ -145,6 +145,12 @@ func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) 
 	if !s.offers(alg) || !strings.EqualFold(f["qop"], "auth") || !countOK || f["cnonce"] == "" || f["username"] == "" {
 		return "", Missing
 	}
+	// Before the password: a request from a forged address can't hold a nonce of that address, so that nobody can make
+	// another look like a guesser. Nor does the answer then depend on the password.
+	fresh, expires := s.fresh(source, f["nonce"])
+	if !fresh {
+		return "", Stale
+	}
 	creds, known := s.cfg.Lookup(f["username"], s.cfg.Realm)
 	ha1 := s.dummy
 	if known {
@@ -153,14 +159,8 @@ func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) 
 	}
 	want := response(alg, ha1, f["nonce"], f["nc"], f["cnonce"], "auth", method, f["uri"])
 	same := subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(f["response"]))) == 1
-	fresh, expires := s.fresh(source, f["nonce"])
-	switch {
-	case !same || !known:
+	if !same || !known || !sameURI(f["uri"], requestURI) {
 		return "", Wrong
-	case !sameURI(f["uri"], requestURI):
-		return "", Wrong
-	case !fresh:
-		return "", Stale
 	}
 	return s.count(f["username"], f["nonce"], count, expires)
 }
@@ -257,8 +257,8 @@ func (w *window) take(n uint32) bool {
 	return true
 }
 
-// Suspicious tells whether someone may be guessing or replaying.
+// Suspicious tells whether someone may be guessing or replaying, at the source that the request seems to come from.
 func (r Result) Suspicious() bool { return r == Wrong || r == Replay }
 
-// Stale tells whether the challenge should say stale=true: the credentials were right, only old.
+// Stale tells whether the challenge should say stale=true: the nonce was at fault.
 func (r Result) Stale() bool { return r == Stale || r == Replay }
