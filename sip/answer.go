@@ -105,7 +105,7 @@ func (d *Dialog) responseHeaders(reason string, body []byte, h []Header) ([]Head
 	if err := checkPhrase(reason); err != nil {
 		return nil, err
 	}
-	extra := []Header{{Name: "Contact", Value: d.contact}, d.ua.allow(), supported()}
+	extra := []Header{{Name: "Contact", Value: d.contact}, d.ua.allow()}
 	if len(body) > 0 {
 		extra = append(extra, Header{Name: "Content-Type", Value: sdpType})
 	}

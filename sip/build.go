@@ -33,11 +33,12 @@ func (u *UA) methods() []string {
 
 func (u *UA) allow() Header { return Header{Name: "Allow", Value: strings.Join(u.methods(), ", ")} }
 
-// supported are the option tags of Supported. 100rel isn't among them.
-func supported() Header { return Header{Name: "Supported", Value: "replaces"} }
+// supported is Supported in the answer to OPTIONS, which asks for it (RFC 3261 11.2): empty, no extension (20.37).
+// Elsewhere it is left out, which says the same.
+func supported() Header { return Header{Name: "Supported"} }
 
 func (u *UA) policy() wire.Policy {
-	return wire.Policy{Methods: u.methods(), Extensions: []string{"replaces"}, Bodies: []string{sdpType, "multipart/mixed"}}
+	return wire.Policy{Methods: u.methods(), Bodies: []string{sdpType, "multipart/mixed"}}
 }
 
 // stamp adds Server to a response's header fields.

@@ -151,9 +151,6 @@ func (d *Dialog) begin(ctx context.Context) {
 	if !Headers(headers).Has("Allow") {
 		headers = append(headers, d.ua.allow())
 	}
-	if !Headers(headers).Has("Supported") {
-		headers = append(headers, supported())
-	}
 	d.out.o = outgoing{
 		method: "INVITE", uri: inv.Target, from: d.local + ";tag=" + d.localTag, to: d.peer, callID: d.callID, cseq: d.cseq,
 		routes: routes, contact: d.contact, headers: headers, ctype: inv.ContentType, body: inv.Body,

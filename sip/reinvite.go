@@ -194,7 +194,7 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 	d.ours = true
 	l := d.winner
 	headers := append([]Header(nil), h...)
-	headers = append(headers, d.ua.allow(), supported())
+	headers = append(headers, d.ua.allow())
 	o := d.inside("INVITE", l, headers, sdpType, body)
 	d.mu.Unlock()
 	defer func() {

@@ -176,6 +176,10 @@ func (u *UA) serveInvite(t *serverTx) {
 	if user == "-" {
 		user = ""
 	}
+	if ref := u.replacing(t.m); ref != nil {
+		t.refuse(ref)
+		return
+	}
 	d, err := u.newInbound(t, user)
 	if err != nil {
 		u.log.Warn("INVITE refused", "err", err, "source", t.source())
