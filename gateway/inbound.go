@@ -224,7 +224,11 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	c.log.Info("call refused", "cause", cause.String())
 	status := cause.Status()
 	var h []sip.Header
-	h = append(h, reasonHeader(cause)...)
+	told := cause
+	if end.by == call.System && status != 488 {
+		told = cause.Public()
+	}
+	h = append(h, reasonHeader(told)...)
 	if status == 488 {
 		code := c.warning
 		if code == 0 {
@@ -243,7 +247,7 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	c.rec.note(1, now, leg)
 	// The end is on disk before the caller hears of it.
 	_ = c.rec.commit(c.rec.event(0, now, call.End{By: end.by, Cause: cause}))
-	if err := d.Reject(status, phrase(status, cause), h...); err != nil && !errors.Is(err, sip.ErrEnded) {
+	if err := d.Reject(status, phrase(status, told), h...); err != nil && !errors.Is(err, sip.ErrEnded) {
 		c.log.Warn("rejection not sent", "err", err)
 	}
 	c.g.count(&c.rec.call)

@@ -1,6 +1,9 @@
 package call
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Cause says why a call or a leg ended. Q850 is the value of ITU-T Q.850 2.2.7 (1 to 127), SIP the final status or 0.
 type Cause struct {
@@ -21,7 +24,7 @@ func (c Cause) String() string {
 	if c.SIP != 0 {
 		s += fmt.Sprintf(", SIP %d", c.SIP)
 	}
-	if c.Text != "" {
+	if c.Text != "" && !strings.EqualFold(c.Text, name(c.Q850)) {
 		s += " (" + c.Text + ")"
 	}
 	return s
@@ -118,6 +121,12 @@ func (c Cause) Status() int {
 		}
 	}
 	return 480
+}
+
+// Public is the cause as others may hear it: what we found wrong on our side stays in the record.
+func (c Cause) Public() Cause {
+	c.Text = name(c.Q850)
+	return c
 }
 
 // Class says what a failed attempt means for the next one.

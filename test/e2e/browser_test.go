@@ -1,0 +1,207 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/patchbay/patchbay/test/audio"
+	"github.com/patchbay/patchbay/test/peers"
+	"github.com/patchbay/patchbay/web/webtest"
+)
+
+// softphone is the page in a headless browser whose microphone plays a tone.
+type softphone struct {
+	t    *testing.T
+	ctx  context.Context
+	page *webtest.Page
+}
+
+func openSoftphone(t *testing.T, url string, hz float64) *softphone {
+	t.Helper()
+	mic := filepath.Join(peers.Folder(t), "microphone.wav")
+	if err := audio.WriteWAV(mic, audio.Tone(48000, hz, toneLevel, 10)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	t.Cleanup(cancel)
+	b, err := webtest.Start(ctx, webtest.Config{Microphone: mic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	s := &softphone{t: t, ctx: ctx}
+	if s.page, err = b.Open(ctx, url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.shot("failed")
+			t.Logf("errors of the page: %q", s.page.Errors())
+		}
+	})
+	return s
+}
+
+func (s *softphone) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *softphone) wait(expression string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Second)
+	defer cancel()
+	s.must(s.page.Wait(ctx, expression))
+}
+
+// call waits for an attribute of the call in front.
+func (s *softphone) call(name, value string) {
+	s.t.Helper()
+	s.wait(fmt.Sprintf(`document.querySelector('[data-testid=call]')?.dataset[%q] === %q`, name, value))
+}
+
+func (s *softphone) click(selector string) { s.t.Helper(); s.must(s.page.Click(s.ctx, selector)) }
+
+func (s *softphone) login(user, password string) {
+	s.t.Helper()
+	s.wait(`document.getElementById('login')`)
+	s.must(s.page.Fill(s.ctx, "#user", user))
+	s.must(s.page.Fill(s.ctx, "#password", password))
+	s.click("#login")
+	s.wait(`document.getElementById('page').dataset.line === 'ready'`)
+	// A level can be measured only if nobody works on it.
+	s.must(s.page.Eval(s.ctx, `(e => { if (e.checked) e.click() })(document.getElementById('echo'))`, nil))
+}
+
+func (s *softphone) dial(number string) {
+	s.t.Helper()
+	s.must(s.page.Fill(s.ctx, "#number", number))
+	s.click("#dial")
+}
+
+// shot keeps a picture of the page with the run's output.
+func (s *softphone) shot(name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
+	defer cancel()
+	b, err := s.page.Screenshot(ctx)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(peers.Folder(s.t), name+".png"), b, 0o644)
+	}
+	if err != nil {
+		s.t.Logf("picture %s: %v", name, err)
+	}
+}
+
+// hears measures the strongest frequency that the page plays, and its level against full scale, in dB.
+func (s *softphone) hears() (hz, level float64) {
+	s.t.Helper()
+	var got struct{ Hz, Level float64 }
+	s.must(s.page.Eval(s.ctx, `(async () => {
+		const sounds = [...document.querySelectorAll('audio')].map(a => a.srcObject).filter(Boolean)
+		const context = new AudioContext()
+		await context.resume()
+		const analyser = new AnalyserNode(context, {fftSize: 32768, smoothingTimeConstant: 0})
+		for (const sound of sounds) context.createMediaStreamSource(sound).connect(analyser)
+		await new Promise(done => setTimeout(done, 1500))
+		const bins = new Float32Array(analyser.frequencyBinCount)
+		analyser.getFloatFrequencyData(bins)
+		const wave = new Float32Array(analyser.fftSize)
+		analyser.getFloatTimeDomainData(wave)
+		let best = 5
+		for (let i = 5; i < bins.length; i++) if (bins[i] > bins[best]) best = i
+		const rms = Math.sqrt(wave.reduce((sum, v) => sum + v * v, 0) / wave.length)
+		const out = {Hz: best * context.sampleRate / analyser.fftSize, Level: 20 * Math.log10(rms * Math.SQRT2 + 1e-9)}
+		await context.close()
+		return out
+	})()`, &got))
+	return got.Hz, got.Level
+}
+
+// A browser with our page calls through a trunk that is registered at Kamailio to a desk phone: both tones arrive, in
+// the phone's own codec from end to end.
+func TestBrowserToTrunk(t *testing.T) {
+	addr := address(t)
+	capture := peers.StartCapture(t)
+	k := peers.StartKamailio(t, peers.KamailioConfig{Users: map[string]string{"trunk": "carried", "bob": "builder"},
+		Numbers: map[string]peers.Number{"4930111": {Target: "bob"}}})
+	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "builder", Domain: "test.local", Proxy: k.SIP.String(), Codecs: "PCMU/8000/1",
+		Audio: audio.Tone(8000, 880, toneLevel, 60)})
+	g := startGateway(t, addr, settings{
+		users:  "  - {id: alice, password: wonder-land-1, numbers: [\"+4930100\"]}\n",
+		trunks: fmt.Sprintf("  - {id: telco, mode: register, registrar: \"%s\", domain: test.local, user: trunk, password: carried}\n", k.SIP),
+		routes: "  - {id: out, source: user, number: \"*\", to: [{trunk: telco}]}\n",
+	})
+	peers.Wait(t, 5*time.Second, "the trunk to register", func() bool { return len(k.Registered(t, "trunk")) == 1 })
+	alice := openSoftphone(t, fmt.Sprintf("http://%s:8888/", addr), 440)
+	alice.login("alice", "wonder-land-1")
+	alice.shot("idle")
+
+	alice.dial("4930111")
+	bob.Expect(t, "CALL_INCOMING", 10*time.Second)
+	bob.Accept(t)
+	bob.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
+	alice.call("state", "talking")
+	alice.call("codec", "PCMU")
+	from := time.Now()
+	time.Sleep(3 * time.Second)
+	if hz, level := alice.hears(); math.Abs(hz-880) > 5 || math.Abs(level-toneLevel) > 1.5 {
+		t.Errorf("the page plays %.1f Hz at %.2f dBFS, expected 880 Hz at %g", hz, level, toneLevel)
+	} else {
+		t.Logf("the page plays %.1f Hz at %.2f dBFS", hz, level)
+	}
+	alice.shot("in-call")
+	if rest := 6*time.Second - time.Since(from); rest > 0 {
+		time.Sleep(rest)
+	}
+	to := time.Now()
+
+	alice.click("#pad")
+	for _, key := range "159#" {
+		alice.click(fmt.Sprintf(`[data-testid="key-%c"]`, key))
+	}
+	if !eventually(5*time.Second, func() bool { return bob.DTMF() == "159#" }) {
+		t.Errorf("bob got the digits %q, expected 159#", bob.DTMF())
+	}
+	alice.click("#pad")
+	alice.click("#hold")
+	alice.call("held", "true")
+	packets := func() int { return received(capture, bob) }
+	time.Sleep(700 * time.Millisecond)
+	before := packets()
+	time.Sleep(500 * time.Millisecond)
+	if n := packets() - before; n > 2 {
+		t.Errorf("on hold bob still gets media: %d packets in half a second, expected none", n)
+	}
+	alice.click("#hold")
+	alice.call("held", "false")
+	if !eventually(3*time.Second, func() bool { return packets() >= before+25 }) {
+		t.Errorf("resumed: bob got %d packets in 3 s, expected 25 or more", packets()-before)
+	}
+	alice.click("#hangup")
+	bob.Expect(t, "CALL_CLOSED", 5*time.Second)
+	capture.Stop(t)
+	arrived(t, bob, capture, from.Add(500*time.Millisecond), to, 440, 880, audio.MuLaw)
+
+	if rows := g.records(t, 1); len(rows) == 1 {
+		if got, want := recordOf(rows[0]), (record{"closed", "caller", 200, 16}); got != want {
+			t.Errorf("the record says %+v, expected %+v", got, want)
+		}
+		if rows[0]["transcoded"] != false {
+			t.Errorf("the record says transcoded %v, expected PCMU to pass through", rows[0]["transcoded"])
+		}
+	}
+	for _, l := range g.db.Query(t, "select kind, srtp, codec_rx from patchbay.leg where role = 'caller'") {
+		if l["kind"] != "webrtc" || l["srtp"] != "dtls" {
+			t.Errorf("the browser's leg is on record as %v with SRTP %v, expected webrtc with dtls", l["kind"], l["srtp"])
+		}
+	}
+}
