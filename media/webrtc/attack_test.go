@@ -86,7 +86,7 @@ func TestOffersRefused(t *testing.T) {
 			t.Errorf("%s: %v has no warning", name, err)
 		}
 	}
-	if n := len(l.cfg.Port.users); n != 0 {
+	if n := l.cfg.Port.credentials(); n != 0 {
 		t.Errorf("%d credentials are left", n)
 	}
 	p, err := l.Answer(context.Background(), []byte(good), media.Want{})
@@ -372,9 +372,9 @@ func TestAddressesAreBounded(t *testing.T) {
 			t.Fatal("a check from another address isn't answered")
 		}
 	}
-	p := l.peer()
-	if len(p.paths) != maxPaths || len(port.sockets[0].paths) != maxPaths || p.path.addr.AddrPort() != c.addr() {
-		t.Errorf("%d paths, %d in the port, sends to %s", len(p.paths), len(port.sockets[0].paths), p.path.addr)
+	own, _ := l.peer().sizes()
+	if _, all, _, _ := port.known(); own != maxPaths || all != maxPaths || l.Negotiated().Remote != c.addr() {
+		t.Errorf("%d paths, %d in the port, sends to %s", own, all, l.Negotiated().Remote)
 	}
 	before := drops(port)["webrtc.port.strangers"]
 	c.say(1)
@@ -417,7 +417,7 @@ func TestSSRCsAreBounded(t *testing.T) {
 		c.say(1)
 	}
 	await(t, "the refusals", func() bool { return l.notes()["webrtc.refused"] == 10 })
-	if n := len(l.peer().ssrcs); n != maxSSRCs {
+	if _, n := l.peer().sizes(); n != maxSSRCs {
 		t.Errorf("%d SSRCs are known", n)
 	}
 }
@@ -475,8 +475,8 @@ func TestNothingIsLeft(t *testing.T) {
 	if c.asks(c.check()) != nil {
 		t.Error("a check is answered after close")
 	}
-	if n := len(port.users) + len(port.sockets[0].paths) + len(port.asked) + len(port.ends); n != 0 || r.Len() != 0 {
-		t.Errorf("%d entries are left, %d frames came out", n, r.Len())
+	if users, paths, asked, ends := port.known(); users+paths+asked+ends != 0 || r.Len() != 0 {
+		t.Errorf("%d credentials, %d paths, %d checks, %d endpoints are left, %d frames came out", users, paths, asked, ends, r.Len())
 	}
 }
 

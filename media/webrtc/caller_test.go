@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -345,4 +344,23 @@ func (l *leg) counts() (in, out media.Stream) {
 // peer is what stands behind the leg.
 func (l *leg) peer() *peer { return l.agreed.Load().line.(*peer) }
 
-func (c *caller) String() string { return fmt.Sprint(c.addr()) }
+// known is how many credentials, addresses, checks of ours and endpoints a port knows.
+func (p *Port) known() (users, paths, asked, ends int) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, s := range p.sockets {
+		s.mu.RLock()
+		paths += len(s.paths)
+		s.mu.RUnlock()
+	}
+	return len(p.users), paths, len(p.asked), len(p.ends)
+}
+
+func (p *Port) credentials() int { n, _, _, _ := p.known(); return n }
+
+// sizes are how many addresses and SSRCs a peer has.
+func (p *peer) sizes() (paths, ssrcs int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.paths), len(p.ssrcs)
+}

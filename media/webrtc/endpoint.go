@@ -5,8 +5,9 @@
 // place on the goroutine that read the packet; it has no goroutine and no timer of its own. Behind the same seam (seam.go)
 // stands pion's PeerConnection.
 //
-// The files stand in the order in which a packet meets them: port, demux, ice, dtls, srtp and peer are the stack; packet,
-// sequence, event and receive the way in, send the way out; control is RTCP; negotiate, agreement, side and formats are SDP.
+// The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack, pion, agent and
+// ring the other one; packet, sequence, event and receive are the way in, send the way out; control is RTCP; negotiate,
+// agreement, side and formats are SDP.
 package webrtc
 
 import (

@@ -27,7 +27,9 @@ import (
 // PortConfig is the settings of a Port. Net and Bind are needed.
 type PortConfig struct {
 	Net *udp.Net
-	// Bind are the sockets, one per address: IPv4 and IPv6. Port 0 is any free one.
+	// Bind are the sockets, one per address: IPv4 and IPv6. Port 0 is any free one. A machine with several addresses of a
+	// family binds each, for a peer drops an answer that comes from another than it asked; wildcards of both families on
+	// one port need Net's V6Only.
 	Bind []netip.AddrPort
 	// Advertise are the addresses in candidates, best first, where they aren't the sockets' own: behind NAT that maps each
 	// port to the same port. nil = the sockets', of a wildcard all of the machine's.

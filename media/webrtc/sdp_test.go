@@ -145,8 +145,8 @@ func TestCredentialsOfAnswers(t *testing.T) {
 		t.Error("an ICE restart is answered with the same credentials")
 	}
 	p.Rollback()
-	if len(port.users) != 1 {
-		t.Errorf("%d credentials are known after a rollback", len(port.users))
+	if port.credentials() != 1 {
+		t.Errorf("%d credentials are known after a rollback", port.credentials())
 	}
 	again := must[media.Pending](t)(l.Answer(context.Background(), c.sdp("actpass"), media.Want{}))
 	more := must[media.Pending](t)(l.Answer(context.Background(), c.sdp("actpass"), media.Want{})) // voids the one before
@@ -156,8 +156,8 @@ func TestCredentialsOfAnswers(t *testing.T) {
 	if err := more.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if len(port.users) != 2 { // the old ones hold until the new are nominated
-		t.Errorf("%d credentials are known", len(port.users))
+	if port.credentials() != 2 { // the old ones hold until the new are nominated
+		t.Errorf("%d credentials are known", port.credentials())
 	}
 }
 
@@ -253,7 +253,7 @@ func TestAnswersRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	isUp(t, b)
-	if n := len(l.cfg.Port.users); n != 1 {
+	if n := l.cfg.Port.credentials(); n != 1 {
 		t.Errorf("%d credentials are known", n)
 	}
 	for i := range maxTags + 1 {
