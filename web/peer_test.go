@@ -4,6 +4,7 @@ package web_test
 
 import (
 	"math"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type peer struct {
 	track   *webrtc.TrackLocalStaticSample
 	packets atomic.Int64 // of sound that came
 	loud    atomic.Int64 // of those, the ones that weren't silent
+	cut     atomic.Bool  // nothing passes the cable
 
 	mu     sync.Mutex
 	digits string
@@ -48,9 +50,14 @@ func newPeer(t *testing.T, codec string) *peer {
 	}
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := webrtc.NewICEUDPMux(nil, &cable{PacketConn: conn, cut: &p.cut})
+	settings.SetICEUDPMux(mux)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(&engine), webrtc.WithInterceptorRegistry(&reports), webrtc.WithSettingEngine(settings))
-	var err error
 	if p.pc, err = api.NewPeerConnection(webrtc.Configuration{}); err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +80,8 @@ func newPeer(t *testing.T, codec string) *peer {
 		close(done)
 		<-stopped
 		_ = p.pc.Close()
+		_ = mux.Close()
+		_ = conn.Close()
 	})
 	return p
 }
@@ -135,6 +144,28 @@ func (p *peer) speak(done <-chan struct{}, stopped chan<- struct{}) {
 			return
 		}
 	}
+}
+
+// cable is a socket that can be cut: what is sent or comes then is gone, and nobody is told.
+type cable struct {
+	net.PacketConn
+	cut *atomic.Bool
+}
+
+func (c *cable) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := c.PacketConn.ReadFrom(b)
+		if err != nil || !c.cut.Load() {
+			return n, from, err
+		}
+	}
+}
+
+func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.cut.Load() {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, to)
 }
 
 // drain reads the RTCP that comes, from which our own reports are made, until the connection is closed.

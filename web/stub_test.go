@@ -271,7 +271,7 @@ func (s *stub) write(conn *websocket.Conn, head, body string, headers []string) 
 	for _, h := range headers {
 		head += h + "\r\n"
 	}
-	if body != "" {
+	if body != "" && !strings.Contains(head, "Content-Type:") {
 		head += "Content-Type: application/sdp\r\n"
 	}
 	s.mu.Lock()

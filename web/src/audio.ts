@@ -65,7 +65,7 @@ export class Audio extends Store {
       // No list: the system's choice remains.
     }
     const named = (kind: MediaDeviceKind) =>
-      all.filter((d) => d.kind === kind && d.label !== '' && d.deviceId !== '' && d.deviceId !== 'default');
+      all.filter((d) => d.kind === kind && d.label !== '' && !['', 'default', 'communications'].includes(d.deviceId));
     this.microphones = named('audioinput');
     this.speakers = named('audiooutput');
     this.changed();
