@@ -157,6 +157,9 @@ func TestMalformedAnswered(t *testing.T) {
 		{map[string]string{"extra": "Content-Length: 5"}, 400, "Bad Content-Length Header"},
 		{map[string]string{"extra": "CSeq: 1 OPTIONS"}, 400, "Bad CSeq Header"},
 		{map[string]string{"extra": "X-Evil: a\nVia: x"}, 400, "Bad X-Evil Header"},
+		{map[string]string{"From": "\"A\x1b[2J\" <sip:a@b>;tag=1"}, 400, "Bad From Header"},
+		{map[string]string{"To": "<sip:c@d>\nX: y"}, 400, "Bad To Header"},
+		{map[string]string{"start": "OPTIONS sip:c\x1b@d SIP/2.0"}, 400, "Bad Request-URI Header"},
 		{map[string]string{"extra": "no colon here"}, 400, "Bad Unnamed Header"},
 		{map[string]string{"extra": "Contact: <sip:x"}, 400, "Bad Contact Header"},
 		{map[string]string{"extra": "Date: yesterday"}, 400, "Bad Date Header"},
@@ -179,6 +182,32 @@ func TestMalformedAnswered(t *testing.T) {
 	// And the next good one is served.
 	p.Write(siptest.Ask{Method: "OPTIONS"})
 	p.Response(200)
+}
+
+// A message with a broken header field that matters to nobody: the call goes on.
+func TestBrokenHeaderOfAResponse(t *testing.T) {
+	b := newBench(t, nil)
+	p := siptest.NewPeer(t, b.addr)
+	d := b.dial(p, nil)
+	inv := p.Request("INVITE")
+	p.Reply(inv, 200, "peer", siptest.SDP, p.Contact(), "Subject: \x1b[2J", "Server: a\nb")
+	e := expect(t, d, sip.KindAnswered)
+	if e.Headers.Has("Subject") || e.Headers.Has("Server") || string(e.Body) != siptest.SDP {
+		t.Errorf("answered %+v", e)
+	}
+	p.Request("ACK")
+}
+
+func TestMethodsAreCaseSensitive(t *testing.T) {
+	b := newBench(t, nil)
+	p := siptest.NewPeer(t, b.addr)
+	for _, method := range []string{"invite", "Bye", "cancel", "ack", "options", "FOO"} {
+		p.Write(siptest.Ask{Method: method, Body: siptest.SDP, Headers: []string{p.Contact()}})
+		if res := p.Response(405); res.Headers.Get("Allow") == "" {
+			t.Errorf("%s: no Allow", method)
+		}
+	}
+	p.Silence(4 * fast.T2) // none of them was taken for an INVITE, whose refusal is repeated until the ACK
 }
 
 func TestLargeMessages(t *testing.T) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,7 +182,7 @@ func (m *Message) Refuse(p Policy) *Refusal {
 	if v := m.Headers.Get("Max-Forwards"); v == "0" {
 		return &Refusal{Status: 483, Header: "Max-Forwards", Why: "is used up"}
 	}
-	if !contains(p.Methods, m.Method) {
+	if !slices.Contains(p.Methods, m.Method) { // case counts (RFC 3261 7.1)
 		return &Refusal{Status: 405, Why: "method " + clip(m.Method), Extra: []Header{{"Allow", strings.Join(p.Methods, ", ")}}}
 	}
 	switch m.URI.Scheme {

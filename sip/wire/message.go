@@ -63,6 +63,8 @@ type Message struct {
 	CallID    string
 	CSeq      uint32
 	Body      []byte
+
+	left bool // header fields were left out
 }
 
 // Parser reads messages. It holds no state and may be shared.
@@ -92,6 +94,9 @@ func (p *Parser) Parse(data []byte) (*Message, *Refusal) {
 	if ref := m.validate(); ref != nil {
 		return m, ref
 	}
+	if m.left {
+		data = m.rest(data)
+	}
 	msg, err := p.parser.ParseSIP(data)
 	if err != nil {
 		return m, m.blame(err)
@@ -101,6 +106,7 @@ func (p *Parser) Parse(data []byte) (*Message, *Refusal) {
 		if !m.IsRequest {
 			return m, bad("", "a request line that is none")
 		}
+		v.Method = psip.RequestMethod(m.Method) // as it was written: case counts (RFC 3261 7.1)
 		m.Request = v
 	case *psip.Response:
 		if m.IsRequest {
@@ -148,11 +154,29 @@ func (p *Parser) Scan(data []byte) (*Message, *Refusal) {
 	return m, nil
 }
 
-func (m *Message) startLine(line string) *Refusal {
-	if err := Safe("start line", line); err != nil || line == "" {
-		return bad("", "broken start line")
+// rest is a response without the header fields that were left out.
+func (m *Message) rest(data []byte) []byte {
+	start, _, _ := bytes.Cut(data, []byte("\r\n"))
+	var b bytes.Buffer
+	b.Write(start)
+	b.WriteString("\r\n")
+	for _, h := range m.Headers {
+		b.WriteString(h.Name + ": " + h.Value + "\r\n")
 	}
+	b.WriteString("\r\n")
+	b.Write(m.Body)
+	return b.Bytes()
+}
+
+func (m *Message) startLine(line string) *Refusal {
 	first, rest, _ := strings.Cut(line, " ")
+	if err := Safe("start line", line); err != nil || line == "" {
+		if !IsToken(first) || !strings.HasSuffix(strings.ToUpper(rest), " SIP/2.0") {
+			return bad("", "broken start line")
+		}
+		m.IsRequest, m.Method = true, first
+		return bad("Request-URI", "holds a control character or a bare line end")
+	}
 	if strings.HasPrefix(strings.ToUpper(first), "SIP/") {
 		code, phrase, _ := strings.Cut(rest, " ")
 		n, err := strconv.Atoi(code)
@@ -186,44 +210,88 @@ func (m *Message) startLine(line string) *Refusal {
 	return nil
 }
 
-// lines reads the header fields. Folded lines are joined (RFC 3261 7.3.1).
+// lines reads the header fields. Folded lines are joined (RFC 3261 7.3.1). A request with a broken line is refused, and
+// holds what could be read of that line for the answer. A response can't be refused, and losing it is worse than losing
+// a header field: broken ones are left out, unless the dialog or the body hangs on them.
 func (m *Message) lines(data []byte, limit int) *Refusal {
 	var firstBad *Refusal
+	skip := false // continuations of a line that was left out
 	for len(data) > 0 {
 		var line []byte
 		line, data, _ = bytes.Cut(data, []byte("\r\n"))
-		if err := Safe("header line", string(line)); err != nil {
-			if firstBad == nil {
-				name, _, _ := bytes.Cut(line, []byte(":"))
-				firstBad = bad(nameOr(string(name)), "holds a control character or a bare line end")
+		h, folded, ref := parseLine(string(line))
+		switch {
+		case ref != nil && folded && len(m.Headers) > 0 && !skip:
+			ref = bad(m.Headers[len(m.Headers)-1].Name, "%s", ref.Why)
+			if !m.IsRequest && !vital(ref.Header) {
+				m.Headers, m.left, skip = m.Headers[:len(m.Headers)-1], true, true
+				continue
 			}
+		case ref != nil && !m.IsRequest && !vital(h.Name):
+			m.left, skip = true, true
 			continue
 		}
-		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
-			if len(m.Headers) == 0 {
-				return bad("", "the first header line is a continuation")
-			}
+		if ref != nil && firstBad == nil {
+			firstBad = ref
+		}
+		switch {
+		case folded && skip:
+		case folded && len(m.Headers) == 0:
+			return bad("", "the first header line is a continuation")
+		case folded:
 			last := &m.Headers[len(m.Headers)-1]
-			last.Value = strings.TrimSpace(last.Value + " " + strings.TrimSpace(string(line)))
-			continue
-		}
-		name, value, ok := strings.Cut(string(line), ":")
-		name = strings.TrimRight(name, " \t")
-		if !ok || !IsToken(name) {
-			if firstBad == nil {
-				firstBad = bad(nameOr(name), "expected a name, a colon and a value")
-			}
-			continue
-		}
-		if len(m.Headers) >= limit {
+			last.Value = strings.TrimSpace(last.Value + " " + h.Value)
+		case h.Name == "":
+			skip = true
+		case len(m.Headers) >= limit:
 			if firstBad == nil {
 				firstBad = &Refusal{Status: 513, Why: fmt.Sprintf("more than %d header lines", limit)}
 			}
-			break
+			return firstBad
+		default:
+			m.Headers, skip = append(m.Headers, h), false
 		}
-		m.Headers = append(m.Headers, Header{name, strings.TrimSpace(value)})
 	}
 	return firstBad
+}
+
+// parseLine reads one header line; folded tells that it continues the one before. On a refusal h is what can be read,
+// control characters made spaces; its name is "" if there is none.
+func parseLine(line string) (h Header, folded bool, ref *Refusal) {
+	unsafe := Safe("header line", line) != nil
+	if line != "" && (line[0] == ' ' || line[0] == '\t') {
+		h.Value, folded = line, true
+	} else {
+		name, value, ok := strings.Cut(line, ":")
+		name = strings.TrimRight(name, " \t")
+		if h.Value = value; ok && IsToken(name) {
+			h.Name = name
+		} else {
+			ref = bad(nameOr(name), "expected a name, a colon and a value")
+		}
+	}
+	if unsafe {
+		name, _, _ := strings.Cut(line, ":")
+		ref = bad(nameOr(strings.TrimRight(name, " \t")), "holds a control character or a bare line end")
+		b := []byte(h.Value)
+		for i, c := range b {
+			if c < ' ' || c == 0x7f {
+				b[i] = ' '
+			}
+		}
+		h.Value = string(b)
+	}
+	h.Value = strings.TrimSpace(h.Value)
+	return h, folded, ref
+}
+
+// vital tells whether a response is worth nothing without this header field.
+func vital(name string) bool {
+	switch Canonical(name) {
+	case "via", "from", "to", "call-id", "cseq", "contact", "record-route", "content-length", "content-type", "content-encoding":
+		return true
+	}
+	return false
 }
 
 func nameOr(name string) string {

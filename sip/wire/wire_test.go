@@ -120,6 +120,77 @@ func TestMessageFields(t *testing.T) {
 	}
 }
 
+func TestBrokenLinesOfResponses(t *testing.T) {
+	base := []string{
+		"SIP/2.0 200 OK", "Via: SIP/2.0/UDP a;branch=z9hG4bKx", "Call-ID: b", "CSeq: 35 INVITE", "From: sip:u@e;tag=1", "To: sip:u@e;tag=2",
+		"Contact: <sip:u@e>",
+	}
+	parse := func(extra ...string) (*Message, *Refusal) {
+		lines := append(append([]string(nil), base...), extra...)
+		return parser.Parse([]byte(strings.Join(append(lines, "Content-Length: 2", "", "v="), "\r\n")))
+	}
+	for name, extra := range map[string][]string{
+		"escape":          {"Subject: a\x1bb"},
+		"bare line feed":  {"Subject: a\nRecord-Route: <sip:evil;lr>"},
+		"bare return":     {"Subject: a\rContact: <sip:evil>"},
+		"null":            {"Server: x\x00"},
+		"name":            {"Sub\x01ject: x"},
+		"no colon":        {"nonsense"},
+		"folded":          {"Subject: a\x1b", " b", "\tc\x00"},
+		"in continuation": {"Subject: a", " b\x1b", " c"},
+	} {
+		m, ref := parse(append(extra, "X-After: 1")...)
+		if ref != nil {
+			t.Errorf("%s: %v", name, ref)
+			continue
+		}
+		if len(m.Headers) != len(base)+1 || m.Headers.Get("X-After") != "1" || m.Headers.Has("Subject") || string(m.Body) != "v=" || m.Response == nil {
+			t.Errorf("%s: %q", name, m.Headers)
+		}
+		if got := m.Response.GetHeaders("Record-Route"); len(got) != 0 || len(m.Headers.Lines("Contact")) != 1 {
+			t.Errorf("%s: a header field was smuggled in: %v, %q", name, got, m.Headers)
+		}
+	}
+	for _, line := range []string{"Record-Route: <sip:a\x1b;lr>", "m: <sip:x\x00>", "Content-Type: application/sdp\nX: y"} {
+		if _, ref := parse(line); ref == nil {
+			t.Errorf("%q: taken, though the dialog hangs on it", line)
+		}
+	}
+}
+
+func TestBrokenLinesOfRequests(t *testing.T) {
+	for header, line := range map[string]string{
+		"From":         "From: \"A\x1b[2J\" <sip:a@b>;tag=x",
+		"f":            "f: A\x07 <sip:a@b>;tag=x",
+		"To":           "To: \"x\r\" <sip:c@d>",
+		"Contact":      "Contact: <sip:a@b>\x00",
+		"Subject":      "Subject: a\nVia: SIP/2.0/UDP evil;branch=z9hG4bKy",
+		"X-Continued":  "X-Continued: a\r\n b\x1b",
+		"Max-Forwards": "Max-Forwards: 70\n",
+	} {
+		text := strings.ReplaceAll(string(crlf(options())), "Call-ID: t.1\r\n", "Call-ID: t.1\r\n"+line+"\r\n")
+		for _, old := range []string{"From: sip:caller@example.org;tag=33242\r\n", "To: sip:user@example.com\r\n"} {
+			if strings.EqualFold(old[:1], line[:1]) {
+				text = strings.Replace(text, old, "", 1)
+			}
+		}
+		m, ref := parser.Parse([]byte(text))
+		if ref == nil || ref.Status != 400 || ref.Phrase() != "Bad "+header+" Header" || !m.Answerable() {
+			t.Errorf("%s: %v, answerable %v", header, ref, m.Answerable())
+			continue
+		}
+		for _, h := range m.Headers {
+			if CheckHeader(h) != nil {
+				t.Errorf("%s: the answer would hold %q", header, h)
+			}
+		}
+	}
+	m, ref := parser.Parse([]byte(strings.Replace(string(crlf(options())), "sip:user@example.com SIP", "sip:us\x1ber@example.com SIP", 1)))
+	if ref == nil || ref.Phrase() != "Bad Request-URI Header" || !m.Answerable() {
+		t.Errorf("request-URI: %v", ref)
+	}
+}
+
 func TestRespond(t *testing.T) {
 	m, ref := parser.Parse(crlf(options("Via: SIP/2.0/UDP 10.0.0.1:5060;rport;branch=z9hG4bKx;received=6.6.6.6, SIP/2.0/UDP b;branch=z9hG4bKy", "Record-Route: <sip:p;lr>", "Timestamp: 5")))
 	if ref != nil {
@@ -227,9 +298,18 @@ func FuzzParse(f *testing.F) {
 	f.Add(crlf(options()))
 	f.Add(crlf(invite(sdp, "Content-Type: application/sdp", "Record-Route: <sip:a;lr>, <sip:b;lr>", "Reason: Q.850;cause=16")))
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\nCall-ID: b\r\nCSeq: 35 INVITE\r\nFrom: sip:u@e;tag=1\r\nTo: sip:u@e;tag=2\r\nContent-Length: 0\r\n\r\n"))
+	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\nCall-ID: b\r\nCSeq: 35 INVITE\r\nFrom: sip:u@e;tag=1\r\nSubject: \x1b\r\n x\r\nTo: sip:u@e;tag=2\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, ref := parser.Parse(data)
-		if m == nil || !m.IsRequest {
+		if m == nil {
+			return
+		}
+		for _, h := range m.Headers {
+			if err := CheckHeader(h); err != nil {
+				t.Fatalf("%q: %v", data, err)
+			}
+		}
+		if !m.IsRequest {
 			return
 		}
 		if ref == nil {
