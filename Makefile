@@ -15,7 +15,7 @@ CARRIER  ?= 127.0.0.1:5090
 STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
 RUN_PACKAGES = postgresql
-E2E_PACKAGES = sip-tester baresip-core kamailio sox tshark postgresql iproute2 gcc libc6-dev
+E2E_PACKAGES = sip-tester baresip-core kamailio sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools
 
 .PHONY: help deps deps-run deps-e2e build run demo check picture e2e test fuzz bench soak fmt clean
 
@@ -54,7 +54,7 @@ picture: ## the imports are those of the picture in README.md, and no others
 	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
 
 e2e: deps-e2e build ## tests against real peers; T=first only one story
-	@echo '== e2e $(T)'; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -run '^Test$(STORY)' ./test/e2e
+	@echo '== e2e $(T)'; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus
 
 test: check e2e ## check and e2e: what every change must pass
 
