@@ -40,6 +40,8 @@ func TestDoubts(t *testing.T) {
 		{"open to nobody", sound, `sip.listen[0].address is "0.0.0.0:5060": is reachable from other hosts although`, testHost()},
 		{"demo in the open", "demo: true\n" + sound, "and the demo's users with it", testHost()},
 		{"open HTTP", "http: {listen: \"0.0.0.0:8888\"}\n" + sound + oneUser, `http.listen is "0.0.0.0:8888": is reachable`, testHost()},
+		{"page without sound", "https: {listen: \"0.0.0.0:8433\"}\n" + oneUser, "media.addresses: browsers of other hosts can open the page", testHost()},
+		{"page with sound", "https: {listen: \"0.0.0.0:8433\"}\n" + sound + oneUser, "", testHost()},
 		{"no certificate there", "https: {certificate: /not/there.pem, key: /not/there.key}\n" + sound + oneUser, `https.certificate is "/not/there.pem": can't be used as it is now: open`, testHost()},
 		{"few ports", "media: {ports: {min: 20000, max: 20099}}\n" + oneUser, "media.ports: 20000 to 20099 is enough for 25 calls, limits.calls allows 1000", testHost()},
 		{"system's ports", "media: {ports: {min: 40000, max: 49999}}\n" + oneUser, "overlaps the system's own local ports, 32768 to 60999", testHost()},

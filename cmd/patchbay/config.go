@@ -8,18 +8,20 @@ import (
 // Config is the settings file: who may call, which carriers there are, where calls go, and the addresses we stand on.
 // Every key has its default in defaults; deploy/patchbay.yaml tells them all.
 type Config struct {
-	Demo    bool    `yaml:"demo"` // adds the users alice and bob and the trunk demo; true when there is no file
-	Node    Node    `yaml:"node"`
-	Log     Log     `yaml:"log"`
-	HTTP    HTTP    `yaml:"http"`
-	HTTPS   HTTPS   `yaml:"https"`
-	SIP     SIP     `yaml:"sip"`
-	Media   Media   `yaml:"media"`
-	Billing Billing `yaml:"billing"`
-	Limits  Limits  `yaml:"limits"`
-	Users   []User  `yaml:"users"`
-	Trunks  []Trunk `yaml:"trunks"`
-	Routes  []Route `yaml:"routes"`
+	Demo    bool     `yaml:"demo"` // adds the users alice and bob and the trunk demo; true when there is no file
+	Node    Node     `yaml:"node"`
+	Log     Log      `yaml:"log"`
+	HTTP    HTTP     `yaml:"http"`
+	HTTPS   HTTPS    `yaml:"https"`
+	SIP     SIP      `yaml:"sip"`
+	Media   Media    `yaml:"media"`
+	STUN    []string `yaml:"stun"` // servers that tell browsers their public addresses: stun:HOST[:PORT] (RFC 7064)
+	TURN    TURN     `yaml:"turn"`
+	Billing Billing  `yaml:"billing"`
+	Limits  Limits   `yaml:"limits"`
+	Users   []User   `yaml:"users"`
+	Trunks  []Trunk  `yaml:"trunks"`
+	Routes  []Route  `yaml:"routes"`
 }
 
 // Node is this process among others.
@@ -81,7 +83,8 @@ type Listen struct {
 type Media struct {
 	Addresses []MediaAddress `yaml:"addresses"` // the first is the default; one more for the other address family
 	Ports     Ports          `yaml:"ports"`
-	Codecs    []string       `yaml:"codecs"`  // in order of preference: PCMU, PCMA
+	WebRTC    WebRTC         `yaml:"webrtc"`
+	Codecs    []string       `yaml:"codecs"`  // in order of preference: PCMU, PCMA, opus
 	DTMF      string         `yaml:"dtmf"`    // rfc4733, info, none
 	Timeout   time.Duration  `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
 }
@@ -90,6 +93,18 @@ type Media struct {
 type MediaAddress struct {
 	Bind      netip.Addr `yaml:"bind"`
 	Advertise netip.Addr `yaml:"advertise"` // in SDP; the bound one if not set
+}
+
+// WebRTC is where browsers' media is received, on each of Media.Addresses.
+type WebRTC struct {
+	Port uint16 `yaml:"port"` // UDP, one for all browsers; 0 = browsers can't call
+}
+
+// TURN is a server that relays for browsers which can't reach us directly. They are told credentials that end.
+type TURN struct {
+	URLs   []string      `yaml:"urls"`   // turn: or turns:HOST[:PORT][?transport=udp or tcp] (RFC 7065)
+	Secret Secret        `yaml:"secret"` // that the server shares with us: coturn's static-auth-secret
+	TTL    time.Duration `yaml:"ttl"`    // of a user's credentials, from the login
 }
 
 // Ports is an inclusive range of UDP ports. A leg takes two: RTP on an even one, RTCP on the next.

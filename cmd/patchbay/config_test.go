@@ -16,7 +16,7 @@ import (
 func testEnv(name string) (string, bool) {
 	v, ok := map[string]string{
 		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "TELCO_PASSWORD": "planted-secret",
-		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef",
+		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef", "TURN_SECRET": "planted-secret",
 	}[name]
 	return v, ok
 }
@@ -34,7 +34,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"unfinished quote with a secret", "users:\n  - password: \"planted-secret", `:2:15: not YAML: `},
 	{"two documents", "demo: true\n---\ndemo: false", `:3:1: the file has a second document`},
 	{"a list at the top", "- a", `:1:1: expected keys (demo, node, log`},
-	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, billing, limits, users, trunks, routes; did you mean "sip"?`},
+	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, users, trunks, routes; did you mean "sip"?`},
 	{"unknown key, its value unseen", "users:\n  - id: a\n    pasword: planted-secret", `:3:5: users[0].pasword: unknown key, expected one of id, tenant, login, password, ha1, numbers, caller_id, caller_name, codecs, max_calls; did you mean "password"?`},
 	{"unknown key like no other", "log: {zzzzzzz: 1}", `:1:7: log.zzzzzzz: unknown key, expected one of level, format` + "\n"},
 	{"key twice", "log:\n  level: info\n  level: warn", `:3:3: log.level: this key stands here for the second time`},
@@ -86,9 +86,21 @@ var mistakes = []struct{ name, file, want string }{
 	{"RTP advertise family", "media: {addresses: [{bind: 127.0.0.1, advertise: \"::1\"}]}", `: media.addresses[0].advertise is "::1": expected the same address family`},
 	{"RTP advertise missing", "media: {addresses: [{bind: 0.0.0.0}]}", `: media.addresses[0].advertise: missing`},
 	{"no RTP address", "media: {addresses: []}", `: media.addresses: has 0 entries`},
-	{"codec", "media: {codecs: [PCMU, G729]}", `: media.codecs[1] is "G729": expected PCMU or PCMA`},
+	{"codec", "media: {codecs: [PCMU, G729]}", `: media.codecs[1] is "G729": expected PCMU, PCMA or opus`},
+	{"codec in capitals", "media: {codecs: [OPUS]}", `: media.codecs[0] is "OPUS": expected PCMU, PCMA or opus; did you mean "opus"?`},
+	{"low port of browsers", "media: {webrtc: {port: 80}}", `: media.webrtc.port is "80": expected 1024 to 65535, or 0`},
+	{"browsers among RTP's ports", "media: {webrtc: {port: 20000}}", `: media.webrtc.port is "20000": browsers' media needs a port outside of media.ports`},
+	{"browsers on SIP's port", "media: {webrtc: {port: 5060}}", `: media.webrtc.port is "5060": browsers' media needs a port of its own, this one is taken by sip.listen[0].address`},
+	{"STUN", "stun: \"turn:h\"", `: stun[0] is "turn:h": expected stun: or stuns: and a host`},
+	{"STUN without host", "stun: \"stun:\"", `: stun[0] is "stun:": expected stun: or stuns: and a host`},
+	{"STUN, bare IPv6", "stun: \"stun:2001:db8::1\"", `: stun[0] is "stun:2001:db8::1": expected stun:`},
+	{"TURN", "turn: {urls: \"turn:h:1?transport=sctp\", secret: planted-secret}", `: turn.urls[0] is "turn:h:1?transport=sctp": expected turn: or turns: and a host`},
+	{"TURN without secret", "turn: {urls: \"turn:h\"}", `: turn.secret: missing`},
+	{"secret without TURN", "turn: {secret: planted-secret}", `: turn.urls: missing`},
+	{"many TURN servers", "turn: {secret: planted-secret, urls: [" + strings.Repeat("\"turn:h\",", 9) + "]}", `: turn.urls: has 9 entries, expected at most 8`},
+	{"TURN for ever", "turn: {ttl: 9000h}", `: turn.ttl is "9000h": expected 1m to 168h`},
 	{"codec twice", "media: {codecs: [PCMU, PCMU]}", `: media.codecs[1] is "PCMU": stands twice`},
-	{"no codec", "media: {codecs: []}", `: media.codecs: expected at least one of PCMU or PCMA`},
+	{"no codec", "media: {codecs: []}", `: media.codecs: expected at least one of PCMU, PCMA or opus`},
 	{"dtmf", "media: {dtmf: rfc2833}", `: media.dtmf is "rfc2833": expected rfc4733, info or none; did you mean "rfc4733"?`},
 	{"timeout", "media: {timeout: 1s}", `: media.timeout is "1s": expected 5s to 1h`},
 	{"database", "billing: {database: mysql://u:planted-secret@h/d}", `: billing.database is "***": expected auto, none or postgres://`},

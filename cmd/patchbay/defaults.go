@@ -29,10 +29,12 @@ func defaults() Config {
 		Media: Media{
 			Addresses: []MediaAddress{{Bind: loopback}},
 			Ports:     Ports{Min: 20000, Max: 29999},
+			WebRTC:    WebRTC{Port: 8890},
 			Codecs:    []string{"PCMU", "PCMA"},
 			DTMF:      "rfc4733",
 			Timeout:   30 * time.Second,
 		},
+		TURN:    TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
 		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second},
 	}

@@ -97,6 +97,9 @@ func (d *document) doubtOpen(c *Config) {
 	if !c.HTTP.Listen.Addr().IsLoopback() {
 		d.warn("http.listen", "is reachable from other hosts: whoever reaches it reads metrics and health, and passwords of SIP travel without TLS")
 	}
+	if !c.https().Addr().IsLoopback() && c.Media.WebRTC.Port != 0 && len(c.Users) > 0 && !slices.ContainsFunc(c.Media.Addresses, reachable) {
+		d.warn("media.addresses", "browsers of other hosts can open the page, but send no sound to loopback: set bind or advertise to an address that they reach")
+	}
 	if c.HTTPS.Certificate != "" {
 		cert, key, err := readPair(c.HTTPS.Certificate, c.HTTPS.Key)
 		if err == nil {
@@ -189,6 +192,14 @@ func (d *document) doubtTrunk(c *Config, i int) {
 		}
 	}
 	d.warn(f+".id", "no route leads to this trunk: nobody can call out through it")
+}
+
+// reachable tells whether other hosts can send to what browsers are told.
+func reachable(a MediaAddress) bool {
+	if a.Advertise.IsValid() {
+		return !a.Advertise.IsLoopback()
+	}
+	return !a.Bind.IsLoopback()
 }
 
 func onlyLoopback(list []Listen) bool {

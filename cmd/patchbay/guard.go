@@ -10,29 +10,35 @@ import (
 	"strings"
 )
 
-// guard decides who may come in. Open paths tell no secrets and answer anybody who reaches the port. Proving paths ask
-// for a proof of their own, SIP's digest: pages of other origins are refused there, and whoever isn't on this host
-// must come over TLS, unless plain HTTP was bound for others to reach. All else is for this host's own programs: there
+// guard decides who may come in. Open routes tell no secrets and answer anybody who reaches the port. Proving routes ask
+// for a proof of their own, SIP's digest, a password or a token: pages of other origins are refused there, and whoever
+// isn't on this host must come over TLS, unless plain HTTP was bound for others to reach. All else is for this host's own programs: there
 // is no token to prove who else somebody is, so it refuses peers that aren't on loopback, hosts that aren't (a name
 // that an attacker's DNS points at us), whatever a proxy forwards, and pages of other origins.
 type guard struct {
-	open    []string // paths
-	proving []string // paths
+	route   func(*http.Request) string // the pattern that a request is served by: what we decide is about what is done
+	open    []string                   // patterns
+	proving []string                   // patterns
 	plain   netip.Addr
 	origins origins
 	next    http.Handler
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	why := ""
+	why, route := "", g.route(r)
 	switch {
-	case slices.Contains(g.open, r.URL.Path):
-	case slices.Contains(g.proving, r.URL.Path):
+	case slices.Contains(g.open, route):
+	case slices.Contains(g.proving, route):
 		why = g.unproved(r)
 	default:
 		why = g.stranger(r)
 	}
-	if why != "" {
+	switch {
+	case why == "":
+	case strings.HasPrefix(r.URL.Path, "/api/"):
+		problem(w, http.StatusForbidden, why)
+		return
+	default:
 		http.Error(w, why, http.StatusForbidden)
 		return
 	}

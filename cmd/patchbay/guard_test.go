@@ -52,7 +52,7 @@ func TestGuard(t *testing.T) {
 		{"SIP below", "/sip/x", other, "gw.example:8433", "", true, false, 403},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			g := &guard{open: []string{"/livez"}, proving: []string{"/sip"}, plain: netip.MustParseAddr("127.0.0.1"),
+			g := &guard{route: func(r *http.Request) string { return r.URL.Path }, open: []string{"/livez"}, proving: []string{"/sip"}, plain: netip.MustParseAddr("127.0.0.1"),
 				origins: origins{ports: []uint16{8888, 8433}, listed: []string{"https://crm.example"}},
 				next:    http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 			if x.bound {

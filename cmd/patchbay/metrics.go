@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/patchbay/patchbay/media"
 )
 
 // metrics exports every counter of the process. The packages keep plain atomics; they are read at scrape.
@@ -58,8 +60,37 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(desc("https_certificate_expiry_timestamp_seconds", "When the HTTPS certificate in use ends, in seconds since 1970."), float64(c.s.certificates.expires().Unix()))
 	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ClientTransactions), "client")
 	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ServerTransactions), "server")
+	c.users(gauge, count)
+	c.media(gauge, count)
 	c.billing(gauge, count)
 	c.ports(gauge)
+}
+
+func (c collector) users(gauge, count func(*prometheus.Desc, float64, ...string)) {
+	m := c.s.me
+	const logins, help = "logins_total", "Logins of the page: good, wrong (user or password), limited (too many were wrong)."
+	count(desc(logins, help, "result"), float64(m.logins.good.Load()), "good")
+	count(desc(logins, help, "result"), float64(m.logins.wrong.Load()), "wrong")
+	count(desc(logins, help, "result"), float64(m.logins.limited.Load()), "limited")
+	gauge(desc("login_tokens", "Tokens of logins that are still good."), float64(m.tokens.live()))
+}
+
+func (c collector) media(gauge, count func(*prometheus.Desc, float64, ...string)) {
+	o := c.s.registry.Offload()
+	gauge(desc("transcoders", "Costly conversions between codecs now, one for each direction of a call."), float64(o.Converters))
+	gauge(desc("transcoder_workers", "Goroutines that do them."), float64(o.Workers))
+	count(desc("transcoded_frames_total", "Frames that they converted."), float64(o.Frames))
+	count(desc("transcoder_dropped_total", "Frames dropped because they come faster than they can be converted."), float64(o.Dropped))
+	if c.s.browsers == nil {
+		return
+	}
+	var s media.Snapshot
+	c.s.browsers.Stats(&s)
+	gauge(desc("webrtc_endpoints", "Browsers' legs now."), s.Notes["webrtc.endpoints"])
+	gauge(desc("webrtc_handshakes", "DTLS handshakes now."), s.Notes["webrtc.handshakes"])
+	for _, reason := range [...]string{"stun", "strangers", "other", "limited", "taken"} {
+		count(desc("webrtc_dropped_total", "Packets to browsers' port that were for none of their legs.", "reason"), s.Notes["webrtc.port."+reason], reason)
+	}
 }
 
 func (c collector) billing(gauge, count func(*prometheus.Desc, float64, ...string)) {

@@ -24,7 +24,7 @@ var arrows = []struct {
 	{"cmd/patchbay/carrier", []string{"cmd/patchbay/leg", "sip/...", "media/..."}},
 	{"cmd/patchbay/phone", []string{"cmd/patchbay/leg", "sip/...", "media/..."}},
 	{"cmd/patchbay/...", []string{"cmd/patchbay/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/...", "web"}},
-	{"test/...", []string{"test/...", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
+	{"test/...", []string{"test/...", "web/webtest", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
 	{"sip/...", []string{"sip/..."}},
 	{"gateway/call", nil},
 	{"gateway", []string{"gateway/call", "sip/...", "media/..."}},

@@ -68,7 +68,15 @@ func newLog(l Log, w io.Writer) (*slog.Logger, error) {
 func welcome(w io.Writer, cfg Config) {
 	sip := cfg.SIP.Listen[0].Address.String()
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nPatchbay is up.\n\n  Register a phone at %s (UDP or TCP):\n\n", sip)
+	fmt.Fprintf(&b, `
+Patchbay is up.
+
+  Open       %-27s the page to call with
+             %-27s the same over TLS (a self-signed certificate, unless the settings name one)
+
+  or register a phone at %s (UDP or TCP), as one of these users:
+
+`, pageURL("http", cfg.HTTP.Listen, cfg), pageURL("https", cfg.HTTPS.Listen, cfg), sip)
 	for _, u := range cfg.Users {
 		// Demo passwords are ours and generated; those of a settings file are never shown.
 		if demoUserID(u.ID) {
@@ -83,16 +91,26 @@ func welcome(w io.Writer, cfg Config) {
              9003       no answer
              9004       an announcement before the answer (early media)
              9005       reads your digits back to you
+             9006       hangs up after 3 seconds
+             9503       out of order
              9404       a number that doesn't exist
 
   Look at    http://%s/api/v1/calls      calls now
              http://%s/metrics           counters
-             wss://%s/sip                SIP over WebSocket, for browsers
              patchbay cdr list           records
              patchbay why CALL-ID        one call's story
 
-`, cfg.HTTP.Listen, cfg.HTTP.Listen, cfg.HTTPS.Listen)
+`, cfg.HTTP.Listen, cfg.HTTP.Listen)
 	_, _ = io.WriteString(w, b.String())
+}
+
+// pageURL is where a browser finds the page of a listener.
+func pageURL(scheme string, at netip.AddrPort, cfg Config) string {
+	name := at.Addr().String()
+	if at.Addr().IsUnspecified() {
+		name = cfg.domain()
+	}
+	return fmt.Sprintf("%s://%s:%d/", scheme, uriHost(name), at.Port())
 }
 
 func demoUserID(id string) bool { return id == "alice" || id == "bob" }
@@ -147,12 +165,21 @@ func (s *server) close() error {
 	if s.http != nil {
 		errs = append(errs, ignore(s.http.Shutdown(ctx), context.DeadlineExceeded))
 	}
+	if s.past != nil {
+		s.past.Close()
+	}
 	s.recovering.Wait()
 	if s.gateway != nil {
 		errs = append(errs, s.gateway.Close())
 	}
 	if s.front != nil {
 		errs = append(errs, s.front.Close())
+	}
+	if s.browsers != nil {
+		errs = append(errs, s.browsers.Close())
+	}
+	if s.registry != nil {
+		errs = append(errs, s.registry.Close())
 	}
 	if s.clock != nil {
 		s.clock.Close()

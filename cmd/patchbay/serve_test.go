@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/patchbay/patchbay/media/webrtc/webrtctest"
 	"github.com/patchbay/patchbay/sip"
 	"github.com/patchbay/patchbay/sip/siptest"
 )
@@ -39,7 +40,7 @@ func startServer(t *testing.T) *running {
 	cfg.HTTP.Listen, cfg.HTTPS.Listen = free, free
 	cfg.HTTP.Origins = []string{"https://crm.example"}
 	cfg.SIP.Listen = []Listen{{Transport: "udp", Address: free}}
-	cfg.Media.Ports = Ports{Min: 31000, Max: 31999}
+	cfg.Media.Ports, cfg.Media.WebRTC.Port = Ports{Min: 31000, Max: 31999}, freePort(t)
 	cfg.Billing.Database, cfg.Billing.Reserve = "none", 1<<20
 	cfg.Users = []User{{ID: "anna", Password: "anna-secret", Numbers: []string{"401"}}, {ID: "ben", Password: "ben-secret", Numbers: []string{"402"}}}
 	cfg.complete()
@@ -67,6 +68,41 @@ func startServer(t *testing.T) *running {
 		plain: s.plain.Addr().String(), secure: s.secure.Addr().String()}
 }
 
+// freePort is a UDP port that nobody has at the moment.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+// browser is the media side of a page.
+func browser(t *testing.T) *webrtctest.Browser {
+	t.Helper()
+	b, err := webrtctest.New(webrtctest.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() }) // it may be closed already
+	return b
+}
+
+// connected waits for a browser's media, then closes it.
+func connected(t *testing.T, b *webrtctest.Browser) {
+	t.Helper()
+	select {
+	case <-b.Connected():
+	case <-time.After(siptest.Patience):
+		t.Fatalf("the browser's media isn't connected but %s", b.State())
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBrowserAndDeskPhoneCallEachOther(t *testing.T) {
 	r := startServer(t)
 	for _, x := range []struct {
@@ -78,17 +114,8 @@ func TestBrowserAndDeskPhoneCallEachOther(t *testing.T) {
 			desk := siptest.NewPhone(t, siptest.PhoneConfig{User: "ben", Password: "ben-secret", Server: r.sip})
 			web.Register()
 			desk.Register()
-			for _, c := range []struct {
-				from, to *siptest.Phone
-				number   string
-			}{{web, desk, "402"}, {desk, web, "401"}} {
-				out := c.from.Dial(c.number)
-				in := c.to.Incoming()
-				in.Accept()
-				out.Wait(sip.KindAnswered)
-				out.Bye()
-				in.Wait(sip.KindEnded)
-			}
+			callFromBrowser(t, web, desk)
+			callToBrowser(t, desk, web)
 			web.Close()
 			for deadline := time.Now().Add(siptest.Patience); r.front.Stats().Connections != 0; time.Sleep(5 * time.Millisecond) {
 				if time.Now().After(deadline) {
@@ -101,6 +128,46 @@ func TestBrowserAndDeskPhoneCallEachOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+func callFromBrowser(t *testing.T, web, desk *siptest.Phone) {
+	t.Helper()
+	b := browser(t)
+	offer, err := b.Offer(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := web.DialInvite(sip.Invite{Target: web.AOR("402"), From: sip.NameAddr{URI: web.AOR("anna")}, Destination: web.Destination(), Body: offer})
+	in := desk.Incoming()
+	if strings.Contains(string(in.Request().Body), "fingerprint") {
+		t.Error("the desk phone is offered what only browsers know")
+	}
+	in.Accept()
+	if err := b.Accept(out.Wait(sip.KindAnswered).Body); err != nil {
+		t.Fatal(err)
+	}
+	connected(t, b)
+	out.Bye()
+	in.Wait(sip.KindEnded)
+}
+
+func callToBrowser(t *testing.T, desk, web *siptest.Phone) {
+	t.Helper()
+	b := browser(t)
+	out := desk.Dial("401")
+	in := web.Incoming()
+	answer, err := b.Answer(t.Context(), in.Request().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Answer(answer); err != nil {
+		t.Fatal(err)
+	}
+	in.Expect(sip.KindAcked)
+	out.Wait(sip.KindAnswered)
+	connected(t, b)
+	out.Bye()
+	in.Wait(sip.KindEnded)
 }
 
 func TestServerOverBothListeners(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 var (
 	transports = []string{"udp", "tcp"}
-	codecs     = []string{"PCMU", "PCMA"}
+	codecs     = []string{"PCMU", "PCMA", "opus"}
 	dtmfs      = []string{"rfc4733", "info", "none"}
 )
 
@@ -23,6 +23,7 @@ func (d *document) validate(c *Config) {
 	d.http(c)
 	d.sip(&c.SIP)
 	d.media(&c.Media)
+	d.ice(c)
 	d.billing(&c.Billing)
 	d.users(c)
 	d.trunks(c)
@@ -125,6 +126,9 @@ func (d *document) media(m *Media) {
 	d.choice("media.dtmf", m.DTMF, dtmfs)
 	if m.Timeout != 0 {
 		d.between("media.timeout", m.Timeout, 5*time.Second, time.Hour)
+	}
+	if p := m.WebRTC.Port; p != 0 && p < 1024 {
+		d.bad("media.webrtc.port", "expected 1024 to 65535, or 0: browsers can't call")
 	}
 }
 

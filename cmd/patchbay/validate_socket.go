@@ -37,6 +37,11 @@ func (d *document) sockets(c *Config) {
 			list = append(list, socket{network, t.Bind, fmt.Sprintf("trunks[%d].bind", i), "the trunk's SIP"})
 		}
 	}
+	for i, a := range c.Media.Addresses {
+		if p := c.Media.WebRTC.Port; i < 2 && p != 0 && a.Bind.IsValid() {
+			list = append(list, socket{"udp", netip.AddrPortFrom(a.Bind, p), "media.webrtc.port", "browsers' media"})
+		}
+	}
 	for i, s := range list {
 		if !s.addr.IsValid() {
 			continue
@@ -52,7 +57,7 @@ func (d *document) sockets(c *Config) {
 	}
 }
 
-// inRange reports a signalling port among those that RTP is received on.
+// inRange reports a port of another use among those that RTP is received on.
 func (d *document) inRange(c *Config, s socket) {
 	p := c.Media.Ports
 	if s.addr.Port() < p.Min || s.addr.Port() > p.Max {

@@ -15,8 +15,11 @@ import (
 	"github.com/patchbay/patchbay/gateway"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/g711"
+	"github.com/patchbay/patchbay/media/opus"
 	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/media/webrtc"
 	"github.com/patchbay/patchbay/sip"
+	"github.com/patchbay/patchbay/web"
 )
 
 // server is the running process: everything that wire put together.
@@ -26,11 +29,15 @@ type server struct {
 	store        *billing.Store
 	net          *udp.Net
 	clock        *media.Clock
+	registry     *media.Registry
+	browsers     *webrtc.Port // nil: browsers can't call
 	front        *sip.Front
 	gateway      *gateway.Gateway
 	plain        net.Listener
 	secure       net.Listener
 	certificates *certificates
+	past         *past
+	me           *me
 	http         *http.Server
 
 	recovering sync.WaitGroup
@@ -60,8 +67,12 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 		return nil, err
 	}
 	s.clock = media.NewClock()
-	registry := media.NewRegistry()
-	registry.Register(g711.Conversions()...)
+	s.registry = media.NewRegistry()
+	s.registry.Register(g711.Conversions()...)
+	s.registry.Register(opus.Conversions()...)
+	if s.browsers, err = cfg.browsers(s.net, log); err != nil {
+		return nil, fmt.Errorf("media.webrtc.port: %w", err)
+	}
 	fc, err := cfg.front(log)
 	if err != nil {
 		return nil, err
@@ -74,8 +85,13 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 		return nil, err
 	}
 	gc.Journal, gc.Front = s.store, s.front
-	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, registry
+	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, s.registry
+	gc.Media.WebRTC = s.browsers
 	if s.gateway, err = gateway.New(gc); err != nil {
+		return nil, err
+	}
+	s.past = newPast(cfg.billing(log))
+	if s.me, err = newMe(cfg, s.past, log); err != nil {
 		return nil, err
 	}
 	s.http = s.handlers()
@@ -236,10 +252,16 @@ func (s *server) handlers() *http.Server {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
+	mux.Handle("/", web.Handler())
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))
 	// The guard has looked at the Origin.
 	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))
-	g := &guard{open: []string{"/livez", "/readyz", "/metrics"}, proving: []string{"/sip"}, plain: s.cfg.HTTP.Listen.Addr(), origins: pages, next: mux}
+	proving := append(s.me.mount(mux), "GET /sip")
+	route := func(r *http.Request) string {
+		_, pattern := mux.Handler(r)
+		return pattern
+	}
+	g := &guard{route: route, open: []string{"GET /livez", "GET /readyz", "GET /metrics", "/"}, proving: proving, plain: s.cfg.HTTP.Listen.Addr(), origins: pages, next: mux}
 	return serveHTTP(g, s.certificates.config(), s.log)
 }
 
