@@ -203,7 +203,7 @@ func TestRoleConflict(t *testing.T) {
 	c.offers(l, "actpass")
 	m := must[*stun.Message](t)(stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewUsername(c.yours.ufrag+":"+c.mine.ufrag),
 		priority(1), role{stun.AttrICEControlled, 7}, stun.NewShortTermIntegrity(c.yours.pwd), stun.Fingerprint))
-	r := c.asks(m)
+	r := c.answered(m)
 	var code stun.ErrorCodeAttribute
 	if r == nil || code.GetFrom(r) != nil || code.Code != stun.CodeRoleConflict || stun.NewShortTermIntegrity(c.yours.pwd).Check(r) != nil {
 		t.Fatalf("a controlled peer's check is answered with %v", r)
@@ -368,7 +368,7 @@ func TestAddressesAreBounded(t *testing.T) {
 	for range 2 * maxPaths {
 		x := newCaller(t)
 		x.to, x.mine, x.yours = c.to, c.mine, c.yours
-		if r := x.asks(x.check()); r == nil || r.Type != stun.BindingSuccess {
+		if r := x.answered(x.check()); r == nil || r.Type != stun.BindingSuccess {
 			t.Fatal("a check from another address isn't answered")
 		}
 	}
@@ -403,7 +403,7 @@ func TestAddressIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Once the leg is gone the address is free.
-	if r := c.asks(d.check()); r == nil || r.Type != stun.BindingSuccess {
+	if r := c.answered(d.check()); r == nil || r.Type != stun.BindingSuccess {
 		t.Errorf("answered with %v", r)
 	}
 }

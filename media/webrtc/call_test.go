@@ -279,7 +279,7 @@ func TestMediaMoves(t *testing.T) {
 	c.say(1)
 	x.to, x.mine, x.yours, x.out = c.to, c.mine, c.yours, c.out
 	x.seq, x.ssrc, x.ts = c.seq, c.ssrc, c.ts
-	if x.asks(x.check()) == nil {
+	if x.answered(x.check()) == nil {
 		t.Fatal("no answer")
 	}
 	if got := l.Negotiated().Remote; got != c.addr() {

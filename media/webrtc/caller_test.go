@@ -161,10 +161,21 @@ func (c *caller) asks(m *stun.Message) *stun.Message {
 	}
 }
 
+// answered is asks of a check that should be answered: it is sent again, as peers do.
+func (c *caller) answered(m *stun.Message) *stun.Message {
+	c.tb.Helper()
+	for range 20 {
+		if r := c.asks(m); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
 // finds makes the caller's address known and nominated.
 func (c *caller) finds() {
 	c.tb.Helper()
-	r := c.asks(c.check(useCandidate(true)))
+	r := c.answered(c.check(useCandidate(true)))
 	if r == nil || r.Type != stun.BindingSuccess {
 		c.tb.Fatalf("a good check is answered with %v", r)
 	}

@@ -207,18 +207,21 @@ func (p *peer) shake() {
 
 // install puts the keys in force.
 func (p *peer) install(in, out *srtp.Context, profile string) {
-	p.out.Lock()
-	p.out.context = out
-	p.out.Unlock()
 	p.mu.Lock()
 	p.keyed = true
-	if !p.closed {
+	up := !p.closed
+	if up {
 		p.in, p.state = in, connected
+		p.stats.Profile, p.stats.SetUp = profile, time.Duration(udp.Now()-p.born)
+		p.out.Lock()
+		p.out.context = out
+		p.out.Unlock()
 	}
-	p.stats.Profile, p.stats.SetUp = profile, time.Duration(udp.Now()-p.born)
 	p.mu.Unlock()
 	<-p.port.shaking
-	p.r.State(p, connected, nil)
+	if up {
+		p.r.State(p, connected, nil)
+	}
 }
 
 // open decrypts a packet in place and hands it on.

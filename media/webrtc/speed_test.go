@@ -3,6 +3,7 @@ package webrtc
 import (
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/pion/srtp/v3"
@@ -148,5 +149,43 @@ func BenchmarkSRTP(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A leg that is asleep is small.
+func TestLegsAreSmall(t *testing.T) {
+	port := newPort(t, nil)
+	const legs = 20
+	var all []*leg
+	var callers []*caller
+	for range legs {
+		all, callers = append(all, newLeg(t, port, nil)), append(callers, newCaller(t))
+		callers[len(callers)-1].offers(all[len(all)-1], "actpass")
+	}
+	sizes := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := sizes()
+	for i, c := range callers {
+		c.finds()
+		if err := c.shakes(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.session.Close()
+		c.session = nil
+		await(t, "keys", func() bool { return all[i].Negotiated().Profile != "" })
+	}
+	for _, l := range all {
+		await(t, "sleep", func() bool { return l.peer().Stats().Asleep })
+	}
+	// The callers' own contexts and queues count too, so this is more than what a leg has.
+	if each := (int64(sizes()) - int64(before)) / legs; each > 60_000 {
+		t.Errorf("a leg that is asleep has %d bytes, expected 60,000 at most", each)
+	} else {
+		t.Logf("a leg that is asleep has %d bytes or less", each)
 	}
 }
