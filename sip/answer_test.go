@@ -269,7 +269,7 @@ func TestEventsBounded(t *testing.T) {
 	p := siptest.NewPeer(t, b.addr)
 	d, ask, res := b.inboundCall(p)
 	for i := range 80 {
-		p.Write(siptest.Ask{Method: "INFO", To: res.Headers.Get("To"), CallID: ask.CallID, CSeq: 2 + i, Body: "x", Headers: []string{"Content-Type: text/plain"}})
+		p.Write(siptest.Ask{Method: "INFO", To: res.Headers.Get("To"), CallID: ask.CallID, CSeq: 2 + i, Body: "5", Headers: []string{"Content-Type: application/dtmf"}})
 		p.Response(200)
 	}
 	p.Write(siptest.Ask{Method: "BYE", To: res.Headers.Get("To"), CallID: ask.CallID, CSeq: 90})

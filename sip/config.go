@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/wire"
 )
 
 // FrontConfig are a Front's settings.
@@ -77,6 +79,14 @@ type Config struct {
 	Invite func(*Dialog)
 	// Options tells what OPTIONS outside of dialogs is answered; nil: 200 with our defaults.
 	Options func() Capabilities
+	// InfoTypes are the content types of INFO that are taken; others are answered 415 with these in Accept, or 469 if
+	// they name an Info-Package, since we offer none (RFC 6086). Without a body INFO is always taken. "*/*" is any.
+	// Default application/dtmf-relay, application/dtmf and application/media_control+xml.
+	InfoTypes []string
+	// Hosts tells whether a host of a request-URI is ours: a name in lower case, or an address without brackets. A
+	// request that begins something for another is answered 404 once it is authenticated. nil: all are ours, as at
+	// trunks, which write what they like there. It must not block.
+	Hosts func(host string) bool
 	// Ending, if set, is called when a peer's BYE or CANCEL has ended a dialog, before that request is answered: what
 	// must be on disk by then is written here. It runs on a goroutine of its own and bounds its own time (32 s at most).
 	Ending func(*Dialog, Event)
@@ -123,6 +133,11 @@ type Invite struct {
 func (c *Config) check() error {
 	if c.Name == "" {
 		return fmt.Errorf("sip: Config.Name is empty: expected a name that is unique within the Front")
+	}
+	for _, t := range c.InfoTypes {
+		if wire.Safe("type", t) != nil || !strings.Contains(t, "/") || wire.MediaType(t) != strings.ToLower(t) {
+			return fmt.Errorf("sip: Config.InfoTypes holds %q: expected type/subtype, such as application/dtmf-relay", t)
+		}
 	}
 	return nil
 }

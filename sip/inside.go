@@ -38,6 +38,10 @@ func (d *Dialog) serve(t *serverTx) {
 	case "UPDATE":
 		d.onUpdate(t, l)
 	case "INFO":
+		if ref := d.ua.refuseInfo(m); ref != nil {
+			t.refuse(ref)
+			return
+		}
 		t.respond(200, "", nil, nil)
 		d.emit(d.event(KindInfo, m, t.at))
 	case "NOTIFY":
@@ -49,6 +53,25 @@ func (d *Dialog) serve(t *serverTx) {
 	default:
 		t.respond(405, "", []Header{d.ua.allow()}, nil)
 	}
+}
+
+// refuseInfo finds why an INFO isn't taken. One whose type we know is, whatever package it claims: phones that send
+// DTMF so have negotiated none. nil: it is taken.
+func (u *UA) refuseInfo(m *wire.Message) *wire.Refusal {
+	ctype := wire.MediaType(m.Headers.Get("Content-Type"))
+	for _, t := range u.cfg.InfoTypes {
+		if t == "*/*" || len(m.Body) > 0 && strings.EqualFold(t, ctype) {
+			return nil
+		}
+	}
+	if pkg := m.Headers.Get("Info-Package"); pkg != "" {
+		// An empty Recv-Info says that there is no package we would take (RFC 6086 5.2.2).
+		return &wire.Refusal{Status: 469, Header: "Info-Package", Why: pkg, Extra: []Header{{Name: "Recv-Info"}}}
+	}
+	if v, _ := wire.Param(m.Headers.Get("Content-Disposition"), "handling"); len(m.Body) == 0 || strings.EqualFold(v, "optional") {
+		return nil
+	}
+	return &wire.Refusal{Status: 415, Header: "Content-Type", Why: ctype, Extra: []Header{{Name: "Accept", Value: strings.Join(u.cfg.InfoTypes, ", ")}}}
 }
 
 func (d *Dialog) onBye(t *serverTx, l *leg) {

@@ -191,6 +191,59 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+func TestInfoOfOtherTypes(t *testing.T) {
+	for _, types := range [][]string{nil, {"text/plain"}, {"*/*"}} {
+		b := newBench(t, func(_ *sip.FrontConfig, c *sip.Config) { c.InfoTypes = types })
+		p := siptest.NewPeer(t, b.addr)
+		d, ask, res := b.inboundCall(p)
+		accept := "application/dtmf-relay, application/dtmf, application/media_control+xml"
+		plain := 415
+		if types != nil {
+			accept, plain = types[0], 200
+		}
+		other, pkg := 415, 469
+		if accept == "*/*" {
+			other, pkg = 200, 200
+		}
+		for i, c := range []struct {
+			status  int
+			body    string
+			headers []string
+		}{
+			{plain, "hello", []string{"Content-Type: text/plain;charset=utf-8"}},
+			{other, "<x/>", []string{"Content-Type: text/xml"}},
+			{200, "<x/>", []string{"Content-Type: text/xml", "Content-Disposition: info-package;handling=optional"}},
+			{200, "", nil},
+			{pkg, "<x/>", []string{"Content-Type: text/xml", "Info-Package: conference"}},
+			{plain, "hello", []string{"Content-Type: TEXT/plain"}},
+		} {
+			within(p, "INFO", ask, res, 2+i, c.body, c.headers...)
+			r := p.Response(c.status)
+			switch c.status {
+			case 200:
+				expect(t, d, sip.KindInfo)
+			case 415:
+				if got := r.Headers.Get("Accept"); got != accept {
+					t.Errorf("Accept %q, expected %q", got, accept)
+				}
+			case 469:
+				if !r.Headers.Has("Recv-Info") {
+					t.Error("469 without Recv-Info")
+				}
+			}
+		}
+		within(p, "BYE", ask, res, 20, "")
+		p.Response(200)
+		ended(t, d, sip.ByPeer, 0)
+	}
+	b := newBench(t, nil)
+	for _, bad := range []string{"", "dtmf", "a/b\r\nX: y", "a/b;c=d"} {
+		if _, err := b.front.NewUA(sip.Config{Name: "info", InfoTypes: []string{bad}}); err == nil {
+			t.Errorf("%q: taken", bad)
+		}
+	}
+}
+
 func TestRefer(t *testing.T) {
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
@@ -246,7 +299,7 @@ func TestOrderWithinCall(t *testing.T) {
 	p := siptest.NewPeer(t, b.addr)
 	d, ask, res := b.inboundCall(p)
 	for i := range 20 {
-		within(p, "INFO", ask, res, 2+i, fmt.Sprint(i), "Content-Type: text/plain")
+		within(p, "INFO", ask, res, 2+i, fmt.Sprint(i), "Content-Type: application/dtmf")
 	}
 	for i := range 20 {
 		if e := expect(t, d, sip.KindInfo); string(e.Body) != fmt.Sprint(i) {

@@ -90,11 +90,18 @@ func (u *UA) serveInside(t *serverTx) {
 
 // serveOutside handles a request that begins something.
 func (u *UA) serveOutside(t *serverTx) {
+	// A sips URI asks for TLS on every hop (RFC 5630 3.1.3): nobody shall believe that a call in the clear was secret.
+	if t.m.URI.Scheme == "sips" && t.flow.Network() != "wss" {
+		t.refuse(&wire.Refusal{Status: 416, Header: "Request-URI", Why: "a sips URI over " + t.flow.Network() + ": expected TLS"})
+		return
+	}
 	switch t.m.Method {
 	case "OPTIONS":
-		u.serveOptions(t)
+		if u.here(t) {
+			u.serveOptions(t)
+		}
 	case "REGISTER":
-		if user := u.admit(t, false); user != "" {
+		if user := u.admit(t, false); user != "" && u.here(t) {
 			u.cfg.Registrar.serve(t, user)
 		}
 	case "INVITE":
@@ -106,6 +113,16 @@ func (u *UA) serveOutside(t *serverTx) {
 	default: // BYE, INFO, UPDATE belong to dialogs
 		t.respond(481, "", nil, nil)
 	}
+}
+
+// here tells whether the request-URI's host is ours (RFC 3261 8.2.2.1); otherwise the request was answered.
+func (u *UA) here(t *serverTx) bool {
+	uri := t.m.URI
+	if u.cfg.Hosts == nil || uri.Scheme != "sip" && uri.Scheme != "sips" || u.cfg.Hosts(strings.ToLower(uri.Host)) {
+		return true
+	}
+	t.refuse(&wire.Refusal{Status: 404, Header: "Request-URI", Why: "host " + uri.Host + " is not ours"})
+	return false
 }
 
 func (u *UA) serveOptions(t *serverTx) {
@@ -175,6 +192,9 @@ func (u *UA) serveInvite(t *serverTx) {
 	}
 	if user == "-" {
 		user = ""
+	}
+	if !u.here(t) {
+		return
 	}
 	if ref := u.replacing(t.m); ref != nil {
 		t.refuse(ref)

@@ -68,6 +68,9 @@ func (f *Front) NewUA(cfg Config) (*UA, error) {
 	if u.cfg.UserAgent == "" {
 		u.cfg.UserAgent = "Patchbay"
 	}
+	if len(u.cfg.InfoTypes) == 0 {
+		u.cfg.InfoTypes = []string{"application/dtmf-relay", "application/dtmf", "application/media_control+xml"}
+	}
 	if cfg.Registrar != nil {
 		u.cfg.Symmetric = true
 		if u.users == nil {

@@ -139,6 +139,8 @@ func phrases(status int) (string, bool) {
 		return "Bad Extension", true
 	case 423:
 		return "Interval Too Brief", true
+	case 469:
+		return "Bad Info Package", true
 	case 480:
 		return "Temporarily Unavailable", true
 	case 481:
