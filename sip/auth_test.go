@@ -490,6 +490,63 @@ func TestRegistration(t *testing.T) {
 	}
 }
 
+// An end that was wished for is no failure, wherever it meets the registration.
+func TestRegistrationStops(t *testing.T) {
+	for name, stop := range map[string]func(*bench, *sip.Registration) error{
+		"Unregister": func(b *bench, r *sip.Registration) error { return r.Unregister(soon(b.T)) },
+		"Close":      func(_ *bench, r *sip.Registration) error { return r.Close() },
+		"UA.Close":   func(b *bench, _ *sip.Registration) error { return b.ua.Close() },
+	} {
+		for when, answered := range map[string]int{"unanswered": 0, "refused": 503, "registered": 200} {
+			t.Run(name+" "+when, func(t *testing.T) { stopsQuietly(t, stop, answered, name == "Unregister") })
+		}
+	}
+}
+
+// stopsQuietly begins a registration whose first REGISTER is answered with that status, or not at all, and stops it.
+func stopsQuietly(t *testing.T, stop func(*bench, *sip.Registration) error, answered int, unregister bool) {
+	b := newBench(t, nil)
+	g := siptest.NewPeer(t, b.addr)
+	changes := make(chan sip.RegistrationStatus, 32)
+	reg, err := b.ua.Register(sip.RegisterConfig{
+		Registrar: mustURI("sip:" + g.Addr().String()), AOR: sip.NameAddr{URI: mustURI("sip:trunk@carrier.example")},
+		Timeout: time.Hour, Backoff: time.Hour, BackoffMax: time.Hour, Changed: func(s sip.RegistrationStatus) { changes <- s },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := g.Request("REGISTER")
+	if answered > 0 {
+		g.Reply(first, answered, "r", "", "Contact: "+first.Headers.Get("Contact"))
+		eventually(t, "answer seen", func() bool { return reg.Status().State != sip.Registering })
+	}
+	done := make(chan error, 1)
+	go func() { done <- stop(b, reg) }()
+	if answered == 200 && unregister {
+		m := g.Request("REGISTER")
+		if m.Headers.Get("Expires") != "0" {
+			t.Errorf("REGISTER %v", m.Headers)
+		}
+		g.Reply(m, 200, "r", "")
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if s := reg.Status(); s.State != sip.Unregistered || s.Err != nil || !s.Next.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	close(changes)
+	var last sip.RegistrationStatus
+	for last = range changes {
+		if errors.Is(last.Err, context.Canceled) || last.State == sip.Failing && answered != 503 {
+			t.Errorf("told %+v", last)
+		}
+	}
+	if last.State != sip.Unregistered || last.Err != nil {
+		t.Errorf("told last %+v", last)
+	}
+}
+
 func TestRegistrationForbidden(t *testing.T) {
 	b := newBench(t, nil)
 	g := newGuard(t, b, false)

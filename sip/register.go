@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchbay/patchbay/sip/auth"
@@ -70,6 +71,8 @@ type Registration struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	done   chan struct{}
+
+	leaving atomic.Bool // Unregister was called
 
 	mu      sync.Mutex
 	status  RegistrationStatus
@@ -138,7 +141,8 @@ func (r *Registration) Status() RegistrationStatus {
 	return r.status
 }
 
-// Close stops to refresh, without unregistering, and awaits the goroutine.
+// Close stops to refresh, without unregistering, and awaits the goroutine. The status is unregistered then, though the
+// registrar keeps the binding until Expires.
 func (r *Registration) Close() error {
 	r.stop()
 	<-r.done
@@ -147,10 +151,10 @@ func (r *Registration) Close() error {
 
 // Unregister stops to refresh and removes the binding (Expires 0, with credentials). Without a binding it only stops.
 func (r *Registration) Unregister(ctx context.Context) error {
+	r.leaving.Store(true)
 	r.Close()
-	st := r.Status()
-	if st.State == Unregistered || st.Expires.IsZero() {
-		r.set(func(s *RegistrationStatus) { s.State = Unregistered })
+	if r.Status().Expires.IsZero() {
+		r.set(left)
 		return nil
 	}
 	m, _, err := r.send(ctx, 0)
@@ -163,11 +167,24 @@ func (r *Registration) Unregister(ctx context.Context) error {
 	return err
 }
 
+// left is the status of a registration that nobody keeps up: an end that was wished for is no failure.
+func left(s *RegistrationStatus) {
+	s.State, s.Err, s.Next = Unregistered, nil, time.Time{}
+}
+
 // run registers and refreshes until it is stopped.
 func (r *Registration) run() {
 	defer close(r.done)
+	defer func() {
+		if !r.leaving.Load() { // else Unregister says so, when it is done
+			r.set(left)
+		}
+	}()
 	for {
 		wait, lost := r.once()
+		if r.ctx.Err() != nil {
+			return
+		}
 		r.set(func(s *RegistrationStatus) { s.Next = time.Now().Add(wait) })
 		timer := time.NewTimer(wait)
 		select {
@@ -208,6 +225,9 @@ func (r *Registration) once() (time.Duration, <-chan struct{}) {
 	}
 	if err == nil {
 		err = statusError(m)
+	}
+	if err != nil && r.ctx.Err() != nil {
+		return 0, nil // we were stopped, which says nothing of the registrar
 	}
 	if err != nil {
 		return r.fail(err), nil
