@@ -60,8 +60,9 @@ type Dialog struct {
 	local   string // our From or To value without tag
 	peer    string // the peer's
 	contact string
-	flow    *flow.Flow // where the INVITE went, or came from
-	cseq    uint32     // of our last request
+	flow    *flow.Flow     // where the INVITE went, or came from
+	source  netip.AddrPort // the same after Restore, if that connection is gone
+	cseq    uint32         // of our last request
 	legs    map[string]*leg
 	winner  *leg // the peer, once there is one
 	credits []Header
@@ -291,6 +292,9 @@ func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
 		if n, err := ParseNameAddr(routes[0]); err == nil {
 			next = n.URI
 		}
+	}
+	if d.ua.cfg.Symmetric && (f != nil || d.source.IsValid()) {
+		return d.ua.wayBack(ctx, f, d.source, next, target)
 	}
 	out, err := d.ua.flowFor(ctx, next, network)
 	if err != nil && f != nil && f.Alive() {

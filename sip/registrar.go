@@ -57,7 +57,8 @@ type Contact struct {
 	at   time.Time
 }
 
-// Destination is the way back to the phone: the connection or address it registered from.
+// Destination is the way back to the phone: the connection or address it registered from, never the host that URI names,
+// which may be anybody's.
 func (c Contact) Destination() Destination {
 	return Destination{Network: c.Network, Addr: c.Source, peer: c.flow}
 }
@@ -143,6 +144,20 @@ func (r *Registrar) Knows(a netip.Addr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sources[a.Unmap()] > 0
+}
+
+// flowOf is the connection over which a contact is registered now from an address; nil: none.
+func (r *Registrar) flowOf(uri URI, source netip.Addr) *flow.Flow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.users {
+		for _, c := range b.contacts {
+			if c.flow != nil && c.flow.Alive() && c.Source.Addr() == source && sameContact(c, Contact{URI: uri}) {
+				return c.flow
+			}
+		}
+	}
+	return nil
 }
 
 // swap replaces a user's contacts and keeps count of where they are; r.mu is held.

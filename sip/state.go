@@ -102,7 +102,7 @@ func (u *UA) Restore(s State) (*Dialog, error) {
 		if s.Target == "" {
 			return nil, err
 		}
-		d.flow = nil // a phone's connection is gone; its Contact may still reach it
+		d.flow, d.source = nil, peer // a phone's connection is gone; it may still be reached there
 	}
 	d.request = &Request{}
 	if s.Target != "" {

@@ -78,6 +78,29 @@ func (u *UA) flowFor(ctx context.Context, uri URI, network string) (*flow.Flow, 
 	return u.flowTo(ctx, Destination{Network: network, Host: host, Port: uri.Port})
 }
 
+// wayBack finds the way to a peer whose connection is gone, at a UA that is Symmetric. A phone may write any host into
+// its Contact, so that only the port is taken from there: the host is where the phone was. f is the connection, or nil
+// and source tells; next is the first Route or else the Contact.
+func (u *UA) wayBack(ctx context.Context, f *flow.Flow, source netip.AddrPort, next, target URI) (*flow.Flow, error) {
+	network := "tcp"
+	if f != nil {
+		source, network = f.Remote(), f.Network()
+		if !f.Accepted() {
+			return u.flowTo(ctx, Destination{Network: network, Addr: source})
+		}
+	}
+	if r := u.cfg.Registrar; r != nil {
+		if back := r.flowOf(target, source.Addr()); back != nil {
+			return back, nil
+		}
+	}
+	port := next.Port
+	if port == 0 {
+		port = 5060
+	}
+	return u.flowTo(ctx, Destination{Network: network, Addr: netip.AddrPortFrom(source.Addr(), port)})
+}
+
 // socketFor picks the socket that faces an address: same family, and among several the one bound to an address of
 // the same kind.
 func (u *UA) socketFor(network string, to netip.Addr) *socket {
