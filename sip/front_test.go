@@ -336,7 +336,7 @@ func TestRequestsNeverLeaveOnForeignConnections(t *testing.T) {
 func TestConnectionLimits(t *testing.T) {
 	b := newBench(t, func(f *sip.FrontConfig, _ *sip.Config) {
 		f.Limits.ConnectionsPerSource = 2
-		f.Limits.FirstMessage = 80 * time.Millisecond
+		f.Limits.FirstMessage = 800 * time.Millisecond
 	})
 	for range 2 {
 		siptest.NewTCPPeer(t, "127.0.0.1", b.tcp)

@@ -15,7 +15,7 @@ import (
 )
 
 // fast are timers that let a test see 64*T1 pass.
-var fast = sip.Timers{T1: 20 * time.Millisecond, T2: 80 * time.Millisecond}
+var fast = sip.Timers{T1: 25 * time.Millisecond, T2: 100 * time.Millisecond}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -25,6 +25,9 @@ type Peer struct {
 	buf  []byte // of TCP, not yet a message
 	to   netip.AddrPort
 	next atomic.Int64
+
+	seen map[string]bool // messages that came over UDP: repeated ones may come at any time
+	done map[string]bool // requests with a final answer
 }
 
 // Message is a message as text, taken apart.
@@ -149,10 +152,19 @@ func (p *Peer) Send(text string) {
 	}
 }
 
-// Receive waits for a message; ok is false if none comes in time or the connection ends.
+// Receive waits for a message; ok is false if none comes in time or the connection ends. Requests that Reply has given
+// a final answer are skipped when they are repeated, as the answer may have crossed the repetition.
 func (p *Peer) Receive(wait time.Duration) (m Message, ok bool) {
 	p.tb.Helper()
-	deadline := time.Now().Add(wait)
+	for deadline := time.Now().Add(wait); ; {
+		if m, ok = p.receive(deadline); !ok || !p.done[m.id()] {
+			return m, ok
+		}
+	}
+}
+
+func (p *Peer) receive(deadline time.Time) (m Message, ok bool) {
+	p.tb.Helper()
 	if p.tcp != nil {
 		return p.receiveTCP(deadline)
 	}
@@ -208,20 +220,36 @@ func parse(data []byte) Message {
 	return m
 }
 
+// id is what a message and its repetitions have in common.
+func (m Message) id() string { return m.Start + m.Branch() + m.Headers.Get("CSeq") }
+
+// again notes a message and tells whether it came before.
+func (p *Peer) again(m Message) bool {
+	before := p.seen[m.id()]
+	if p.seen == nil {
+		p.seen = map[string]bool{}
+	}
+	p.seen[m.id()] = true
+	return before
+}
+
 // Request waits for a request of that method; others fail the test, except that a repeated one is skipped.
 func (p *Peer) Request(method string) Message {
 	p.tb.Helper()
-	m, ok := p.Receive(Patience)
-	if !ok {
-		p.tb.Fatalf("no %s in %v", method, Patience)
+	for {
+		m, ok := p.Receive(Patience)
+		if !ok {
+			p.tb.Fatalf("no %s in %v", method, Patience)
+		}
+		if again := p.again(m); m.Method() == method {
+			return m
+		} else if !again {
+			p.tb.Fatalf("got %q, expected %s", m.Start, method)
+		}
 	}
-	if m.Method() != method {
-		p.tb.Fatalf("got %q, expected %s", m.Start, method)
-	}
-	return m
 }
 
-// Response waits for a response with that status; 100 is skipped unless asked for.
+// Response waits for a response with that status; 100 is skipped unless asked for, and so are repeated others.
 func (p *Peer) Response(status int) Message {
 	p.tb.Helper()
 	for {
@@ -229,7 +257,8 @@ func (p *Peer) Response(status int) Message {
 		if !ok {
 			p.tb.Fatalf("no %d in %v", status, Patience)
 		}
-		if m.Status() == 100 && status != 100 {
+		again := p.again(m)
+		if m.Status() != status && (m.Status() == 100 || again) {
 			continue
 		}
 		if m.Status() != status {
@@ -263,6 +292,12 @@ func (p *Peer) Reply(m Message, status int, tag, body string, extra ...string) {
 	}
 	fmt.Fprintf(&b, "To: %s\r\nCall-ID: %s\r\nCSeq: %s\r\n", to, m.Headers.Get("Call-ID"), m.Headers.Get("CSeq"))
 	p.finish(&b, body, extra)
+	if status >= 200 && p.tcp == nil {
+		if p.done == nil {
+			p.done = map[string]bool{}
+		}
+		p.done[m.id()] = true
+	}
 	p.to = m.Source
 	p.Send(b.String())
 }
