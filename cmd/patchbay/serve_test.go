@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -174,7 +175,7 @@ func TestServerOverBothListeners(t *testing.T) {
 	r := startServer(t)
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: r.roots}, Timeout: 5 * time.Second}
 	for _, base := range []string{"http://" + r.plain, "https://" + r.secure} {
-		for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 200, "/api/v1/calls": 200, "/sip": 426} {
+		for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 200, "/api/v1/calls": 200, "/sip": 426, "/": 200} {
 			res, err := client.Get(base + path)
 			if err != nil {
 				t.Fatal(err)
@@ -183,8 +184,10 @@ func TestServerOverBothListeners(t *testing.T) {
 			if res.Body.Close(); err != nil || res.StatusCode != want {
 				t.Errorf("%s%s: %s, expected %d: %s", base, path, res.Status, want, b)
 			}
-			if path == "/metrics" && !strings.Contains(string(b), "patchbay_https_certificate_expiry_timestamp_seconds") {
-				t.Error("the certificate's end isn't among the metrics")
+			for _, name := range []string{"https_certificate_expiry_timestamp_seconds", "webrtc_endpoints", "webrtc_dropped_total", "transcoder_dropped_total", "logins_total", "login_tokens"} {
+				if path == "/metrics" && !strings.Contains(string(b), "patchbay_"+name) {
+					t.Errorf("%s isn't among the metrics", name)
+				}
 			}
 		}
 	}
@@ -207,6 +210,91 @@ func TestServerOverBothListeners(t *testing.T) {
 	taken.HTTPS.Listen = netip.MustParseAddrPort(r.secure)
 	if _, err := wire(context.Background(), taken, quiet); err == nil || !strings.Contains(err.Error(), "https.listen") {
 		t.Errorf("a port in use: %v", err)
+	}
+	taken = r.cfg
+	taken.HTTP.Listen, taken.HTTPS.Listen = netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.1:0")
+	taken.Node.Data, taken.Billing.Dir = t.TempDir(), t.TempDir()
+	if _, err := wire(context.Background(), taken, quiet); err == nil || !strings.Contains(err.Error(), "media.webrtc.port") {
+		t.Errorf("a port of browsers in use: %v", err)
+	}
+}
+
+// What a browser on another host reaches over TLS: the page, its parts, and what asks for a proof.
+func TestOtherHostsReachThePageAndNoMore(t *testing.T) {
+	r := startServer(t)
+	for _, x := range []struct {
+		method, path string
+		want         int
+		body         string // a part of it
+	}{
+		{"GET", "/", 200, "<!doctype html>"},
+		{"HEAD", "/", 200, ""},
+		{"POST", "/", 405, ""},
+		{"GET", "/assets/none.js", 404, ""},
+		{"GET", "/licenses.txt", 200, "MIT"},
+		{"GET", "/livez", 200, "ok"},
+		{"POST", "/livez", 405, ""},
+		{"GET", "/sip", 426, ""},
+		{"POST", "/sip", 405, ""},
+		{"GET", "/kurento", 404, ""},
+		{"POST", "/api/v1/me/login", 415, `{"error":`},
+		{"GET", "/api/v1/me/calls", 401, `{"error":`},
+		{"GET", "/api/v1/me/none", 404, `{"error":`},
+		{"GET", "/api/v1/calls", 403, `{"error":`},
+		{"GET", "/api/v1/me", 307, ""},
+		{"GET", "/api/", 404, ""},
+		{"GET", "/api/v1/me/%2e%2e/calls", 404, `{"error":`},
+		{"GET", "/api/v1/calls%2f..%2fme%2flogin", 403, ""},
+		{"GET", "/api/v1/calls/..%2fme%2flogin", 403, ""},
+		{"DELETE", "/api/v1/calls/..%2fme%2fcalls", 403, ""},
+		{"CONNECT", "/api/v1/me/../calls", 405, ""},
+	} {
+		req := httptest.NewRequest(x.method, "https://gw.example:8433"+x.path, nil)
+		req.RemoteAddr = "192.0.2.7:4711"
+		w := httptest.NewRecorder()
+		r.http.Handler.ServeHTTP(w, req)
+		if w.Code != x.want || !strings.Contains(strings.ToLower(w.Body.String()), strings.ToLower(x.body)) {
+			t.Errorf("%s %s: %d %.200s, expected %d with %q", x.method, x.path, w.Code, w.Body, x.want, x.body)
+		}
+		if x.path == "/" && !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s /: the policy is %q", x.method, w.Header().Get("Content-Security-Policy"))
+		}
+	}
+	// A path with dots is sent to where it leads, and judged there.
+	req := httptest.NewRequest("GET", "https://gw.example:8433/api/v1/me/../calls", nil)
+	req.RemoteAddr = "192.0.2.7:4711"
+	w := httptest.NewRecorder()
+	r.http.Handler.ServeHTTP(w, req)
+	if w.Code == 200 || strings.Contains(w.Body.String(), "[") {
+		t.Errorf("a path with dots: %d %s", w.Code, w.Body)
+	}
+	for _, scheme := range []string{"http", "https"} { // a password in clear, and from another's page
+		req := httptest.NewRequest("POST", scheme+"://gw.example/api/v1/me/login", strings.NewReader(credentials("anna", "anna-secret")))
+		req.RemoteAddr = "192.0.2.7:4711"
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Origin", map[string]string{"http": "http://gw.example", "https": "https://evil.example"}[scheme])
+		w := httptest.NewRecorder()
+		if r.http.Handler.ServeHTTP(w, req); w.Code != 403 || said(t, w) == "" {
+			t.Errorf("login by %s with Origin %s: %d %s", scheme, req.Header.Get("Origin"), w.Code, w.Body)
+		}
+	}
+}
+
+func TestWelcomeNamesThePage(t *testing.T) {
+	cfg, err := loadConfig("", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	welcome(&b, cfg)
+	for _, want := range []string{"http://127.0.0.1:8888/ ", "https://127.0.0.1:8433/ ", "9006 ", "9503 ", string(cfg.Users[0].Password)} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("it doesn't say %q:\n%s", want, &b)
+		}
+	}
+	cfg.HTTPS.Listen, cfg.SIP.Domain = netip.MustParseAddrPort("[::]:443"), "2001:db8::1"
+	if got := pageURL("https", cfg.HTTPS.Listen, cfg); got != "https://[2001:db8::1]:443/" {
+		t.Errorf("the page of a wildcard is at %s", got)
 	}
 }
 
