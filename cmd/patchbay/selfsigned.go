@@ -92,7 +92,9 @@ func (s *selfSigned) readKey() (*ecdsa.PrivateKey, error) {
 }
 
 func (s *selfSigned) makeKey() (*ecdsa.PrivateKey, error) {
-	if err := os.MkdirAll(filepath.Dir(s.key), 0o700); err != nil {
+	// Others may pass through the data folder: as root, the private Postgres runs as another user. They see nothing of tls.
+	dir := filepath.Dir(s.key)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.MkdirAll(dir, 0o700)); err != nil {
 		return nil, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

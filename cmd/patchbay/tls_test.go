@@ -270,3 +270,22 @@ func TestHostsAreThoseOfTheSettings(t *testing.T) {
 		t.Errorf("hosts %q", got)
 	}
 }
+
+// The certificate is made before anything else in a new data folder: that must stay passable for the user that the
+// private Postgres runs as.
+func TestNewDataFolderCanBePassed(t *testing.T) {
+	cfg := tlsConfig(t)
+	cfg.Node.Data = filepath.Join(t.TempDir(), "new", "data")
+	if _, err := openCertificates(cfg, quiet); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]os.FileMode{cfg.Node.Data: 0o001, filepath.Join(cfg.Node.Data, "tls"): 0} {
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm() & 0o001; got != want {
+			t.Errorf("%s is %v", dir, info.Mode())
+		}
+	}
+}
