@@ -66,7 +66,8 @@ func TestFirstOutcomes(t *testing.T) {
 	extraAnswersEnded(t, carrier.Calls(t))
 }
 
-// compare holds the records against the caller's log: the same calls, statuses, causes and parties, and times
+// compare holds the records against the caller's log: the same calls, statuses, causes and parties (a cause in both
+// wherever the outcome has one: the phone is told it in a Reason, RFC 3326), and times
 // of which 95 of 100 are within 10 ms.
 func compare(t *testing.T, g *gateway, calls []peers.Call, rows []map[string]any) {
 	t.Helper()
@@ -90,11 +91,11 @@ func compare(t *testing.T, g *gateway, calls []peers.Call, rows []map[string]any
 	for _, c := range calls {
 		row := bySIP[c.ID]
 		if row == nil {
-			t.Errorf("Call-ID %s to %s isn't on record", c.ID, c.Number)
+			t.Errorf("Call-ID %s to %s isn't on record; the phone saw status %d", c.ID, c.Number, c.Status)
 			continue
 		}
 		o := want[c.Number]
-		if c.Status != o.status || c.HungUp != o.hungUp || o.cause != 0 && c.Cause != 0 && c.Cause != o.cause {
+		if c.Status != o.status || c.HungUp != o.hungUp || o.cause != 0 && c.Cause != o.cause {
 			t.Errorf("to %s: the phone saw status %d, cause %d, ended by %q, expected %d, %d, %q", c.Number, c.Status, c.Cause, c.HungUp, o.status, o.cause, o.hungUp)
 		}
 		got := recordOf(row)

@@ -60,8 +60,8 @@ func phoneToTrunk(t *testing.T, codec string, laws []audio.Law) {
 	}
 	heard(t, "bob", bob.Heard(t), 440, 880, laws...)
 	heard(t, "alice", alice.Heard(t), 880, 440, back...)
-	arrived(t, bob, capture, from, to, 440, 880, laws...)
-	arrived(t, alice, capture, from, to, 880, 440, back...)
+	arrived(t, bob, capture, alice.Says, from, to, 440, 880, laws...)
+	arrived(t, alice, capture, bob.Says, from, to, 880, 440, back...)
 
 	rows := g.records(t, 1)
 	if len(rows) == 1 {
@@ -94,7 +94,7 @@ func TestFirstCarrierCallsNumber(t *testing.T) {
 	bob.Expect(t, "CALL_CLOSED", 10*time.Second)
 	caller.Done(t, 5*time.Second)
 	heard(t, "bob", bob.Heard(t), 440, 880, audio.MuLaw)
-	arrived(t, bob, capture, from, time.Now(), 440, 880, audio.MuLaw)
+	arrived(t, bob, capture, caller.Says, from, time.Now(), 440, 880, audio.MuLaw)
 	if calls := caller.Calls(t); len(calls) != 1 || calls[0].Progress.IsZero() || calls[0].Status != 200 {
 		t.Errorf("SIPp's log says %+v, expected one call that rang and was answered", calls)
 	}

@@ -36,6 +36,7 @@ func startGateway(t *testing.T, addr netip.Addr, s settings) *gateway {
 	g := &gateway{addr: addr, sip: netip.AddrPortFrom(addr, 5060), db: peers.StartPostgres(t, peers.PostgresConfig{})}
 	http := netip.AddrPortFrom(addr, 8888).String()
 	var b strings.Builder
+	// A test machine's disk may stall for longer than the default allows; then new calls would be refused, rightly.
 	fmt.Fprintf(&b, `demo: false
 node: {name: e2e, drain: 2s}
 log: {level: debug, format: json}
@@ -48,7 +49,7 @@ sip:
 media:
   addresses: [{bind: %s}]
   ports: {min: 20000, max: 24999}
-billing: {database: "${DATABASE}"}
+billing: {database: "${DATABASE}", stall: 5s}
 `, http, g.sip, g.sip, addr)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {

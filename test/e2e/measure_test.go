@@ -48,19 +48,40 @@ func heard(t *testing.T, who string, clip audio.Clip, hz, own float64, laws ...a
 
 // arrived judges the packets that reached a phone in [from, to): none lost, and what a phone
 // with a jitter buffer plays has the tone without a gap. It sees the time that recordings don't.
-func arrived(t *testing.T, who *peers.Baresip, c *peers.Capture, from, to time.Time, hz, own float64, laws ...audio.Law) {
+// Nothing that the sender did is held against Patchbay: said takes the packets that the sender of the tone
+// sent into Patchbay (or, without one, to the phone itself), and each counts as late as it became on the way.
+func arrived(t *testing.T, who *peers.Baresip, c *peers.Capture, said func(peers.Packet) bool, from, to time.Time, hz, own float64, laws ...audio.Law) {
+	t.Helper()
+	s, ok := reached(t, who, c, from, to)
+	if !ok {
+		return
+	}
+	sent := peers.Streams(c.Packets(), func(p peers.Packet) bool {
+		// What arrived right after from may have been sent right before.
+		return said(p) && !p.At.Before(from.Add(-time.Second)) && p.At.Before(to)
+	})
+	if len(sent) == 0 {
+		t.Errorf("%s: nobody sent the RTP that came", who.User)
+		return
+	}
+	even, added := s.Behind(sent[0])
+	t.Logf("%s: %d packets, longest pause %v, the sender's %v; longest delay on the way %v", who.User, len(s.Packets), s.Pause(), sent[0].Between(from, to).Pause(), added)
+	heard(t, who.User+" (packets)", even.Clip(), hz, own, laws...)
+}
+
+// reached is the longest stream that reached a phone in [from, to), none of it lost.
+func reached(t *testing.T, who *peers.Baresip, c *peers.Capture, from, to time.Time) (peers.Stream, bool) {
 	t.Helper()
 	streams := peers.Streams(c.Packets(), func(p peers.Packet) bool {
 		return who.Hears(p) && !p.At.Before(from) && p.At.Before(to)
 	})
 	if len(streams) == 0 {
 		t.Errorf("%s: no RTP came", who.User)
-		return
+		return peers.Stream{}, false
 	}
 	s := streams[0]
 	if n := s.Lost(); n > 0 {
 		t.Errorf("%s: %d of %d packets lost on the way", who.User, n, len(s.Packets)+n)
 	}
-	t.Logf("%s: %d packets, longest pause %v", who.User, len(s.Packets), s.Pause())
-	heard(t, who.User+" (packets)", s.Clip(), hz, own, laws...)
+	return s, true
 }

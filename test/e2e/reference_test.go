@@ -43,8 +43,8 @@ func TestReferencePhones(t *testing.T) {
 	capture.Stop(t)
 	heard(t, "alice", alice.Heard(t), 880, 440, audio.MuLaw)
 	heard(t, "bob", bob.Heard(t), 440, 880, audio.MuLaw)
-	arrived(t, alice, capture, from, to, 880, 440, audio.MuLaw)
-	arrived(t, bob, capture, from, to, 440, 880, audio.MuLaw)
+	arrived(t, alice, capture, bob.Says, from, to, 880, 440, audio.MuLaw)
+	arrived(t, bob, capture, alice.Says, from, to, 440, 880, audio.MuLaw)
 }
 
 // digitsAndHold sends 159# both ways, and holds and resumes from alice's side.
@@ -212,7 +212,7 @@ func TestReferenceEchoAndTone(t *testing.T) {
 		c.phone.Expect(t, "CALL_CLOSED", 10*time.Second)
 		c.caller.Done(t, 5*time.Second)
 		heard(t, c.name, c.phone.Heard(t), c.hz, c.other, audio.MuLaw)
-		arrived(t, c.phone, capture, from, time.Now(), c.hz, c.other, audio.MuLaw)
+		arrived(t, c.phone, capture, c.caller.Says, from, time.Now(), c.hz, c.other, audio.MuLaw)
 	}
 }
 

@@ -160,6 +160,11 @@ func (b *Baresip) Hears(p Packet) bool {
 	return p.Dst.Port() >= b.ports() && p.Dst.Port() < b.ports()+portsEach
 }
 
+// Says tells whether a captured packet comes from this phone's media ports.
+func (b *Baresip) Says(p Packet) bool {
+	return p.Src.Port() >= b.ports() && p.Src.Port() < b.ports()+portsEach
+}
+
 // read takes in answers and events until the connection ends.
 func (b *Baresip) read(cfg BaresipConfig) {
 	r := bufio.NewReader(b.conn)

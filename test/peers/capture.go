@@ -191,3 +191,37 @@ func (c *Capture) Packets() []Packet {
 	defer c.mu.Unlock()
 	return append([]Packet(nil), c.packets...)
 }
+
+// Await waits for a packet that match takes, among those captured after the call, and returns it.
+func (c *Capture) Await(t testing.TB, timeout time.Duration, what string, match func(Packet) bool) Packet {
+	t.Helper()
+	c.mu.Lock()
+	seen := len(c.packets)
+	c.mu.Unlock()
+	p, ok := c.await(timeout, seen, match)
+	if !ok {
+		t.Fatalf("peers: capture: no %s in %v", what, timeout)
+	}
+	return p
+}
+
+// await looks at each packet from the given one on once.
+func (c *Capture) await(timeout time.Duration, seen int, match func(Packet) bool) (Packet, bool) {
+	for end := time.Now().Add(timeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		news := c.packets[seen:len(c.packets):len(c.packets)]
+		seen = len(c.packets)
+		c.mu.Unlock()
+		for _, p := range news {
+			if match(p) {
+				return p, true
+			}
+		}
+	}
+	return Packet{}, false
+}
+
+// Find waits like Await, but among all that was captured, and doesn't fail the test.
+func (c *Capture) Find(timeout time.Duration, match func(Packet) bool) (Packet, bool) {
+	return c.await(timeout, 0, match)
+}

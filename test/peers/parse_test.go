@@ -236,6 +236,51 @@ func TestStreamShowsLossAndLateness(t *testing.T) {
 	}
 }
 
+// What the sender did late isn't the relay's; what the relay lost or held back is.
+func TestStreamBehindItsSender(t *testing.T) {
+	const paused, relayShift = 300 * time.Millisecond, 7000
+	sent := stream(200, func(i int, p *StreamPacket) bool {
+		if i >= 100 && i < 115 { // a pause, and the burst that makes up for it
+			p.At = p.At.Add(paused - time.Duration(i-100)*20*time.Millisecond)
+		}
+		return true
+	})
+	relay := func(change func(i int, p *StreamPacket) bool) Stream {
+		out := Stream{}
+		for i, p := range sent.Packets {
+			p.At = p.At.Add(200 * time.Microsecond)
+			p.Timestamp += relayShift
+			if change(i, &p) {
+				out.Packets = append(out.Packets, p)
+			}
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name   string
+		change func(i int, p *StreamPacket) bool
+		added  time.Duration
+		gap    bool
+	}{
+		{"relayed at once", func(int, *StreamPacket) bool { return true }, 200 * time.Microsecond, false},
+		{"four lost", func(i int, _ *StreamPacket) bool { return i < 50 || i > 53 }, 200 * time.Microsecond, true},
+		{"four held back", func(i int, p *StreamPacket) bool {
+			if i >= 50 && i < 54 {
+				p.At = p.At.Add(90 * time.Millisecond)
+			}
+			return true
+		}, 90*time.Millisecond + 200*time.Microsecond, true},
+	} {
+		s, added := relay(c.change).Behind(sent)
+		if added != c.added {
+			t.Errorf("%s: %v added, want %v", c.name, added, c.added)
+		}
+		if gap := audio.LongestGap(s.Clip(), 440); (gap > 60*time.Millisecond) != c.gap {
+			t.Errorf("%s: a gap of %v, over 60 ms is %v", c.name, gap, c.gap)
+		}
+	}
+}
+
 func TestDigitsAreCountedOnce(t *testing.T) {
 	var s Stream
 	for i, event := range []byte{1, 5, 9, 11} {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +83,39 @@ func (p *Patchbay) Get(t testing.TB, path string) (code int, body string) {
 		t.Fatalf("peers: patchbay: GET %s: %v", path, err)
 	}
 	return code, body
+}
+
+// Metrics is /metrics now: each sample by its name, with its labels in braces as they stand there.
+func (p *Patchbay) Metrics(t testing.TB) map[string]float64 {
+	t.Helper()
+	code, body := p.Get(t, "/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("peers: patchbay: /metrics says %d, expected 200", code)
+	}
+	out := map[string]float64{}
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
+		i := strings.LastIndexByte(line, ' ')
+		if i < 0 || line[0] == '#' {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[i+1:], 64)
+		if err != nil {
+			t.Fatalf("peers: patchbay: /metrics: %q: %v", line, err)
+		}
+		out[line[:i]] = v
+	}
+	return out
+}
+
+// Metric is one sample of /metrics; the test fails if there is none of the name.
+func (p *Patchbay) Metric(t testing.TB, name string) float64 {
+	t.Helper()
+	v, ok := p.Metrics(t)[name]
+	if !ok {
+		t.Fatalf("peers: patchbay: /metrics has no %s", name)
+	}
+	return v
 }
 
 func (p *Patchbay) get(path string) (int, string, error) {

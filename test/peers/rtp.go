@@ -84,6 +84,57 @@ func (s Stream) Pause() time.Duration {
 	return longest
 }
 
+// Behind is the stream as it would have come had the sender of from, the stream that somebody relayed as this one, kept
+// its clock: each packet at the time that its timestamp says plus the delay that the relay added. What the sender did
+// late or in bursts is not in it, what the relay lost or held back is. Timestamps may differ by a constant. The second
+// value is the longest delay added. A packet that nobody sent keeps its time.
+func (s Stream) Behind(from Stream) (Stream, time.Duration) {
+	shift, ok := s.shift(from)
+	if !ok {
+		return s, 0
+	}
+	sent := map[uint32]time.Time{}
+	for _, p := range from.Packets {
+		if _, twice := sent[p.Timestamp]; !twice {
+			sent[p.Timestamp] = p.At
+		}
+	}
+	first := from.Packets[0]
+	out, most := s, time.Duration(0)
+	out.Packets = append([]StreamPacket(nil), s.Packets...)
+	for i, p := range s.Packets {
+		at, known := sent[p.Timestamp-shift]
+		if !known {
+			continue
+		}
+		added := p.At.Sub(at)
+		most = max(most, added)
+		samples := int32(p.Timestamp - shift - first.Timestamp)
+		out.Packets[i].At = first.At.Add(time.Duration(samples)*time.Second/8000 + added)
+	}
+	return out, most
+}
+
+// shift is how much further the timestamps of s are than those of from: what most packets say that
+// left right after one came in.
+func (s Stream) shift(from Stream) (uint32, bool) {
+	votes, best, most := map[uint32]int{}, uint32(0), 0
+	next := 0
+	for _, p := range s.Packets {
+		for next < len(from.Packets) && !from.Packets[next].At.After(p.At) {
+			next++
+		}
+		if next == 0 {
+			continue
+		}
+		d := p.Timestamp - from.Packets[next-1].Timestamp
+		if votes[d]++; votes[d] > most {
+			best, most = d, votes[d]
+		}
+	}
+	return best, most > 0
+}
+
 // Between is the part of the stream that came in [from, to).
 func (s Stream) Between(from, to time.Time) Stream {
 	out := s

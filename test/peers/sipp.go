@@ -143,6 +143,9 @@ func (s *SIPp) args(t testing.TB, cfg SIPpConfig, scenario string) []string {
 	return args
 }
 
+// Says tells whether a captured packet comes from SIPp's media address.
+func (s *SIPp) Says(p Packet) bool { return p.Src.Addr() == s.SIP.Addr() && p.Src != s.SIP }
+
 func (s *SIPp) file(name string) string { return filepath.Join(s.dir, name) }
 
 // Done waits until SIPp has ended by itself, and fails the test if that takes
