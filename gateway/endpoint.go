@@ -45,7 +45,10 @@ func (p party) prefers() bool { return len(p.codecs) > 0 && strings.EqualFold(p.
 // media passes through, unless the party wants its own choice whatever that costs.
 func (p party) order(other []*media.Format) []*media.Format {
 	own := formats(p.codecs, p.dtmf)
-	if p.prefers() {
+	switch {
+	case p.prefers() && p.browser: // every browser has Opus (RFC 7874 3); with another beside it that one would be relayed
+		return only(own)
+	case p.prefers():
 		return own
 	}
 	return firstOf(own, other)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func (g *Gateway) addUsers() error {
 		return fmt.Errorf("registrar: %w", err)
 	}
 	g.users, err = g.cfg.Front.NewUA(sip.Config{Name: "users", UserAgent: g.cfg.Agent, Registrar: g.registrar,
-		Authenticate: server, Match: g.isUser, Ending: g.ending,
+		Authenticate: server, Match: g.isUser, Hosts: g.ours, Ending: g.ending,
 		Invite: func(d *sip.Dialog) {
 			u := byLogin[d.Request().User]
 			if u == nil { // authenticated, so it was there a moment ago
@@ -120,12 +121,20 @@ func (g *Gateway) isUser(in sip.Inbound) bool {
 	if in.Method != "REGISTER" {
 		return g.registrar.Knows(in.Source.Addr())
 	}
-	host := in.URI.Host
-	if strings.EqualFold(host, g.cfg.Domain) || host == in.Local.Addr().Unmap().String() {
+	return in.URI.Host == in.Local.Addr().Unmap().String() || g.ours(in.URI.Host)
+}
+
+// ours tells whether a host in a URI is this gateway: its domain, or an address that it listens on or advertises.
+func (g *Gateway) ours(host string) bool {
+	if strings.EqualFold(host, g.cfg.Domain) {
 		return true
 	}
+	literal, err := netip.ParseAddr(host)
 	for _, l := range g.cfg.Front.Addrs() {
-		if strings.EqualFold(host, l.Advertise.Host) || host == l.Addr.Addr().Unmap().String() {
+		switch {
+		case strings.EqualFold(host, l.Advertise.Host),
+			err == nil && l.Addr.Addr().IsUnspecified(), // one of this machine's, or the packet wouldn't be here
+			err == nil && l.Addr.Addr().Unmap() == literal.Unmap():
 			return true
 		}
 	}

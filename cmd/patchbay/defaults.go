@@ -50,7 +50,7 @@ func dataDir() string {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		home = os.TempDir()
+		return "" // finish asks for one: a folder that others can guess and make is no place for passwords
 	}
 	return filepath.Join(home, ".local", "share", "patchbay")
 }

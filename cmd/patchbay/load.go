@@ -35,6 +35,9 @@ func finish(c Config, dir string) (Config, error) {
 		}
 		c.Node.Data = abs
 	}
+	if c.Node.Data == "" {
+		return Config{}, errors.New("node.data is empty and there is no home folder: expected a data folder, by --data or in the settings")
+	}
 	if c.Demo {
 		if err := addDemo(&c); err != nil {
 			return Config{}, err

@@ -97,11 +97,20 @@ Patchbay is up.
 
   Look at    http://%s/api/v1/calls      calls now
              http://%s/metrics           counters
-             patchbay cdr list           records
-             patchbay why CALL-ID        one call's story
+             %s    records
+             %s    one call's story
 
-`, cfg.HTTP.Listen, cfg.HTTP.Listen)
+`, cfg.HTTP.Listen, cfg.HTTP.Listen, itself("cdr list", cfg), itself("why CALL-ID", cfg))
 	_, _ = io.WriteString(w, b.String())
+}
+
+// itself is a command line of this program that works as it is printed, on the data of this process.
+func itself(command string, cfg Config) string {
+	line := os.Args[0] + " " + command
+	if cfg.Node.Data != dataDir() {
+		line += " --data " + cfg.Node.Data
+	}
+	return line
 }
 
 // pageURL is where a browser finds the page of a listener.

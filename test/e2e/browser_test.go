@@ -16,6 +16,9 @@ import (
 	"github.com/patchbay/patchbay/web/webtest"
 )
 
+// webrtcPort is the one that all browsers send to (media.webrtc.port).
+const webrtcPort = 8890
+
 // softphone is the page in a headless browser whose microphone plays a tone.
 type softphone struct {
 	t    *testing.T
@@ -126,6 +129,18 @@ func (s *softphone) hears() (hz, level float64) {
 	return got.Hz, got.Level
 }
 
+// toneAt waits until half a second after from, and measures a tone in what reached a phone in that half second.
+func toneAt(c *peers.Capture, who *peers.Baresip, hz float64, from time.Time) float64 {
+	time.Sleep(time.Until(from.Add(600 * time.Millisecond)))
+	streams := peers.Streams(c.Packets(), func(p peers.Packet) bool {
+		return who.Hears(p) && !p.At.Before(from) && p.At.Before(from.Add(500*time.Millisecond))
+	})
+	if len(streams) == 0 {
+		return math.Inf(-1)
+	}
+	return audio.Level(streams[0].Clip(), hz)
+}
+
 // A browser with our page calls through a trunk that is registered at Kamailio to a desk phone: both tones arrive, in
 // the phone's own codec from end to end.
 func TestBrowserToTrunk(t *testing.T) {
@@ -174,22 +189,25 @@ func TestBrowserToTrunk(t *testing.T) {
 	alice.click("#pad")
 	alice.click("#hold")
 	alice.call("held", "true")
-	packets := func() int { return received(capture, bob) }
-	time.Sleep(700 * time.Millisecond)
-	before := packets()
-	time.Sleep(500 * time.Millisecond)
-	if n := packets() - before; n > 2 {
-		t.Errorf("on hold bob still gets media: %d packets in half a second, expected none", n)
+	// A browser on hold goes on sending, but nothing of what is said.
+	if level := toneAt(capture, bob, 440, time.Now().Add(700*time.Millisecond)); level > toneLevel-40 {
+		t.Errorf("on hold bob hears 440 Hz at %.1f dBFS, expected silence", level)
 	}
 	alice.click("#hold")
 	alice.call("held", "false")
-	if !eventually(3*time.Second, func() bool { return packets() >= before+25 }) {
-		t.Errorf("resumed: bob got %d packets in 3 s, expected 25 or more", packets()-before)
+	if level := toneAt(capture, bob, 440, time.Now().Add(time.Second)); math.Abs(level-toneLevel) > 2 {
+		t.Errorf("resumed: bob hears 440 Hz at %.1f dBFS, expected %g", level, toneLevel)
+	}
+	alice.click("#mute")
+	alice.call("muted", "true")
+	if level := toneAt(capture, bob, 440, time.Now().Add(500*time.Millisecond)); level > toneLevel-40 {
+		t.Errorf("muted: bob hears 440 Hz at %.1f dBFS, expected silence", level)
 	}
 	alice.click("#hangup")
 	bob.Expect(t, "CALL_CLOSED", 5*time.Second)
 	capture.Stop(t)
-	arrived(t, bob, capture, func(p peers.Packet) bool { return p.Dst.Addr() == g.addr && !bob.Says(p) && !bob.Hears(p) }, from.Add(500*time.Millisecond), to, 440, 880, audio.MuLaw)
+	said := func(p peers.Packet) bool { return p.Dst.Addr() == addr && p.Dst.Port() == webrtcPort }
+	arrived(t, bob, capture, said, from.Add(500*time.Millisecond), to, 440, 880, audio.MuLaw)
 
 	if rows := g.records(t, 1); len(rows) == 1 {
 		if got, want := recordOf(rows[0]), (record{"closed", "caller", 200, 16}); got != want {
@@ -203,5 +221,54 @@ func TestBrowserToTrunk(t *testing.T) {
 		if l["kind"] != "webrtc" || l["srtp"] != "dtls" {
 			t.Errorf("the browser's leg is on record as %v with SRTP %v, expected webrtc with dtls", l["kind"], l["srtp"])
 		}
+	}
+}
+
+// Somebody calls a number whose user is at a desk phone and at two browsers: all ring, the first to answer wins, the others
+// hear that it was answered elsewhere. A page that is closed in the call ends it.
+func TestBrowserCalled(t *testing.T) {
+	addr := address(t)
+	g := startGateway(t, addr, settings{
+		users: "  - {id: alice, password: wonder-land-1, numbers: [\"100\"], codecs: [opus, PCMU]}\n  - {id: carol, password: christmas-2, numbers: [\"102\"]}\n",
+	})
+	url := fmt.Sprintf("http://%s:8888/", addr)
+	desk := peers.StartBaresip(t, peers.BaresipConfig{User: "alice", Password: "wonder-land-1", Domain: "test.local", Proxy: g.sip.String(), Codecs: "PCMU/8000/1",
+		Audio: audio.Tone(8000, 660, toneLevel, 60)})
+	carol := peers.StartBaresip(t, peers.BaresipConfig{User: "carol", Password: "christmas-2", Domain: "test.local", Proxy: g.sip.String(), Codecs: "PCMU/8000/1",
+		Audio: audio.Tone(8000, 880, toneLevel, 60)})
+	first, second := openSoftphone(t, url, 440), openSoftphone(t, url, 440)
+	first.login("alice", "wonder-land-1")
+	second.login("alice", "wonder-land-1")
+
+	carol.Dial(t, "sip:100@test.local")
+	desk.Expect(t, "CALL_INCOMING", 10*time.Second)
+	first.call("state", "incoming")
+	second.call("state", "incoming")
+	first.click("#accept")
+	carol.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
+	first.call("state", "talking")
+	first.wait(`document.querySelector("[data-testid=call]")?.dataset.codec?.toLowerCase() === "opus"`) // what this user prefers, whatever the far side speaks
+	desk.Expect(t, "CALL_CLOSED", 5*time.Second)
+	second.wait(`!document.querySelector('[data-testid=call]') || document.querySelector('[data-testid=call]').dataset.state === 'ended'`)
+	time.Sleep(2 * time.Second)
+	if hz, level := first.hears(); math.Abs(hz-880) > 5 || math.Abs(level-toneLevel) > 1.5 {
+		t.Errorf("the page plays %.1f Hz at %.2f dBFS, expected 880 Hz at %g", hz, level, toneLevel)
+	}
+	s := time.Now()
+	first.must(first.page.Close(first.ctx))
+	carol.Expect(t, "CALL_CLOSED", 15*time.Second)
+	t.Logf("closing the page ended the call after %v", time.Since(s).Round(time.Millisecond))
+	if rows := g.records(t, 1); len(rows) == 1 && rows[0]["transcoded"] != true {
+		t.Errorf("the record says transcoded %v, expected Opus to PCMU", rows[0]["transcoded"])
+	}
+	legs := g.db.Query(t, "select kind, q850, hung_up from patchbay.leg where role = 'callee' order by leg_no")
+	elsewhere := 0
+	for _, l := range legs {
+		if fmt.Sprint(l["q850"]) == "26" {
+			elsewhere++
+		}
+	}
+	if len(legs) != 3 || elsewhere != 2 {
+		t.Errorf("%d attempts on record, %d answered elsewhere, expected 3 and 2: %v", len(legs), elsewhere, legs)
 	}
 }
