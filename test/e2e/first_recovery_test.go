@@ -201,11 +201,11 @@ func further(c peers.Call) bool {
 func missing(c peers.Call, callee bool) string {
 	switch {
 	case !c.Answered.IsZero():
-		// A carrier that answers while it is being cancelled forgets the answer, as SIPp does.
+		// SIPp forgets a call that is cancelled right after it has answered, and answers its BYE no more.
 		if c.Bye.IsZero() && (!callee || c.Cancel.IsZero()) {
 			return "BYE"
 		}
-		if !c.Bye.IsZero() && !slices.ContainsFunc(c.Messages, func(m peers.Message) bool { return m.Method == "BYE" && m.Status >= 200 }) {
+		if !c.Bye.IsZero() && c.Cancel.IsZero() && !slices.ContainsFunc(c.Messages, func(m peers.Message) bool { return m.Method == "BYE" && m.Status >= 200 }) {
 			return "response to its BYE"
 		}
 	case callee:
