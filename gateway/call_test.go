@@ -199,7 +199,7 @@ func TestFailoverAfterSilence(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(s *settings) {
 		s.Trunks[0].Proxy.Port = 9 // nobody is there
-		s.Limits.Response = 100 * time.Millisecond
+		s.Limits.Response = time.Second
 	})
 	alice := b.phone("alice")
 	a := b.from(alice, "8123", nil)
