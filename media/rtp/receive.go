@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/dtmf"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
@@ -31,7 +32,7 @@ type receiver struct {
 	seq      sequence
 
 	lock   lock
-	events events
+	events dtmf.Reader
 	since  int64 // the agreement's beginning
 	alive  int64 // when the peer's latest RTCP came
 
@@ -53,7 +54,7 @@ func (r *receiver) change(a *agreement, signalling udp.Addr, keep bool, now int6
 	r.receives, r.sealed = a != nil && a.direction.Receives(), a != nil && a.crypt != nil
 	r.since = now
 	if !keep {
-		r.flows, r.events = false, events{}
+		r.flows, r.events = false, dtmf.Reader{}
 	}
 	r.quiet = false
 }
@@ -173,8 +174,8 @@ func (r *receiver) follow(h *header, payload []byte, now int64, f *found) bool {
 		}
 		r.epoch++
 		f.anew = anew
-		f.digit, f.ended = r.events.end()
-		r.events = events{}
+		f.digit, f.ended = r.events.End()
+		r.events = dtmf.Reader{}
 	}
 	fr := &r.frame
 	fr.Kind = media.Audio
@@ -186,7 +187,7 @@ func (r *receiver) follow(h *header, payload []byte, now int64, f *found) bool {
 	case r.event:
 		fr.Kind = media.Event
 		r.seq.skip(h, v)
-		if d, ended := r.events.packet(payload, h.ts, int(r.clock), now); ended {
+		if d, ended := r.events.Packet(payload, h.ts, int(r.clock), now); ended {
 			f.digit, f.ended = d, true
 		}
 		fr.Sequence = h.seq - r.seq.skipped
@@ -229,7 +230,7 @@ func (r *receiver) tick(e *Endpoint, now int64) {
 	} else if quiet := now - max(r.since, r.alive, r.seq.last); !r.quiet && e.cfg.Timeout > 0 && quiet >= int64(e.cfg.Timeout) {
 		r.quiet, silent = true, quiet
 	}
-	digit, ended := r.events.expire(now)
+	digit, ended := r.events.Expire(now)
 	r.mu.Unlock()
 	if silent > 0 {
 		e.cfg.Notify(media.Silent{For: silent})

@@ -6,7 +6,7 @@
 // stands pion's PeerConnection.
 //
 // The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack, pion, agent and
-// ring the other one; packet, sequence, event and receive are the way in, send the way out; control is RTCP; negotiate,
+// ring the other one; packet, sequence and receive are the way in, send the way out; control is RTCP; negotiate,
 // agreement, side and formats are SDP.
 package webrtc
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/dtmf"
 )
 
 // incoming is the way in. flow lets packets in one at a time, whichever goroutine read them, and Close wait for them; mu
@@ -16,7 +17,7 @@ type incoming struct {
 	mu     sync.Mutex
 	agreed *agreement
 	seq    sequence
-	events events
+	events dtmf.Reader
 	format *media.Format // of the latest audio
 	since  int64         // the agreement's beginning
 	alive  int64         // when the peer last gave a sign of life
@@ -36,7 +37,7 @@ func (r *incoming) change(a *agreement, keep bool, now int64) {
 	r.agreed = a
 	r.since = now
 	if !keep {
-		r.flows, r.events = false, events{}
+		r.flows, r.events = false, dtmf.Reader{}
 	}
 	r.quiet = false
 }
@@ -102,8 +103,8 @@ func (r *incoming) follow(a *agreement, h *header, payload []byte, format *media
 	if v == begin {
 		r.epoch++
 		f.anew = anew
-		f.digit, f.ended = r.events.end()
-		r.events = events{}
+		f.digit, f.ended = r.events.End()
+		r.events = dtmf.Reader{}
 	}
 	fr := &r.frame
 	switch {
@@ -113,7 +114,7 @@ func (r *incoming) follow(a *agreement, h *header, payload []byte, format *media
 		return false
 	case format.Kind == media.Event:
 		r.seq.skip(h, v)
-		if d, ended := r.events.packet(payload, h.ts, format.Clock, now); ended {
+		if d, ended := r.events.Packet(payload, h.ts, format.Clock, now); ended {
 			f.digit, f.ended = d, true
 		}
 		fr.Sequence = h.seq - r.seq.skipped
@@ -184,7 +185,7 @@ func (e *Endpoint) quieten(now int64) {
 	} else if quiet := now - max(r.since, r.alive); !r.quiet && e.cfg.Timeout > 0 && quiet >= int64(e.cfg.Timeout) {
 		r.quiet, silent = true, quiet
 	}
-	digit, ended := r.events.expire(now)
+	digit, ended := r.events.Expire(now)
 	r.mu.Unlock()
 	if silent > 0 {
 		e.cfg.Notify(media.Silent{For: silent})

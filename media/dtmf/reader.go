@@ -1,4 +1,4 @@
-package webrtc
+package dtmf
 
 import (
 	"encoding/binary"
@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	digits     = "0123456789*#ABCD"
-	lostEndsAt = int64(400 * time.Millisecond) // a sender repeats an event each 20 to 50 ms (RFC 4733 2.5.1.2)
-	longest    = 0xffff                        // duration at which a long event goes on in another segment (2.5.1.3)
+	// LostAfter is how long after its latest packet, in ns, a digit has ended whose ends were all lost.
+	LostAfter = int64(400 * time.Millisecond) // a sender repeats an event each 20 to 50 ms (RFC 4733 2.5.1.2)
+	longest   = 0xffff                        // duration at which a long event goes on in another segment (2.5.1.3)
 )
 
-// events makes one media.Digit of each telephone-event, however many packets it has (RFC 4733).
-type events struct {
+// Reader makes one media.Digit of each telephone-event, however many packets it has (RFC 4733). The zero value is ready.
+type Reader struct {
 	known  bool // there was one; its timestamp is ts
 	active bool // it hasn't ended
 	code   byte
@@ -25,9 +25,9 @@ type events struct {
 	at     int64
 }
 
-// packet takes a telephone-event's payload. Up to one digit ends with it; one that another replaces before its end
+// Packet takes a telephone-event's payload. Up to one digit ends with it; one that another replaces before its end
 // has ended too.
-func (v *events) packet(p []byte, ts uint32, clock int, now int64) (d media.Digit, ended bool) {
+func (v *Reader) Packet(p []byte, ts uint32, clock int, now int64) (d media.Digit, ended bool) {
 	if len(p) < 4 || int(p[0]) >= len(digits) {
 		return d, false
 	}
@@ -42,12 +42,12 @@ func (v *events) packet(p []byte, ts uint32, clock int, now int64) (d media.Digi
 	case v.known && int32(ts-v.ts) < 0 && int32(v.ts-ts) < int32(2*clock): // an older one's packet, late
 		return d, false
 	default:
-		d, ended = v.end()
-		*v = events{known: true, active: true, code: code, ts: ts, clock: clock}
+		d, ended = v.End()
+		*v = Reader{known: true, active: true, code: code, ts: ts, clock: clock}
 	}
 	v.at, v.length = now, max(v.length, length)
 	if end && !ended {
-		return v.end()
+		return v.End()
 	}
 	if end { // its own end follows with the next of its end packets, or by expire
 		return d, true
@@ -55,15 +55,16 @@ func (v *events) packet(p []byte, ts uint32, clock int, now int64) (d media.Digi
 	return d, ended
 }
 
-// expire ends a digit whose end was lost.
-func (v *events) expire(now int64) (media.Digit, bool) {
-	if v.active && now-v.at > lostEndsAt {
-		return v.end()
+// Expire ends a digit whose end was lost.
+func (v *Reader) Expire(now int64) (media.Digit, bool) {
+	if v.active && now-v.at > LostAfter {
+		return v.End()
 	}
 	return media.Digit{}, false
 }
 
-func (v *events) end() (media.Digit, bool) {
+// End ends the digit that is heard now, if there is one.
+func (v *Reader) End() (media.Digit, bool) {
 	if !v.active {
 		return media.Digit{}, false
 	}
