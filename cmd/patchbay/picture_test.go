@@ -46,7 +46,7 @@ var doors = map[string][]string{
 	"go.etcd.io/bbolt":                    {"billing/..."},
 	"github.com/pion/sdp/v3":              {"media/sdp"},
 	"github.com/pion/rtp":                 {"media/rtp/...", "media/webrtc/..."},
-	"github.com/pion/rtcp":                {"media/rtp/...", "media/webrtc/..."},
+	"github.com/pion/rtcp":                {"media/rtp/...", "media/rtpstream", "media/webrtc/..."},
 	"github.com/pion/srtp/v3":             {"media/rtp/...", "media/webrtc/..."},
 	"github.com/pion/dtls/v3":             {"media/webrtc/..."},
 	"github.com/pion/ice/v4":              {"media/webrtc/..."},

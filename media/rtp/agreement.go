@@ -2,36 +2,23 @@ package rtp
 
 import (
 	"net/netip"
-	"slices"
 
-	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
 // agreement is what an offer and its answer came to, in the form the packet path uses. It doesn't change once in force.
 type agreement struct {
+	rtpstream.Table
 	direction sdp.Direction
-	in        [128]*media.Format // by payload type
-	sources   []*media.Format    // what the peer may send
-	caps      *media.Caps        // what it takes
-	target    udp.Addr           // its RTP, as in its SDP
-	control   udp.Addr           // its RTCP
-	mux       bool               // both on one port
-	silent    bool               // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
-	barred    []udp.Addr         // RTP of other early dialogs
+	target    udp.Addr   // its RTP, as in its SDP
+	control   udp.Addr   // its RTCP
+	mux       bool       // both on one port
+	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
+	barred    []udp.Addr // RTP of other early dialogs
 	crypt     transform
 	told      Negotiated
-}
-
-// takes reports whether a frame's format, by its pointer, is one that the peer takes.
-func (a *agreement) takes(f *media.Format) bool {
-	for _, g := range a.caps.Formats {
-		if g == f {
-			return true
-		}
-	}
-	return false
 }
 
 // agree makes the agreement, or refuses an address that can't be used. The caller holds mu.
@@ -39,26 +26,13 @@ func (e *Endpoint) agree(s *sdp.Agreement) (*agreement, error) {
 	if err := e.reachable(s.Remote); err != nil {
 		return nil, err
 	}
-	a := &agreement{direction: s.Direction, caps: &media.Caps{}, mux: s.Local.Mux && s.Remote.Mux}
+	a := &agreement{Table: e.formats.Table(s), direction: s.Direction, mux: s.Local.Mux && s.Remote.Mux}
 	a.target = e.destination(s.Remote.Target())
 	if c := s.Remote.Control(); c.IsValid() {
 		// The address is that of RTP whatever a=rtcp says: reports go to nobody who didn't ask for media.
 		a.control = e.destination(netip.AddrPortFrom(s.Remote.Addr, c.Port()))
 	}
 	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
-	for _, p := range s.Formats {
-		f := e.format(p.Format, p.Recv)
-		a.in[p.Recv] = f
-		a.sources = append(a.sources, f)
-		if s.Direction.Sends() {
-			a.caps.Formats = append(a.caps.Formats, e.format(p.Format, p.Send))
-		}
-	}
-	for _, p := range s.Formats { // some peers send by their own number, which they should only receive by
-		if a.in[p.Send] == nil {
-			a.in[p.Send] = a.in[p.Recv]
-		}
-	}
 	if e.cfg.secure != nil {
 		var err error
 		if a.crypt, err = e.cfg.secure(s.Local, s.Remote); err != nil {
@@ -66,10 +40,9 @@ func (e *Endpoint) agree(s *sdp.Agreement) (*agreement, error) {
 		}
 	}
 	a.told = Negotiated{
-		Codec: (&media.Format{Codec: s.Formats[0].Codec, Clock: s.Formats[0].Clock, Channels: s.Formats[0].Channels, Params: s.Formats[0].Params()}).String(),
-		Ptime: s.Ptime, Direction: s.Direction, Remote: s.Remote.Target(),
-		Local:  netip.AddrPortFrom(e.cfg.Advertise, e.rtp.LocalAddr().Port()),
-		Events: slices.ContainsFunc(s.Formats, func(p sdp.Pair) bool { return p.Event() }),
+		Codec: a.Codec, Events: a.Events, Ptime: s.Ptime,
+		Direction: s.Direction, Remote: s.Remote.Target(),
+		Local: netip.AddrPortFrom(e.cfg.Advertise, e.rtp.LocalAddr().Port()),
 	}
 	return a, nil
 }

@@ -1,7 +1,6 @@
 package rtp
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"net/netip"
@@ -11,6 +10,8 @@ import (
 	prtcp "github.com/pion/rtcp"
 
 	"github.com/patchbay/patchbay/media"
+
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 // often makes an endpoint report each 40 ms.
@@ -41,7 +42,7 @@ func (p *phone) reported(pleases func([]prtcp.Packet) bool) []prtcp.Packet {
 		if !ok {
 			continue
 		}
-		list, err := unmarshal(b)
+		list, err := rtpstream.Unmarshal(b)
 		if err != nil {
 			p.tb.Fatalf("%x: %v", b, err)
 		}
@@ -214,7 +215,7 @@ func TestMux(t *testing.T) {
 	one.write(b)
 	await(t, "the BYE on RTP's port", func() bool { return len(notices[media.Gone](d)) == 1 })
 	got, from, ok := read(t, one.rtp, 3*time.Second)
-	if list, err := unmarshal(got); !ok || err != nil || from != d.LocalAddr() || len(list) != 2 {
+	if list, err := rtpstream.Unmarshal(got); !ok || err != nil || from != d.LocalAddr() || len(list) != 2 {
 		t.Errorf("%x came from %s: %v", got, from, err)
 	}
 }
@@ -233,51 +234,6 @@ func TestReportsWhileHeld(t *testing.T) {
 		}
 		if _, _, ok := read(t, one.rtcp, limit); ok != c.want {
 			t.Errorf("%q: reports come: %v, want %v", c.lines, ok, c.want)
-		}
-	}
-}
-
-func TestInterval(t *testing.T) {
-	c := control{mean: 5 * time.Second}
-	low, high, sum := int64(math.MaxInt64), int64(0), int64(0)
-	for range 10000 {
-		n := c.interval()
-		low, high, sum = min(low, n), max(high, n), sum+n
-	}
-	if low < 2.05e9 || low > 2.2e9 || high > 6.16e9 || high < 6e9 || sum/10000 < 4e9 || sum/10000 > 4.2e9 {
-		t.Errorf("intervals from %d to %d, %d on average", low, high, sum/10000)
-	}
-}
-
-// pion reads what we write by hand as what was meant.
-func TestReportsAsWritten(t *testing.T) {
-	r := reported{ssrc: 1, ntp: 0x1122334455667788, ts: 3, packets: 1<<32 + 4, bytes: 5, hears: true,
-		about: block{ssrc: 6, fraction: 7, lost: -8, highest: 0x10009, jitter: 10, ntp: 11, delay: 12}}
-	reports := []prtcp.ReceptionReport{{SSRC: 6, FractionLost: 7, TotalLost: 0xfffff8, LastSequenceNumber: 0x10009, Jitter: 10, LastSenderReport: 11, Delay: 12}}
-	deaf := r
-	deaf.hears = false
-	sr := &prtcp.SenderReport{SSRC: 1, NTPTime: r.ntp, RTPTime: 3, PacketCount: 4, OctetCount: 5}
-	heard := *sr
-	heard.Reports = reports
-	for name := range 6 { // all lengths that end at another byte of a word
-		text := "abcdefghijklmnop"[:11+name]
-		for _, c := range []struct {
-			b    []byte
-			want prtcp.Packet
-		}{
-			{r.appendSR(nil), &heard},
-			{deaf.appendSR(nil), sr},
-			{r.appendRR(nil), &prtcp.ReceiverReport{SSRC: 1, Reports: reports}},
-			{deaf.appendRR(nil), &prtcp.ReceiverReport{SSRC: 1}},
-		} {
-			want, err := prtcp.Marshal([]prtcp.Packet{c.want, prtcp.NewCNAMESourceDescription(1, text), &prtcp.Goodbye{Sources: []uint32{1}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := appendBye(appendName(c.b, 1, text), 1)
-			if !bytes.Equal(got, want) || len(got) > maxReport {
-				t.Errorf("%T with %q is written as\n%x, expected\n%x", c.want, text, got, want)
-			}
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package rtp is the endpoint that speaks plain RTP (RFC 3550, RFC 3551) with SDP's offer and answer.
 //
-// The files stand in the order in which a packet meets them: packet, lock, sequence, event and receive on the way in,
+// The files stand in the order in which a packet meets them: lock and receive on the way in,
 // send on the way out; control and heard are RTCP; negotiate, agreement and formats are SDP.
 package rtp
 
@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
@@ -105,7 +106,7 @@ type Endpoint struct {
 	session *sdp.Session
 	offer   *offer
 	answer  *pending
-	known   []*media.Format
+	formats rtpstream.Formats
 	closed  bool
 
 	close sync.Once
@@ -133,7 +134,7 @@ func New(cfg Config) (*Endpoint, error) {
 	e := &Endpoint{cfg: cfg, session: sdp.NewSession("-", cfg.Advertise)}
 	e.source.Init(cfg.Registry, nil)
 	e.sink.init(e)
-	e.control.init()
+	e.control.Init()
 	var err error
 	e.rtp, e.rtcp, err = cfg.Net.OpenPair(cfg.Bind, cfg.Ports, (*rtpHandler)(e), (*rtcpHandler)(e))
 	if err != nil {
@@ -200,7 +201,7 @@ func (e *Endpoint) Negotiated() Negotiated {
 // Stats adds one stream for each direction.
 func (e *Endpoint) Stats(s *media.Snapshot) {
 	in, out := e.in.stats(), e.sink.stats()
-	e.control.stats(&in, &out)
+	e.control.Stats(&in, &out)
 	s.Streams = append(s.Streams, in, out)
 	e.in.notes(s)
 	e.sink.notes(s)

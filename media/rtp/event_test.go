@@ -34,20 +34,20 @@ func TestDigitsAreRelayed(t *testing.T) {
 	var ts uint32
 	for i, k := range keys(7) {
 		p := two.hear()
-		if p.pt != 101 || string(p.payload) != string(k.payload()) || p.seq != last.seq+1 || p.marker != (i == 0) {
-			t.Errorf("packet %d came as %+v, %x", i, p.header, p.payload)
+		if p.PT != 101 || string(p.payload) != string(k.payload()) || p.Seq != last.Seq+1 || p.Marker != (i == 0) {
+			t.Errorf("packet %d came as %+v, %x", i, p.Header, p.payload)
 		}
 		if i == 0 {
-			ts = p.ts
+			ts = p.TS
 		}
-		if p.ts != ts || p.ts != last.ts+160 && i == 0 {
-			t.Errorf("packet %d has timestamp %d, the digit began at %d, audio was at %d", i, p.ts, ts, last.ts)
+		if p.TS != ts || p.TS != last.TS+160 && i == 0 {
+			t.Errorf("packet %d has timestamp %d, the digit began at %d, audio was at %d", i, p.TS, ts, last.TS)
 		}
 		last = p
 	}
 	one.say(2)
-	if p := two.hear(); p.pt != 0 || p.seq != last.seq+1 || p.ts != ts+5*160 {
-		t.Errorf("audio goes on at %+v after %+v", p.header, last.header)
+	if p := two.hear(); p.PT != 0 || p.Seq != last.Seq+1 || p.TS != ts+5*160 {
+		t.Errorf("audio goes on at %+v after %+v", p.Header, last.Header)
 	}
 	await(t, "the digit", func() bool { return len(notices[media.Digit](a)) == 1 })
 	if d := notices[media.Digit](a)[0]; d.Digit != '7' || d.Duration != 60 {
@@ -86,7 +86,7 @@ func TestDigitsLeaveNoGap(t *testing.T) {
 	first := two.hear()
 	press(one, 3)
 	one.say(2)
-	if k := two.hear(); k.seq != first.seq+1 || k.payload[0] != 2 {
-		t.Errorf("%+v after %+v", k.header, first.header)
+	if k := two.hear(); k.Seq != first.Seq+1 || k.payload[0] != 2 {
+		t.Errorf("%+v after %+v", k.Header, first.Header)
 	}
 }

@@ -3,6 +3,8 @@ package rtp
 import (
 	"testing"
 	"unsafe"
+
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 // What a packet touches of an endpoint lies on few lines of the cache. Most of what a relayed packet costs beside the
@@ -23,7 +25,7 @@ func TestLayout(t *testing.T) {
 		want uintptr
 	}{
 		// The last 16 bytes of the source, up to the sequence's last hot field.
-		{"way in", unsafe.Add(unsafe.Pointer(r), -16), 16 + unsafe.Offsetof(r.seq) + unsafe.Offsetof(r.seq.skips), linesIn},
+		{"way in", unsafe.Add(unsafe.Pointer(r), -16), 16 + unsafe.Offsetof(r.seq) + rtpstream.HotSize, linesIn},
 		// Up to the 32 bytes that the Inlet says are touched.
 		{"way out", unsafe.Pointer(s), unsafe.Offsetof(s.Inlet) + 32, linesOut},
 	} {

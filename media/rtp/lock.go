@@ -3,6 +3,7 @@ package rtp
 import (
 	"time"
 
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
@@ -46,7 +47,7 @@ func (l *lock) reopen(signalled udp.Addr, barred []udp.Addr, keep bool) {
 }
 
 // admit says whether a packet is the peer's, and whether its pair has just got the lock.
-func (l *lock) admit(from *udp.Addr, h *header, now int64) (ok, locked bool) {
+func (l *lock) admit(from *udp.Addr, h *rtpstream.Header, now int64) (ok, locked bool) {
 	if l.held {
 		return *from == l.pair, false
 	}
@@ -57,10 +58,10 @@ func (l *lock) admit(from *udp.Addr, h *header, now int64) (ok, locked bool) {
 		return false, false
 	}
 	c := l.candidate(from, now)
-	if c.count == 0 || c.ssrc != h.ssrc || c.next != h.seq {
+	if c.count == 0 || c.ssrc != h.SSRC || c.next != h.Seq {
 		c.began, c.count = now, 0
 	}
-	c.ssrc, c.next = h.ssrc, h.seq+1
+	c.ssrc, c.next = h.SSRC, h.Seq+1
 	if c.count++; c.count < probation {
 		return named, false
 	}

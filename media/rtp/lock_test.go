@@ -7,6 +7,8 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/udp"
+
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 func pair(s string) udp.Addr { return udp.From(netip.MustParseAddrPort(s)) }
@@ -47,7 +49,7 @@ func TestLock(t *testing.T) {
 			l := lock{signalling: pair("203.0.113.1:0")}
 			l.reopen(named, []udp.Addr{fork}, false)
 			for i, s := range c.steps {
-				ok, _ := l.admit(&s.from, &header{seq: s.seq, ssrc: s.ssrc}, int64(sec+s.at))
+				ok, _ := l.admit(&s.from, &rtpstream.Header{Seq: s.seq, SSRC: s.ssrc}, int64(sec+s.at))
 				if ok != s.ok {
 					t.Fatalf("packet %d from %s: admitted %v, want %v", i, s.from, ok, s.ok)
 				}
@@ -65,7 +67,7 @@ func TestLockIsBounded(t *testing.T) {
 	l.reopen(pair("198.51.100.1:4000"), nil, false)
 	for i := range 10000 {
 		from := udp.From(netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), uint16(5000+i)))
-		if ok, _ := l.admit(&from, &header{seq: 1}, int64(i+1)); ok {
+		if ok, _ := l.admit(&from, &rtpstream.Header{Seq: 1}, int64(i+1)); ok {
 			t.Fatal("one packet got in")
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
@@ -96,7 +97,7 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 		list = e.cfg.Formats
 	}
 	return sdp.Terms{
-		Formats: described(list), Ordered: w.Formats != nil, Direction: w.Direction, Ptime: w.Ptime,
+		Formats: rtpstream.Described(list), Ordered: w.Formats != nil, Direction: w.Direction, Ptime: w.Ptime,
 		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(),
 	}
 }
@@ -105,7 +106,7 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 // holds mu.
 func (e *Endpoint) apply(a *agreement, keep bool) {
 	if a != nil {
-		e.source.SetFormats(a.sources...)
+		e.source.SetFormats(a.Sources...)
 	} else {
 		e.source.SetFormats()
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
+
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 func (d *desk) offers(w media.Want) media.Offer {
@@ -171,12 +173,12 @@ func TestHold(t *testing.T) {
 	}
 	a.takes(one.sdp(), media.Want{})
 	two.say(5)
-	if k := one.hear(); k.seq != before.seq+1 || k.payload[0] != 5 || !k.marker || int32(k.ts-before.ts) < 100*8 {
-		t.Errorf("%+v after %+v", k.header, before.header)
+	if k := one.hear(); k.Seq != before.Seq+1 || k.payload[0] != 5 || !k.Marker || int32(k.TS-before.TS) < 100*8 {
+		t.Errorf("%+v after %+v", k.Header, before.Header)
 	}
 	one.say(6)
-	if k := two.hear(); k.payload[0] != 6 || k.seq != first.seq+4 {
-		t.Errorf("%+v after %+v", k.header, first.header)
+	if k := two.hear(); k.payload[0] != 6 || k.Seq != first.Seq+4 {
+		t.Errorf("%+v after %+v", k.Header, first.Header)
 	}
 }
 
@@ -278,18 +280,18 @@ type veil struct{}
 const tag = 10
 
 func (veil) seal(p []byte) ([]byte, error) {
-	for i := headerSize; i < len(p); i++ {
+	for i := rtpstream.HeaderSize; i < len(p); i++ {
 		p[i] ^= 0xff
 	}
 	return p[:len(p)+tag], nil
 }
 
 func (veil) open(p []byte) ([]byte, error) {
-	if len(p) < headerSize+tag {
+	if len(p) < rtpstream.HeaderSize+tag {
 		return nil, errors.New("short")
 	}
 	p = p[:len(p)-tag]
-	for i := headerSize; i < len(p); i++ {
+	for i := rtpstream.HeaderSize; i < len(p); i++ {
 		p[i] ^= 0xff
 	}
 	return p, nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/udp"
+
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 // phone is a peer with a pair of plain sockets, which sends what the test says.
@@ -106,7 +108,7 @@ func tone(mark byte) []byte {
 
 // packet as it came to a phone.
 type packet struct {
-	header
+	rtpstream.Header
 	payload []byte
 	from    netip.AddrPort
 }
@@ -136,10 +138,10 @@ func (p *phone) next(limit time.Duration) (packet, bool) {
 		return packet{}, false
 	}
 	k := packet{from: from}
-	if !k.parse(b) {
+	if !k.Parse(b) {
 		p.tb.Fatalf("no RTP came: %x", b)
 	}
-	k.payload = b[k.size:]
+	k.payload = b[k.Size:]
 	return k, true
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/dtmf"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
@@ -29,7 +30,7 @@ type receiver struct {
 	quiet    bool          // Silent was told
 	frame    media.Frame   // the loop's own
 	pair     udp.Addr      // as in lock
-	seq      sequence
+	seq      rtpstream.Sequence
 
 	lock   lock
 	events dtmf.Reader
@@ -79,7 +80,7 @@ type found struct {
 
 // receive takes a datagram of the RTP socket.
 func (e *Endpoint) receive(p []byte, from *udp.Addr, now int64) {
-	if isControl(p) {
+	if rtpstream.IsControl(p) {
 		if a := e.agreed.Load(); a != nil && a.mux {
 			e.receiveControl(p, from, now, true)
 			return
@@ -89,7 +90,7 @@ func (e *Endpoint) receive(p []byte, from *udp.Addr, now int64) {
 	r := &e.in
 	r.mu.Lock()
 	a, pass := r.packet(p, from, now, &f)
-	ssrc := r.seq.ssrc
+	ssrc := r.seq.SSRC
 	r.mu.Unlock()
 	if f != (found{}) {
 		e.tell(a, &f, from, ssrc)
@@ -101,8 +102,8 @@ func (e *Endpoint) receive(p []byte, from *udp.Addr, now int64) {
 
 // packet takes one packet up to the frame that is in it. pass is false if nothing is to be sent on.
 func (r *receiver) packet(p []byte, from *udp.Addr, now int64, f *found) (a *agreement, pass bool) {
-	var h header
-	if !h.parse(p) {
+	var h rtpstream.Header
+	if !h.Parse(p) {
 		r.malformed++
 		return nil, false
 	}
@@ -126,15 +127,15 @@ func (r *receiver) packet(p []byte, from *udp.Addr, now int64, f *found) (a *agr
 			return a, false
 		}
 	}
-	payload, ok := h.payload(p)
+	payload, ok := h.Payload(p)
 	if !ok {
 		r.malformed++
 		return a, false
 	}
-	if h.pt != r.pt || !r.known {
-		r.switchTo(h.pt)
+	if h.PT != r.pt || !r.known {
+		r.switchTo(h.PT)
 	}
-	if r.format == nil && isControl(p) { // RTCP that strayed to the RTP port
+	if r.format == nil && rtpstream.IsControl(p) { // RTCP that strayed to the RTP port
 		r.unknown++
 		return a, false
 	}
@@ -142,7 +143,7 @@ func (r *receiver) packet(p []byte, from *udp.Addr, now int64, f *found) (a *agr
 }
 
 // admit asks the lock, while nobody holds it.
-func (r *receiver) admit(from *udp.Addr, h *header, now int64, f *found) (ok bool) {
+func (r *receiver) admit(from *udp.Addr, h *rtpstream.Header, now int64, f *found) (ok bool) {
 	ok, f.locked = r.lock.admit(from, h, now)
 	r.copyLock()
 	return ok
@@ -150,28 +151,25 @@ func (r *receiver) admit(from *udp.Addr, h *header, now int64, f *found) (ok boo
 
 // switchTo finds the format of a payload type.
 func (r *receiver) switchTo(pt uint8) {
-	r.pt, r.known, r.format, r.clock, r.event = pt, true, r.agreed.in[pt], 0, false
+	r.pt, r.known, r.format, r.clock, r.event = pt, true, r.agreed.In[pt], 0, false
 	if r.format != nil {
 		r.clock, r.event = uint32(r.format.Clock), r.format.Kind == media.Event
 	}
 }
 
 // follow places the packet in its stream and fills the frame.
-func (r *receiver) follow(h *header, payload []byte, now int64, f *found) bool {
-	anew := r.seq.started && h.ssrc != r.seq.ssrc
-	v := r.seq.next(h, now)
-	if v == drop {
+func (r *receiver) follow(h *rtpstream.Header, payload []byte, now int64, f *found) bool {
+	anew := r.seq.Started && h.SSRC != r.seq.SSRC
+	v := r.seq.Next(h, now)
+	if v == rtpstream.Drop {
 		return false
 	}
-	r.seq.bytes += uint64(len(payload))
+	r.seq.Bytes += uint64(len(payload))
 	if !r.flows || r.quiet {
 		r.flows, r.quiet = true, false
 		f.flowing = true
 	}
-	if v == begin {
-		if r.seq.first == 0 {
-			r.seq.first = now
-		}
+	if v == rtpstream.Begin {
 		r.epoch++
 		f.anew = anew
 		f.digit, f.ended = r.events.End()
@@ -182,25 +180,25 @@ func (r *receiver) follow(h *header, payload []byte, now int64, f *found) bool {
 	switch {
 	case r.format == nil:
 		r.unknown++
-		r.seq.skip(h, v)
+		r.seq.Skip(h, v)
 		return false
 	case r.event:
 		fr.Kind = media.Event
-		r.seq.skip(h, v)
-		if d, ended := r.events.Packet(payload, h.ts, int(r.clock), now); ended {
+		r.seq.Skip(h, v)
+		if d, ended := r.events.Packet(payload, h.TS, int(r.clock), now); ended {
 			f.digit, f.ended = d, true
 		}
-		fr.Sequence = h.seq - r.seq.skipped
+		fr.Sequence = h.Seq - r.seq.Skipped
 	default:
-		if r.seq.pace(h.ts, r.clock, now) {
+		if r.seq.Pace(h.TS, r.clock, now) {
 			r.epoch++
 		}
 		if r.heard != r.format {
 			r.heard = r.format
 		}
-		fr.Sequence = r.seq.number(h, v)
+		fr.Sequence = r.seq.Number(h, v)
 	}
-	fr.Format, fr.Payload, fr.Timestamp, fr.Marker = r.format, payload, h.ts, h.marker
+	fr.Format, fr.Payload, fr.Timestamp, fr.Marker = r.format, payload, h.TS, h.Marker
 	fr.Epoch, fr.Arrival = r.epoch, now
 	return r.receives // what a held peer sends nevertheless isn't passed on
 }
@@ -227,7 +225,7 @@ func (r *receiver) tick(e *Endpoint, now int64) {
 	var silent int64
 	if r.agreed == nil || !r.agreed.direction.Receives() {
 		r.since = now
-	} else if quiet := now - max(r.since, r.alive, r.seq.last); !r.quiet && e.cfg.Timeout > 0 && quiet >= int64(e.cfg.Timeout) {
+	} else if quiet := now - max(r.since, r.alive, r.seq.Last); !r.quiet && e.cfg.Timeout > 0 && quiet >= int64(e.cfg.Timeout) {
 		r.quiet, silent = true, quiet
 	}
 	digit, ended := r.events.Expire(now)

@@ -24,18 +24,18 @@ func TestRelay(t *testing.T) {
 		for i := range byte(20) {
 			one.say(i)
 			k := two.hear()
-			if k.pt != pt || !bytes.Equal(k.payload, tone(i)) || k.from != b.LocalAddr() {
-				t.Fatalf("packet %d came as %+v from %s", i, k.header, k.from)
+			if k.PT != pt || !bytes.Equal(k.payload, tone(i)) || k.from != b.LocalAddr() {
+				t.Fatalf("packet %d came as %+v from %s", i, k.Header, k.from)
 			}
-			if k.marker != (i == 0) {
-				t.Errorf("packet %d has marker %v", i, k.marker)
+			if k.Marker != (i == 0) {
+				t.Errorf("packet %d has marker %v", i, k.Marker)
 			}
-			if i > 0 && (k.seq != last.seq+1 || k.ts != last.ts+160 || k.ssrc != last.ssrc) {
-				t.Errorf("packet %d is %+v after %+v", i, k.header, last.header)
+			if i > 0 && (k.Seq != last.Seq+1 || k.TS != last.TS+160 || k.SSRC != last.SSRC) {
+				t.Errorf("packet %d is %+v after %+v", i, k.Header, last.Header)
 			}
 			last = k
 		}
-		if last.ssrc == one.ssrc {
+		if last.SSRC == one.ssrc {
 			t.Error("the peer's SSRC is passed on")
 		}
 		in, _ := a.counts()
@@ -58,12 +58,12 @@ func TestTranscoding(t *testing.T) {
 	two.pt = 8
 	for i := range byte(5) {
 		one.say(0x80 + i)
-		if k := two.hear(); k.pt != 8 || len(k.payload) != 160 || k.payload[0] != alaw(0x80 + i)[0] {
-			t.Fatalf("PCMU %#x came as PT %d, %#x", 0x80+i, k.pt, k.payload[0])
+		if k := two.hear(); k.PT != 8 || len(k.payload) != 160 || k.payload[0] != alaw(0x80 + i)[0] {
+			t.Fatalf("PCMU %#x came as PT %d, %#x", 0x80+i, k.PT, k.payload[0])
 		}
 		two.say(0x55)
-		if k := one.hear(); k.pt != 0 || len(k.payload) != 160 {
-			t.Fatalf("PCMA came as PT %d, %d bytes", k.pt, len(k.payload))
+		if k := one.hear(); k.PT != 0 || len(k.payload) != 160 {
+			t.Fatalf("PCMA came as PT %d, %d bytes", k.PT, len(k.payload))
 		}
 	}
 }
@@ -100,14 +100,14 @@ func TestPayloadTypes(t *testing.T) {
 	two.to = b.LocalAddr()
 	one.pt = 101
 	one.write(one.packet([]byte{5, 10, 0, 160}))
-	if k := two.hear(); k.pt != 99 {
-		t.Errorf("events come as %d, want 99", k.pt)
+	if k := two.hear(); k.PT != 99 {
+		t.Errorf("events come as %d, want 99", k.PT)
 	}
 	for _, pt := range []uint8{101, 99} {
 		two.pt = pt
 		two.write(two.packet([]byte{6, 10, 0, 160}))
-		if k := one.hear(); k.pt != 101 {
-			t.Errorf("events sent as %d come as %d, want 101", pt, k.pt)
+		if k := one.hear(); k.PT != 101 {
+			t.Errorf("events sent as %d come as %d, want 101", pt, k.PT)
 		}
 	}
 }

@@ -300,10 +300,10 @@ func TestNumbersGoOutOnce(t *testing.T) {
 		}
 		if goes {
 			h := c.hear(false)
-			if seen[h.seq] || h.payload[0] != mark {
-				t.Fatalf("number %d came again, or with %d", h.seq, h.payload[0])
+			if seen[h.Seq] || h.payload[0] != mark {
+				t.Fatalf("number %d came again, or with %d", h.Seq, h.payload[0])
 			}
-			seen[h.seq] = true
+			seen[h.Seq] = true
 		}
 	}
 	for i := range uint16(70) {
@@ -348,8 +348,8 @@ func TestExtensionsEndHere(t *testing.T) {
 		return append(h, 0xbe, 0xde, 0, 1, 0x10, 0xff, 0, 0)
 	}))
 	h := d.hear(false)
-	if h.size != 12 || !bytes.Equal(h.payload, tone(3)) || h.ssrc == c.ssrc || h.seq == c.seq-1 {
-		t.Errorf("came as %+v, %x", h.header, h.payload[:4])
+	if h.Size != 12 || !bytes.Equal(h.payload, tone(3)) || h.SSRC == c.ssrc || h.Seq == c.seq-1 {
+		t.Errorf("came as %+v, %x", h.Header, h.payload[:4])
 	}
 	report := must[[]byte](t)(prtcp.Marshal([]prtcp.Packet{&prtcp.ReceiverReport{SSRC: c.ssrc}, &prtcp.PictureLossIndication{SenderSSRC: c.ssrc, MediaSSRC: 5}}))
 	c.write(must[[]byte](t)(c.out.EncryptRTCP(nil, report, nil)))

@@ -15,6 +15,7 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/g711"
 	"github.com/patchbay/patchbay/media/mediatest"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/webrtc/webrtctest"
 )
@@ -160,8 +161,8 @@ func TestDigits(t *testing.T) {
 			p[1] |= 0x80
 		}
 		c.write(c.packet(101, p))
-		if h := d.hear(false); h.pt != 101 || !bytes.Equal(h.payload, p) {
-			t.Errorf("event %d came as %+v, %x", i, h.header, h.payload)
+		if h := d.hear(false); h.PT != 101 || !bytes.Equal(h.payload, p) {
+			t.Errorf("event %d came as %+v, %x", i, h.Header, h.payload)
 		}
 	}
 	c.say(2)
@@ -363,17 +364,17 @@ func TestReports(t *testing.T) {
 	if !ok || sr.PacketCount != 5 || sr.OctetCount != 800 || len(sr.Reports) != 1 || sr.Reports[0].SSRC != c.ssrc || sr.Reports[0].TotalLost != 0 {
 		t.Fatalf("reported %+v", h.control[0])
 	}
-	if s, ok := h.control[1].(*prtcp.SourceDescription); !ok || s.Chunks[0].Items[0].Text != l.cname {
+	if s, ok := h.control[1].(*prtcp.SourceDescription); !ok || s.Chunks[0].Items[0].Text != l.control.Name {
 		t.Errorf("described %+v", h.control[1])
 	}
-	now := ntp(time.Now())
+	now := rtpstream.NTP(time.Now())
 	reply := &prtcp.ReceiverReport{SSRC: c.ssrc, Reports: []prtcp.ReceptionReport{{
 		SSRC: sr.SSRC, FractionLost: 64, TotalLost: 3, Jitter: 80, LastSenderReport: uint32(sr.NTPTime >> 16), Delay: 0,
 	}}}
 	c.write(must[[]byte](t)(c.out.EncryptRTCP(nil, must[[]byte](t)(prtcp.Marshal([]prtcp.Packet{reply})), nil)))
 	await(t, "the round trip", func() bool { _, out := l.counts(); return out.RTT > 0 })
 	_, out := l.counts()
-	if out.Lost != 3 || out.Jitter != 10*time.Millisecond || out.RTT > time.Duration(ntp(time.Now())-now+uint64(time.Second)) {
+	if out.Lost != 3 || out.Jitter != 10*time.Millisecond || out.RTT > time.Duration(rtpstream.NTP(time.Now())-now+uint64(time.Second)) {
 		t.Errorf("counted %+v", out)
 	}
 	if fb := k.Heard(); len(fb) == 0 || fb[0] != (media.Feedback{Kind: media.Loss, Value: 0.25}) {

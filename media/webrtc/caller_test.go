@@ -21,6 +21,7 @@ import (
 	"github.com/pion/transport/v5/deadline"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 // caller is a peer whose every packet the test decides about: a socket, ICE's credentials, DTLS and SRTP.
@@ -294,7 +295,7 @@ func tone(mark byte) []byte {
 
 // heard is a packet as it came.
 type heard struct {
-	header
+	rtpstream.Header
 	payload []byte
 	control []prtcp.Packet
 }
@@ -307,17 +308,17 @@ func (c *caller) hear(control bool) heard {
 		select {
 		case b := <-c.rest:
 			switch {
-			case len(b) < 12 || b[0] < 128 || isControl(b) != control:
+			case len(b) < 12 || b[0] < 128 || rtpstream.IsControl(b) != control:
 			case control:
 				q := must[[]byte](c.tb)(c.in.DecryptRTCP(nil, b, nil))
 				return heard{control: must[[]prtcp.Packet](c.tb)(prtcp.Unmarshal(q))}
 			default:
 				q := must[[]byte](c.tb)(c.in.DecryptRTP(nil, b, nil))
 				var h heard
-				if !h.parse(q) {
+				if !h.Parse(q) {
 					c.tb.Fatalf("no RTP came: %x", q)
 				}
-				h.payload = q[h.size:]
+				h.payload = q[h.Size:]
 				return h
 			}
 		case <-end:

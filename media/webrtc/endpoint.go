@@ -12,7 +12,6 @@ package webrtc
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
@@ -84,12 +84,11 @@ func (c *Config) complete() error {
 // Negotiated, Stats and Close may be called from any.
 type Endpoint struct {
 	cfg     Config
-	cname   string        // names nobody (RFC 7022 4.2)
 	stream  string        // of a=msid
 	source  *media.Source // what the peer says
 	sink    sender        // what it hears
 	in      incoming
-	control control
+	control rtpstream.Control
 	agreed  atomic.Pointer[agreement] // in force; nil before SDP
 
 	mu        sync.Mutex // negotiation
@@ -100,7 +99,7 @@ type Endpoint struct {
 	offer     *offer
 	answer    *pending
 	others    *sdp.Description // the peer's last offer: its refused lines keep their names
-	known     []*media.Format
+	formats   rtpstream.Formats
 	closed    bool
 
 	close sync.Once
@@ -119,14 +118,15 @@ func New(cfg Config) (*Endpoint, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	var id [24]byte
+	var id [12]byte
 	_, _ = rand.Read(id[:]) // crypto/rand never fails
 	e := &Endpoint{
-		cfg: cfg, mid: "0", cname: base64.StdEncoding.EncodeToString(id[:12]), stream: hex.EncodeToString(id[12:]),
+		cfg: cfg, mid: "0", stream: hex.EncodeToString(id[:]),
 		session: sdp.NewSession(cfg.Name, cfg.Port.main().Addr()),
 	}
 	e.source = media.NewSource(cfg.Registry, nil)
 	e.sink.init(e)
+	e.control.Init()
 	if err := cfg.Port.enter(e); err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (e *Endpoint) Negotiated() Negotiated {
 // Stats adds one stream for each direction.
 func (e *Endpoint) Stats(s *media.Snapshot) {
 	in, out := e.in.stats(), e.sink.stats()
-	e.control.stats(&in, &out)
+	e.control.Stats(&in, &out)
 	if a := e.agreed.Load(); a != nil {
 		st := a.line.Stats()
 		in.Rejected += st.Refused + st.Early

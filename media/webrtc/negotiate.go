@@ -142,7 +142,7 @@ func rich(d *sdp.Description) bool {
 }
 
 func (e *Endpoint) deal(theirs side, ssrcs []string) *deal {
-	return &deal{theirs: theirs, ssrc: e.sink.ssrc, cname: e.cname, theirSSRCs: ssrcs[:min(len(ssrcs), 16)]}
+	return &deal{theirs: theirs, ssrc: e.sink.SSRC, cname: e.control.Name, theirSSRCs: ssrcs[:min(len(ssrcs), 16)]}
 }
 
 // pick is the line that the session will take: the one that was taken before, else the first that we can have.
@@ -194,7 +194,7 @@ func (e *Endpoint) terms(w media.Want, c *credentials, setup string) sdp.Terms {
 // holds mu.
 func (e *Endpoint) apply(a *agreement, keep bool) {
 	if a != nil {
-		e.source.SetFormats(a.sources...)
+		e.source.SetFormats(a.Sources...)
 	} else {
 		e.source.SetFormats()
 	}

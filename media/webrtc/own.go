@@ -14,6 +14,7 @@ import (
 	prtp "github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
@@ -144,7 +145,7 @@ func (p *peer) datagram(s *socket, b []byte, from *udp.Addr, now int64) {
 	switch {
 	case b[0] < 64:
 		p.record(b)
-	case isControl(b):
+	case rtpstream.IsControl(b):
 		p.openControl(b, now)
 	default:
 		p.open(s, b, from, now)
@@ -232,8 +233,8 @@ func (p *peer) open(s *socket, b []byte, from *udp.Addr, now int64) {
 		p.mu.Unlock()
 		return
 	}
-	var h header
-	if !h.parse(b) || !p.room(h.ssrc) {
+	var h rtpstream.Header
+	if !h.Parse(b) || !p.room(h.SSRC) {
 		p.stats.Refused++
 		p.mu.Unlock()
 		return
@@ -244,7 +245,7 @@ func (p *peer) open(s *socket, b []byte, from *udp.Addr, now int64) {
 		p.mu.Unlock()
 		return
 	}
-	p.met(h.ssrc)
+	p.met(h.SSRC)
 	if p.path.addr != *from || p.path.socket != s {
 		p.move(path{s, *from}) // a check vouched for the address, SRTP for the packet: the peer sends from here now
 	}
@@ -303,7 +304,7 @@ func (p *peer) Send(b []byte) error {
 		return errNoKeys
 	case !o.path.valid() || o.quiet:
 		return errNoPath
-	case len(b) < headerSize:
+	case len(b) < rtpstream.HeaderSize:
 		return errShort
 	case !o.window.take(binary.BigEndian.Uint16(b[2:])):
 		o.reused++

@@ -17,6 +17,7 @@ import (
 	prtp "github.com/pion/rtp"
 	pwebrtc "github.com/pion/webrtc/v4"
 
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
@@ -281,7 +282,7 @@ var errNoRestart = sdp.Refuse(sdp.ErrTransport, "ICE can't be restarted here")
 
 // Send hands a packet on to the PeerConnection, whose locks and allocations are none of the packet path's.
 func (l *pionLine) Send(b []byte) error {
-	if len(b) < headerSize {
+	if len(b) < rtpstream.HeaderSize {
 		return errShort
 	}
 	l.mu.Lock()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/dtmf"
+	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 // incoming is the way in. flow lets packets in one at a time, whichever goroutine read them, and Close wait for them; mu
@@ -16,7 +17,7 @@ type incoming struct {
 
 	mu     sync.Mutex
 	agreed *agreement
-	seq    sequence
+	seq    rtpstream.Sequence
 	events dtmf.Reader
 	format *media.Format // of the latest audio
 	since  int64         // the agreement's beginning
@@ -61,7 +62,7 @@ func (e *Endpoint) Receive(l line, p []byte, from netip.AddrPort, now int64) {
 	var f found
 	r.mu.Lock()
 	pass := r.packet(l, p, now, &f)
-	ssrc := r.seq.ssrc
+	ssrc := r.seq.SSRC
 	r.mu.Unlock()
 	if f != (found{}) {
 		e.tell(&f, from, ssrc)
@@ -79,28 +80,28 @@ func (r *incoming) packet(l line, p []byte, now int64, f *found) (pass bool) {
 		r.rejected++
 		return false
 	}
-	var h header
-	if !h.parse(p) {
+	var h rtpstream.Header
+	if !h.Parse(p) {
 		r.malformed++
 		return false
 	}
-	payload, ok := h.payload(p)
+	payload, ok := h.Payload(p)
 	if !ok {
 		r.malformed++
 		return false
 	}
-	return r.follow(a, &h, payload, a.in[h.pt], now, f)
+	return r.follow(a, &h, payload, a.In[h.PT], now, f)
 }
 
 // follow places the packet in its stream and fills the frame.
-func (r *incoming) follow(a *agreement, h *header, payload []byte, format *media.Format, now int64, f *found) bool {
-	anew := r.seq.started && h.ssrc != r.seq.ssrc
-	v := r.seq.next(h, now)
-	if v == drop {
+func (r *incoming) follow(a *agreement, h *rtpstream.Header, payload []byte, format *media.Format, now int64, f *found) bool {
+	anew := r.seq.Started && h.SSRC != r.seq.SSRC
+	v := r.seq.Next(h, now)
+	if v == rtpstream.Drop {
 		return false
 	}
 	r.count(len(payload), now, f)
-	if v == begin {
+	if v == rtpstream.Begin {
 		r.epoch++
 		f.anew = anew
 		f.digit, f.ended = r.events.End()
@@ -110,32 +111,28 @@ func (r *incoming) follow(a *agreement, h *header, payload []byte, format *media
 	switch {
 	case format == nil:
 		r.unknown++
-		r.seq.skip(h, v)
+		r.seq.Skip(h, v)
 		return false
 	case format.Kind == media.Event:
-		r.seq.skip(h, v)
-		if d, ended := r.events.Packet(payload, h.ts, format.Clock, now); ended {
+		r.seq.Skip(h, v)
+		if d, ended := r.events.Packet(payload, h.TS, format.Clock, now); ended {
 			f.digit, f.ended = d, true
 		}
-		fr.Sequence = h.seq - r.seq.skipped
+		fr.Sequence = h.Seq - r.seq.Skipped
 	default:
-		if r.seq.pace(h.ts, format.Clock, now) {
+		if r.seq.Pace(h.TS, uint32(format.Clock), now) {
 			r.epoch++
 		}
 		r.format = format
-		fr.Sequence = r.seq.number(h, v)
+		fr.Sequence = r.seq.Number(h, v)
 	}
-	fr.Kind, fr.Format, fr.Payload, fr.Timestamp, fr.Marker = format.Kind, format, payload, h.ts, h.marker
+	fr.Kind, fr.Format, fr.Payload, fr.Timestamp, fr.Marker = format.Kind, format, payload, h.TS, h.Marker
 	fr.Epoch, fr.Arrival = r.epoch, now
 	return a.direction.Receives() // what a held peer sends nevertheless isn't passed on
 }
 
 func (r *incoming) count(size int, now int64, f *found) {
-	if r.seq.first == 0 {
-		r.seq.first = now
-	}
-	r.seq.packets++
-	r.seq.bytes += uint64(size)
+	r.seq.Bytes += uint64(size)
 	r.alive = now
 	if !r.flows || r.quiet {
 		r.flows, r.quiet = true, false
@@ -199,10 +196,7 @@ func (e *Endpoint) quieten(now int64) {
 func (r *incoming) stats() media.Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q := &r.seq
-	return media.Stream{
-		Inbound: true, SSRC: q.ssrc, Format: r.format, Packets: q.packets, Bytes: q.bytes,
-		Lost: q.lost + q.missing(), Duplicate: q.duplicate, Reordered: q.reordered, Rejected: r.rejected,
-		Jitter: nanos(q.jitter), JitterMax: nanos(q.highest), First: q.first, Last: q.last, Epochs: r.epoch,
-	}
+	st := r.seq.Stream()
+	st.Format, st.Rejected, st.Epochs = r.format, r.rejected, r.epoch
+	return st
 }

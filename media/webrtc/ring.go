@@ -1,10 +1,14 @@
 package webrtc
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/patchbay/patchbay/media/rtpstream"
+)
 
 const (
 	ringSize = 32 // packets; 640 ms of audio
-	ringSlot = headerSize + maxPayload
+	ringSlot = rtpstream.HeaderSize + maxPayload
 )
 
 // ring is packets on their way to a goroutine: bounded, without allocation. When it is full the oldest goes.

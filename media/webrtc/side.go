@@ -161,7 +161,7 @@ func (e *Endpoint) lines(c *credentials, setup string) []sdp.Attribute {
 		{Key: "ice-ufrag", Value: c.ufrag}, {Key: "ice-pwd", Value: c.pwd},
 		{Key: "fingerprint", Value: e.cfg.Port.fingerprint}, {Key: "setup", Value: setup},
 		{Key: "msid", Value: e.stream + " audio"},
-		{Key: "ssrc", Value: fmt.Sprintf("%d cname:%s", e.sink.ssrc, e.cname)},
+		{Key: "ssrc", Value: fmt.Sprintf("%d cname:%s", e.sink.SSRC, e.control.Name)},
 	}
 	for i, addr := range e.cfg.Port.addresses {
 		a = append(a, sdp.Attribute{Key: "candidate", Value: candidate(i, addr)})

@@ -8,14 +8,14 @@ func (r *incoming) notes(s *media.Snapshot) {
 	defer r.mu.Unlock()
 	s.Note("webrtc.malformed", float64(r.malformed))
 	s.Note("webrtc.unknown", float64(r.unknown))
-	s.Note("webrtc.probation", float64(r.seq.odd))
+	s.Note("webrtc.probation", float64(r.seq.Odd))
 }
 
 // stats is our stream; what the peer reported of it is added by control.
 func (s *sender) stats() media.Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return media.Stream{SSRC: s.ssrc, Format: s.format, Packets: s.packets, Bytes: s.bytes, First: s.first, Last: s.last}
+	return s.Stream()
 }
 
 func (s *sender) notes(n *media.Snapshot) {

@@ -1,8 +1,11 @@
-package rtp
+package rtpstream
 
 import (
 	"math/bits"
 	"time"
+	"unsafe"
+
+	"github.com/patchbay/patchbay/media"
 )
 
 const (
@@ -13,37 +16,38 @@ const (
 	maxSkew  = 2e9                           // ns between timestamps and arrival that make a timestamp jump
 )
 
-// verdict on a packet of the peer.
-type verdict uint8
+// Verdict on a packet of the peer.
+type Verdict uint8
 
 const (
-	drop  verdict = iota // duplicate, or on probation
-	take                 // next in order, or after a gap
-	late                 // fills a gap
-	begin                // first of a stream: another SSRC, or a jump
+	Drop  Verdict = iota // duplicate, or on probation
+	Take                 // Next in order, or after a gap
+	Late                 // fills a gap
+	Begin                // first of a stream: another SSRC, or a jump
 )
 
-// sequence follows one peer's stream: what is missing, twice or out of order (RFC 3550 A.1), and jitter (A.8). What each
-// packet touches stands first.
-type sequence struct {
+// Sequence follows one peer's stream: what is missing, twice or out of order (RFC 3550 A.1), and jitter (A.8). The zero value
+// is ready. What each packet touches stands first, in HotSize bytes.
+type Sequence struct {
 	seen      window128 // numbers at and below max that came
-	ssrc      uint32
+	SSRC      uint32
 	max       uint16 // highest number
-	skipped   uint16 // how many took no part in audio's numbering, ever
+	Skipped   uint16 // how many took no part in audio's numbering, ever
 	cycles    uint32 // times 2^16 that it wrapped
 	ts        uint32 // of the audio packet that came last, at its arrival
 	clock     uint32
-	started   bool
+	Started   bool // there was a packet
 	jumping   bool // the next packet decides about a jump
 	rivalling bool
 	timed     bool
 	skipping  bool    // skips isn't empty
-	last      int64   // arrival of the latest packet
+	Last      int64   // arrival of the latest packet
 	at        int64   // and of the latest audio packet
 	jitter    float64 // ns
 	highest   float64 // of jitter
 
-	packets, bytes uint64 // over all streams of the peer, duplicates apart
+	packets uint64 // over all streams of the peer, duplicates apart
+	Bytes   uint64 // of payload, likewise; whoever cuts the payload out adds it
 
 	skips     window128 // numbers at and below max that take no part in audio's numbering
 	base      uint32    // first number
@@ -55,99 +59,106 @@ type sequence struct {
 	priorExpected, priorReceived uint64 // at the last report
 
 	// Over all streams of the peer.
-	lost                      int64 // of streams that ended
-	duplicate, reordered, odd uint64
-	first                     int64
-	epochs                    uint32
+	lost                 int64 // of streams that ended
+	duplicate, reordered uint64
+	Odd                  uint64 // packets that probation dropped
+	first                int64
+	epochs               uint32
 }
 
-// next judges a packet.
-func (q *sequence) next(h *header, now int64) verdict {
+// HotSize is how many bytes of a Sequence each packet touches, from its first on.
+const HotSize = unsafe.Offsetof(Sequence{}.skips)
+
+// Next judges a packet.
+func (q *Sequence) Next(h *Header, now int64) Verdict {
 	v := q.judge(h, now)
-	if v != drop {
-		q.last = now
+	if v != Drop {
+		q.Last = now
 		q.packets++
+	}
+	if v == Begin && q.first == 0 {
+		q.first = now
 	}
 	return v
 }
 
-func (q *sequence) judge(h *header, now int64) verdict {
+func (q *Sequence) judge(h *Header, now int64) Verdict {
 	switch {
-	case !q.started:
+	case !q.Started:
 		q.restart(h)
-		return begin
-	case h.ssrc != q.ssrc:
-		if now-q.last > handOver || q.rivalling && q.rival == h.ssrc && q.rivalNext == h.seq {
+		return Begin
+	case h.SSRC != q.SSRC:
+		if now-q.Last > handOver || q.rivalling && q.rival == h.SSRC && q.rivalNext == h.Seq {
 			q.restart(h)
-			return begin
+			return Begin
 		}
-		q.rivalling, q.rival, q.rivalNext = true, h.ssrc, h.seq+1
-		q.odd++
-		return drop
+		q.rivalling, q.rival, q.rivalNext = true, h.SSRC, h.Seq+1
+		q.Odd++
+		return Drop
 	}
 	q.rivalling = false
-	ahead := h.seq - q.max
-	behind := q.max - h.seq
+	ahead := h.Seq - q.max
+	behind := q.max - h.Seq
 	switch {
 	case ahead == 0 || behind < maxMisorder && q.seen.has(behind):
 		q.jumping = false
 		q.duplicate++
-		return drop
+		return Drop
 	case behind < maxMisorder:
 		q.jumping = false
 		q.reordered++
 		q.seen.set(behind)
-		return late
+		return Late
 	case ahead <= maxMisorder || ahead < maxOutage && q.outage(h, now):
 		q.jumping = false
-		if h.seq < q.max {
+		if h.Seq < q.max {
 			q.cycles += 1 << 16
 		}
-		q.max = h.seq
+		q.max = h.Seq
 		q.seen.shift(ahead)
 		if q.skipping {
 			q.skips.shift(ahead)
 			q.skipping = q.skips != window128{}
 		}
 		q.seen.set(0)
-		return take
-	case q.jumping && q.jump == h.seq:
+		return Take
+	case q.jumping && q.jump == h.Seq:
 		q.restart(h)
-		return begin
+		return Begin
 	}
-	q.jumping, q.jump = true, h.seq+1
-	q.odd++
-	return drop
+	q.jumping, q.jump = true, h.Seq+1
+	q.Odd++
+	return Drop
 }
 
 // outage reports whether a gap in the numbers is one in time too, so that packets were lost and nothing began anew.
-func (q *sequence) outage(h *header, now int64) bool {
+func (q *Sequence) outage(h *Header, now int64) bool {
 	if !q.timed {
 		return false
 	}
-	d := q.skew(h.ts, now)
+	d := q.skew(h.TS, now)
 	return d < maxSkew/4 && d > -maxSkew/4
 }
 
 // skew is how much later than its timestamp says a packet came, measured from the last one, in ns.
-func (q *sequence) skew(ts uint32, now int64) float64 {
+func (q *Sequence) skew(ts uint32, now int64) float64 {
 	return float64(now-q.at) - float64(int32(ts-q.ts))*(1e9/float64(q.clock))
 }
 
 // restart begins a stream at h.
-func (q *sequence) restart(h *header) {
-	if q.started {
+func (q *Sequence) restart(h *Header) {
+	if q.Started {
 		q.lost += q.missing()
 	}
-	q.started, q.ssrc, q.max, q.cycles, q.base = true, h.ssrc, h.seq, 0, uint32(h.seq)
+	q.Started, q.SSRC, q.max, q.cycles, q.base = true, h.SSRC, h.Seq, 0, uint32(h.Seq)
 	q.mark, q.priorExpected, q.priorReceived = q.packets+q.duplicate, 0, 0
 	q.seen, q.skips, q.skipping = window128{1}, window128{}, false
 	q.jumping, q.rivalling, q.timed, q.jitter = false, false, false, 0
 	q.epochs++
 }
 
-// pace measures an audio packet's jitter. true is a jump of the timestamps: their origin is another from here on.
-func (q *sequence) pace(ts, clock uint32, now int64) (jumped bool) {
+// Pace measures an audio packet's jitter. true is a jump of the timestamps: their origin is another from here on.
+func (q *Sequence) Pace(ts, clock uint32, now int64) (jumped bool) {
 	if q.timed && q.clock == clock {
 		d := q.skew(ts, now)
 		if d < 0 {
@@ -162,44 +173,61 @@ func (q *sequence) pace(ts, clock uint32, now int64) (jumped bool) {
 	return jumped
 }
 
-// skip takes the packet h, which v was the verdict on, out of audio's numbering: what a sink doesn't get must not look
+// Skip takes the packet h, which v was the verdict on, out of audio's numbering: what a sink doesn't get must not look
 // lost to its peer. A late one has left its gap already.
-func (q *sequence) skip(h *header, v verdict) {
-	if v != late {
-		q.skipped++
+func (q *Sequence) Skip(h *Header, v Verdict) {
+	if v != Late {
+		q.Skipped++
 		q.skips.set(0)
 		q.skipping = true
 	}
 }
 
-// number is the audio packet's place among the audio packets.
-func (q *sequence) number(h *header, v verdict) uint16 {
-	n := h.seq - q.skipped
-	if v == late && q.skipping { // those skipped after it don't count
-		n += uint16(q.skips.below(q.max - h.seq))
+// Number is the audio packet's place among the audio packets.
+func (q *Sequence) Number(h *Header, v Verdict) uint16 {
+	n := h.Seq - q.Skipped
+	if v == Late && q.skipping { // those skipped after it don't count
+		n += uint16(q.skips.below(q.max - h.Seq))
 	}
 	return n
 }
 
 // expected is how many packets the stream has had by its numbers (RFC 3550 A.3).
-func (q *sequence) expected() uint64 { return uint64(q.extended() - q.base + 1) }
+func (q *Sequence) expected() uint64 { return uint64(q.extended() - q.base + 1) }
 
 // extended is the highest number with the count of its cycles.
-func (q *sequence) extended() uint32 { return q.cycles + uint32(q.max) }
+func (q *Sequence) extended() uint32 { return q.cycles + uint32(q.max) }
 
 // missing is RFC 3550's cumulative loss: negative when duplicates outnumber what is lost.
-func (q *sequence) missing() int64 {
-	if !q.started {
+func (q *Sequence) missing() int64 {
+	if !q.Started {
 		return 0
 	}
 	return int64(q.expected()) - int64(q.received())
 }
 
 // received is how many packets of the stream came, duplicates among them.
-func (q *sequence) received() uint64 { return q.packets + q.duplicate - q.mark }
+func (q *Sequence) received() uint64 { return q.packets + q.duplicate - q.mark }
+
+// Stream is what was counted of the peer's stream, over all its SSRCs, for a snapshot.
+func (q *Sequence) Stream() media.Stream {
+	return media.Stream{
+		Inbound: true, SSRC: q.SSRC, Packets: q.packets, Bytes: q.Bytes,
+		Lost: q.lost + q.missing(), Duplicate: q.duplicate, Reordered: q.reordered,
+		Jitter: time.Duration(q.jitter), JitterMax: time.Duration(q.highest), First: q.first, Last: q.Last,
+	}
+}
+
+// Block is a report of the stream. Each counts what was lost since the one before.
+func (q *Sequence) Block() Block {
+	return Block{
+		SSRC: q.SSRC, Fraction: q.fraction(), Highest: q.extended(),
+		Lost: int32(min(max(q.missing(), -1<<23), 1<<23-1)), Jitter: uint32(q.jitter * float64(q.clock) / 1e9),
+	}
+}
 
 // fraction is what was lost since it was asked last, in 256ths (RFC 3550 A.3).
-func (q *sequence) fraction() uint8 {
+func (q *Sequence) fraction() uint8 {
 	expected, received := q.expected()-q.priorExpected, q.received()-q.priorReceived
 	q.priorExpected, q.priorReceived = q.expected(), q.received()
 	if expected == 0 || received >= expected {
