@@ -263,7 +263,7 @@ func (s Scope) Subscribe(id, event string, who Subscriber) (subscription string,
 	if !o.entry.events[event] {
 		return "", Errorf(EventNotSupported, "Event type '%s' not found in %s", brief(event), o.entry.class.Name)
 	}
-	return o.events.add(event, who)
+	return o.events.add(event, who, s)
 }
 
 // Unsubscribe removes a subscription. It never fails: neither for a released object nor for an unknown subscription.

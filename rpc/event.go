@@ -42,9 +42,10 @@ type subscription struct {
 type audience struct {
 	order []Subscriber
 	count map[Subscriber]int
+	views map[Subscriber]Scope
 }
 
-func (e *events) add(event string, who Subscriber) (string, error) {
+func (e *events) add(event string, who Subscriber, view Scope) (string, error) {
 	id := uuid.NewString()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -59,11 +60,12 @@ func (e *events) add(event string, who Subscriber) (string, error) {
 	}
 	a := e.list[event]
 	if a == nil {
-		a = &audience{count: map[Subscriber]int{}}
+		a = &audience{count: map[Subscriber]int{}, views: map[Subscriber]Scope{}}
 		e.list[event] = a
 	}
 	if a.count[who]++; a.count[who] == 1 {
 		a.order = append(a.order, who)
+		a.views[who] = view
 	}
 	e.ids[id] = subscription{event, who}
 	return id, nil
@@ -82,6 +84,7 @@ func (e *events) remove(id string) {
 		return
 	}
 	delete(a.count, s.who)
+	delete(a.views, s.who)
 	for i, who := range a.order {
 		if who == s.who {
 			a.order = append(a.order[:i:i], a.order[i+1:]...)
@@ -103,7 +106,11 @@ func (e *events) end() {
 // one it extends) lists. It may be called from any goroutine, but not from a Subscriber, and not on the packet path,
 // since it encodes: Post is for that. After the object's release it does nothing. An event that the class doesn't list is
 // a mistake of the program: it is logged and goes nowhere.
-func (o *Object) Raise(event any) { o.tell(event, time.Now()) }
+func (o *Object) Raise(event any) { o.tell(event, time.Now(), "") }
+
+// RaiseFor is Raise for an event that concerns one tenant, on an object that every tenant sees: only those are told who may
+// see what the tenant owns. "" is everybody.
+func (o *Object) RaiseFor(tenant string, event any) { o.tell(event, time.Now(), tenant) }
 
 // Post is Raise for the packet path: it never blocks, and the subscribers are told soon, by the space's own goroutine.
 // Events of one object that are posted stay in order among themselves. When thousands wait already, the event is lost,
@@ -133,7 +140,7 @@ func (s *Space) tellPosted() {
 		case <-s.stop:
 			return
 		case p := <-s.posted:
-			p.object.tell(p.event, p.at)
+			p.object.tell(p.event, p.at, "")
 		}
 		if n := s.lost.Swap(0); n > 0 {
 			s.log.Warn("events were lost: too many were posted at once", "lost", n, "most", maxPosted)
@@ -141,7 +148,7 @@ func (s *Space) tellPosted() {
 	}
 }
 
-func (o *Object) tell(event any, at time.Time) {
+func (o *Object) tell(event any, at time.Time, tenant string) {
 	c := o.space.classes
 	s := c.structs[reflect.TypeOf(event)]
 	if s == nil || s.typ.form != eventForm || !o.entry.events[s.typ.name] {
@@ -161,7 +168,9 @@ func (o *Object) tell(event any, at time.Time) {
 	}
 	ev := Event{Object: o.id, Type: s.typ.name, Data: data}
 	for _, who := range a.order {
-		who.Event(ev)
+		if view := a.views[who]; tenant == "" || view.all || view.tenant == tenant {
+			who.Event(ev)
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ const (
 // ID is the object's: <uuid>_namespace.Class, behind its parent's id and a slash.
 func (o *Object) ID() string { return o.id }
 
+// Space is where the object is.
+func (o *Object) Space() *Space { return o.space }
+
 // Class is what the object was made as.
 func (o *Object) Class() *Class { return o.entry.class }
 

@@ -1,58 +1,68 @@
 package main
 
 import (
-	"reflect"
+	"errors"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/echo"
 	"github.com/patchbay/patchbay/media/tone"
 	"github.com/patchbay/patchbay/rpc"
+	"github.com/patchbay/patchbay/rpc/kurento"
 )
 
-// elementClasses is the table of what JSON-RPC clients can create: the classes that all others extend, and one line for
-// each element of ours. Pipelines are made with cfg.
-func elementClasses(cfg media.Config) *rpc.Classes {
-	c := rpc.NewClasses(
-		rpc.Module{Name: "core", Namespace: "kurento", Version: "7.3.0", NPM: "kurento-client-core", Java: "org.kurento.client"},
-		rpc.Module{Name: "elements", Namespace: "kurento", Version: "7.3.0", Requires: "^7.1.0", NPM: "kurento-client-elements", Java: "org.kurento.client"},
-		rpc.Module{Name: "telephony", Version: "0.1.0", Requires: "^7.1.0"},
-	)
-	c.Types(rpc.BaseTypes("core")...)
-	c.Types(rpc.EventType[endOfStream]("elements", "EndOfStream", rpc.Media))
-
-	object := rpc.MediaObject("core", "MediaPipeline")
-	pipeline := &rpc.Class{Module: "core", Name: "MediaPipeline", Extends: object,
-		New: rpc.Make(func() *media.Pipeline { return media.NewPipeline(cfg) })}
-	element := &rpc.Class{Module: "core", Name: "MediaElement", Extends: object, Abstract: true, Type: reflect.TypeFor[media.Element]()}
-	c.Register(object, pipeline, element)
-
+// elementClasses is the table of what JSON-RPC clients can create: Kurento's classes, and one line for each element of ours.
+func elementClasses(cfg kurento.Config) (*rpc.Classes, *kurento.Core) {
+	c := rpc.NewClasses(append(kurento.Modules(), rpc.Module{Name: "telephony", Version: "0.1.0", Requires: "^7.1.0"})...)
+	core := kurento.Register(c, cfg)
 	owner := rpc.Arg("mediaPipeline")
 	for _, k := range []*rpc.Class{
 		{Name: "Echo", Doc: "Sends back what it receives.", New: rpc.Make(newEcho, owner, rpc.OptArg("events", true))},
-		{Name: "Tone", Doc: "Sends a sine.", New: rpc.Make(newTone, owner, rpc.Arg("hz"), rpc.OptArg("level", -10.0), rpc.OptArg("duration", 0)), Ops: []rpc.Op{rpc.Method("start", (*tone.Tone).Start)}, Events: []string{"EndOfStream"}},
+		{Name: "Tone", Doc: "Sends a sine.", New: rpc.Make(newTone, owner, rpc.Arg("hz"), rpc.OptArg("level", -10.0), rpc.OptArg("duration", 0)), Ops: []rpc.Op{rpc.Method("start", (*toneElement).Start)}, Events: []string{"EndOfStream"}},
 	} {
-		k.Module, k.Extends, k.Parent = "telephony", element, pipeline
+		k.Module, k.Extends, k.Parent = "telephony", core.MediaElement, core.Pipeline
 		c.Register(k)
 	}
-	return c
+	return c, core
 }
 
-// endOfStream is raised by an element that has no more to send.
-type endOfStream struct{}
+// echoElement is an echo as clients see it.
+type echoElement struct {
+	kurento.Element
+	echo *echo.Echo
+}
 
 // newEcho makes an echo, of DTMF too if events says so.
-func newEcho(p *media.Pipeline, events bool) *echo.Echo {
-	return echo.New(echo.Config{Registry: p.Registry(), Events: events})
+func newEcho(self *rpc.Object, p *kurento.Pipeline, events bool) *echoElement {
+	e := &echoElement{echo: echo.New(echo.Config{Registry: p.Media().Registry(), Events: events})}
+	e.Init(self, p, e.echo)
+	return e
+}
+
+// Close ends the element's connections, then the echo.
+func (e *echoElement) Close() error { return errors.Join(e.Element.Close(), e.echo.Close()) }
+
+// toneElement is a tone as clients see it.
+type toneElement struct {
+	kurento.Element
+	tone *tone.Tone
 }
 
 // newTone makes a tone of so many Hz at a level in dBm0, that ends after duration ms; 0 = never.
-func newTone(self *rpc.Object, p *media.Pipeline, hz, level float64, duration int) (*tone.Tone, error) {
+func newTone(self *rpc.Object, p *kurento.Pipeline, hz, level float64, duration int) (*toneElement, error) {
 	sound := tone.Sound{Sines: []tone.Sine{{Hz: hz, Level: level}}, For: time.Duration(duration) * time.Millisecond}
-	t, err := tone.New(tone.Config{Sound: sound, Clock: p.Clock(), Registry: p.Registry(),
-		Post: func(media.Notice) { self.Post(endOfStream{}) }}) // a tone posts nothing but its end
+	t, err := tone.New(tone.Config{Sound: sound, Clock: p.Media().Clock(), Registry: p.Media().Registry(),
+		Post: func(media.Notice) { self.Post(kurento.EndOfStream{}) }}) // a tone posts nothing but its end
 	if err != nil {
 		return nil, rpc.Errorf(rpc.IllegalParam, "%v", err)
 	}
-	return t, nil
+	e := &toneElement{tone: t}
+	e.Init(self, p, t)
+	return e, nil
 }
+
+// Start begins the tone.
+func (e *toneElement) Start() { e.tone.Start() }
+
+// Close ends the element's connections, then the tone.
+func (e *toneElement) Close() error { return errors.Join(e.Element.Close(), e.tone.Close()) }

@@ -29,7 +29,7 @@ var arrows = []struct {
 	{"gateway/call", nil},
 	{"gateway", []string{"gateway/call", "sip/...", "media/..."}},
 	{"billing/...", []string{"billing/...", "gateway/call"}},
-	{"rpc/...", []string{"rpc/...", "media"}},
+	{"rpc/...", []string{"rpc/...", "media", "media/sdp"}},
 	{"media/sdp", nil},
 	{"media/udp", nil},
 	{"media", []string{"media/sdp"}},

@@ -1,43 +1,49 @@
 package kurento
 
-// Exception is what our table doesn't have as Kurento has it, and why.
+import (
+	"strings"
+
+	"github.com/patchbay/patchbay/rpc"
+)
+
+// Exception is what our table doesn't have as Kurento has it, or has but doesn't do, and why.
 type Exception struct {
 	Member string // Class, for all that it is; Class.new, its constructor; Class.member; or the name of a type
 	Reason string // a sentence that a client may be told
 }
 
-const later = "It arrives with the JSON-RPC server."
-
-// Exceptions is the list of what is missing on purpose.
-func Exceptions() []Exception {
+// Missing is the list of what is missing on purpose: it is in the table, so that clients can be told, and answers
+// NotSupported with the reason.
+func Missing() []Exception {
 	return []Exception{
-		{"ServerManager", later},
-		{"SessionEndpoint", later},
-		{"Hub", later},
-		{"Filter", later},
-		{"Endpoint", later},
-		{"HubPort", later},
-		{"PassThrough", later},
-		{"UriEndpoint", later},
-		{"MediaPipeline", later},
-		{"SdpEndpoint", later},
-		{"BaseRtpEndpoint", later},
-		{"MediaElement", later},
-		{"AlphaBlending", later},
-		{"Composite", later},
-		{"Dispatcher", later},
-		{"DispatcherOneToMany", later},
-		{"HttpPostEndpoint", later},
-		{"HttpEndpoint", later},
-		{"Mixer", later},
-		{"PlayerEndpoint", later},
-		{"RecorderEndpoint", later},
-		{"RtpEndpoint", later},
-		{"WebRtcEndpoint", later},
-		{"FaceOverlayFilter", later},
-		{"GStreamerFilter", later},
-		{"ImageOverlayFilter", later},
-		{"OpenCVFilter", later},
-		{"ZBarFilter", later},
+		{"AlphaBlending", "AlphaBlending isn't available: this server doesn't decode video."},
+		{"Composite", "Composite isn't available: this server doesn't decode video."},
+		{"Mixer", "Mixer isn't available: this server doesn't mix media."},
+		{"HttpEndpoint", "HttpEndpoint isn't available: this server doesn't take media over HTTP."},
+		{"HttpPostEndpoint", "HttpPostEndpoint isn't available: this server doesn't take media over HTTP."},
+		{"UriEndpoint", "UriEndpoint isn't available: this server doesn't open media by URI."},
+		{"PlayerEndpoint", "PlayerEndpoint isn't available: this server doesn't play files or streams."},
+		{"RecorderEndpoint", "RecorderEndpoint isn't available: this server doesn't record."},
+		{"RtpEndpoint", "RtpEndpoint isn't available on this server."},
+		{"WebRtcEndpoint", "WebRtcEndpoint isn't available on this server."},
+		{"SdpEndpoint", "SdpEndpoint isn't available on this server."},
+		{"BaseRtpEndpoint", "BaseRtpEndpoint isn't available on this server."},
+		{"FaceOverlayFilter", "FaceOverlayFilter isn't available: this server doesn't decode video."},
+		{"GStreamerFilter", "GStreamerFilter isn't available: this server doesn't run GStreamer elements."},
+		{"ImageOverlayFilter", "ImageOverlayFilter isn't available: this server doesn't decode video."},
+		{"ZBarFilter", "ZBarFilter isn't available: this server doesn't decode video."},
 	}
+}
+
+// missing is the error of a member on the list, or of one whose class is. A member that isn't on it says so itself.
+func missing(member string) error {
+	class, _, _ := strings.Cut(member, ".")
+	for _, name := range []string{member, class} {
+		for _, e := range Missing() {
+			if e.Member == name {
+				return rpc.Errorf(rpc.NotSupported, "%s", e.Reason)
+			}
+		}
+	}
+	return rpc.Errorf(rpc.NotSupported, "%s isn't available on this server.", member)
 }

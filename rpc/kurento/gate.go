@@ -1,11 +1,10 @@
-// Package kurento holds what is Kurento's own beside the class seam: for now the gate, which compares our table of
-// classes with the table of Kurento's API.
 package kurento
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -201,6 +200,9 @@ func apiSignature(params []apiParam) string {
 	return strings.Join(out, ", ")
 }
 
+// markers are what a register's default has beside its fields.
+var markers = regexp.MustCompile(`,?"__module__":"[^"]*","__type__":"[^"]*"`)
+
 // param writes a parameter so that equal ones have equal text.
 func param(name, kind string, optional bool, def json.RawMessage) string {
 	s := name + " " + kind
@@ -212,7 +214,7 @@ func param(name, kind string, optional bool, def json.RawMessage) string {
 		if json.Compact(&b, def) != nil {
 			b.Write(def)
 		}
-		s += " = " + b.String()
+		s += " = " + markers.ReplaceAllString(b.String(), "")
 	}
 	return s
 }
