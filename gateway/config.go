@@ -31,9 +31,7 @@ type Config struct {
 	Digits   bool // DTMF digits stand in records as they are; false masks them
 	Register Register
 	Bindings string // file that keeps users' registrations across restarts; "": they are in memory only
-	// Resolve finds the addresses of a trunk's host; nil asks the system.
-	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	Log     *slog.Logger
+	Log      *slog.Logger
 }
 
 // Register bounds the registrations of users.

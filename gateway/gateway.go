@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,11 +61,6 @@ func New(cfg Config) (*Gateway, error) {
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
 		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, ready: make(chan struct{})}
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	if g.cfg.Resolve == nil {
-		g.cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
 	for i := range cfg.Users {
 		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
 	}

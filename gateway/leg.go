@@ -39,6 +39,7 @@ type LegKind uint8
 
 const (
 	LegProgress  LegKind = iota + 1 // a provisional response; Early if its media may flow now
+	LegMoved                        // another server of the carrier is tried; Phrase says which, and why
 	LegAnswered                     // the peer accepted; its media is committed
 	LegForked                       // one more party accepted and was hung up
 	LegConfirmed                    // our answer was confirmed (ACK)

@@ -324,13 +324,12 @@ func TestTrunkRegistersAndIsFoundByName(t *testing.T) {
 	b := newBench(t, func(s *settings) {
 		s.Trunks[0].Proxy.Host = "sip.carrier.test"
 		s.Trunks[1].Register, s.Trunks[1].User, s.Trunks[1].Registrar = true, "account", s.Trunks[1].Proxy
-		s.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
+		s.front.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
 			if host != "sip.carrier.test" {
 				return nil, fmt.Errorf("no host %s", host)
 			}
 			return []netip.Addr{loopback}, nil
 		}
-		s.front.Resolve = s.Resolve
 	})
 	alice, bob := b.phone("alice"), b.phone("bob")
 	refusedTrunk := b.trunks["second"]

@@ -94,6 +94,9 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			switch e.Kind {
 			case LegProgress:
 				c.progress(l, e)
+			case LegMoved:
+				c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
+				c.rec.note(l.no, e.At, call.Dialog{Dialog: l.state()}) // a crash must find it there
 			case LegForked:
 				c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
 			case LegAnswered:

@@ -175,6 +175,8 @@ func (l *sipLeg) dialog(e sip.Event) {
 			return
 		}
 		l.send(LegEvent{Kind: LegAnswered, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag})
+	case sip.KindMoved:
+		l.send(LegEvent{Kind: LegMoved, At: e.At, Phrase: "the server before gave no answer, or 503; trying " + e.Phrase})
 	case sip.KindForked:
 		l.send(LegEvent{Kind: LegForked, At: e.At, Tag: e.Tag, Phrase: "a further party answered and was hung up"})
 	case sip.KindAcked:

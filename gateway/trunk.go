@@ -40,16 +40,13 @@ type trunk struct {
 	reg *sip.Registration
 
 	mu      sync.Mutex
-	sources map[netip.Addr]bool // what the names of Proxy and Registrar resolve to
+	sources map[netip.Addr]bool     // what the names of Proxy and Registrar resolve to
+	servers map[netip.AddrPort]bool // the same with their ports
 }
 
 func (g *Gateway) addTrunk(cfg Trunk) error {
-	t := &trunk{Trunk: cfg, g: g, sources: map[netip.Addr]bool{}}
-	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} { // names are resolved once the gateway runs
-		if a, err := netip.ParseAddr(hp.Host); err == nil {
-			t.sources[a.Unmap()] = true
-		}
-	}
+	t := &trunk{Trunk: cfg, g: g}
+	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
 	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise,
 		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, source{trunk: t}) }}
 	if t.Bind.IsValid() {
@@ -79,35 +76,49 @@ func (t *trunk) names() []string {
 	return out
 }
 
+// fixed are the carrier's servers that are known by address.
+func (t *trunk) fixed() (map[netip.Addr]bool, map[netip.AddrPort]bool) {
+	addrs, servers := map[netip.Addr]bool{}, map[netip.AddrPort]bool{}
+	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+		if a, err := netip.ParseAddr(hp.Host); err == nil {
+			addrs[a.Unmap()] = true
+			servers[netip.AddrPortFrom(a.Unmap(), port(hp))] = true
+		}
+	}
+	return addrs, servers
+}
+
 // learn finds the addresses of the carrier's hosts: calls from there are the trunk's. Where a name can't be resolved now,
 // what it was before stands.
 func (t *trunk) learn(ctx context.Context) {
-	found := map[netip.Addr]bool{}
-	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
-		if a, err := netip.ParseAddr(hp.Host); err == nil {
-			found[a.Unmap()] = true
-		}
-	}
+	addrs, servers := t.fixed()
 	failed := false
-	for _, host := range t.names() {
+	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+		if hp.Host == "" {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		addrs, err := t.g.cfg.Resolve(ctx, host)
+		found, err := t.ua.Servers(ctx, t.at(hp))
 		cancel()
 		if failed = failed || err != nil; err != nil {
-			t.g.log.Warn("trunk's host can't be resolved", "trunk", t.ID, "host", host, "err", err)
+			t.g.log.Warn("trunk's host can't be resolved", "trunk", t.ID, "host", hp.Host, "err", err)
 		}
-		for _, a := range addrs {
-			found[a.Unmap()] = true
+		for _, s := range found {
+			addrs[s.Addr().Unmap()] = true
+			servers[netip.AddrPortFrom(s.Addr().Unmap(), s.Port())] = true
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if failed {
 		for a := range t.sources {
-			found[a] = true
+			addrs[a] = true
+		}
+		for s := range t.servers {
+			servers[s] = true
 		}
 	}
-	t.sources = found
+	t.sources, t.servers = addrs, servers
 }
 
 // watchNames keeps the addresses of carriers that are known by name, until ctx ends.
@@ -147,17 +158,12 @@ func (t *trunk) match(in sip.Inbound) bool {
 		}
 	}
 	t.mu.Lock()
-	known := t.sources[src]
+	known, exact := t.sources[src], t.servers[netip.AddrPortFrom(src, in.Source.Port())]
 	t.mu.Unlock()
-	if !known {
-		return false
-	}
 	// Somebody else may live at the carrier's address (loopback, NAT): a request from there that isn't from the
 	// carrier's own port is the carrier's only if it names our account. Connections come from any port.
-	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
-		if hp.Host != "" && in.Source.Port() == port(hp) {
-			return true
-		}
+	if !known || exact {
+		return exact
 	}
 	return t.User != "" && in.URI.User == t.User || in.Network == "tcp" && t.Network == "tcp" && !src.IsLoopback()
 }
@@ -191,7 +197,7 @@ func (t *trunk) at(hp sip.HostPort) sip.Destination {
 	if a, err := netip.ParseAddr(hp.Host); err == nil {
 		return sip.Destination{Network: t.Network, Addr: netip.AddrPortFrom(a, port(hp))}
 	}
-	return sip.Destination{Network: t.Network, Host: hp.Host, Port: port(hp)}
+	return sip.Destination{Network: t.Network, Host: hp.Host, Port: hp.Port}
 }
 
 func port(hp sip.HostPort) uint16 {

@@ -188,6 +188,39 @@ func (u *UA) exchange(ctx context.Context, o *outgoing, f *flow.Flow, client *au
 	}
 }
 
+// exchangeAmong sends a request to the first of several servers that answers (RFC 3263 4.3): the next is tried after 503,
+// when the transport fails, and after silence. request writes it for a way; it is called for each.
+func (u *UA) exchangeAmong(ctx context.Context, list []place, request func(*flow.Flow) *outgoing, client *auth.Client, nextCSeq func() uint32) (*wire.Message, *flow.Flow, error) {
+	for {
+		f, at, left, err := u.openFirst(ctx, list)
+		if err != nil {
+			return nil, nil, err
+		}
+		once, cancel := context.WithCancel(ctx)
+		if len(left) > 0 {
+			cancel()
+			once, cancel = context.WithTimeout(ctx, u.timers.trial())
+		}
+		m, err := u.exchange(once, request(f), f, client, nextCSeq)
+		silent := once.Err() != nil
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return m, f, err
+		case err == nil && m.Status != 503:
+			u.praise(at)
+			return m, f, nil
+		case err != nil && !silent && !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrTransport):
+			return nil, f, err
+		}
+		u.blame(at)
+		if len(left) == 0 {
+			return m, f, err
+		}
+		list = left
+	}
+}
+
 func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client) (*wire.Message, error) {
 	req, err := u.build(o, f, client.Headers(o.method, o.sentURI()))
 	if err != nil {
@@ -248,23 +281,24 @@ func (u *UA) Ping(ctx context.Context, target URI, to Destination) (status int, 
 	if err := target.Check(); err != nil {
 		return 0, err
 	}
-	var f *flow.Flow
+	var list []place
 	if to.IsZero() {
-		f, err = u.flowFor(ctx, target, "")
+		list, err = u.placesFor(ctx, target, "")
 	} else {
-		f, err = u.flowTo(ctx, to)
+		list, err = u.places(ctx, to)
 	}
 	if err != nil {
 		return 0, err
 	}
-	by := u.sentBy(f)
-	self := URI{Scheme: "sip", Host: by.Host, Port: by.Port}
 	cseq := uint32(1)
-	o := &outgoing{
-		method: "OPTIONS", uri: target, from: "<" + self.String() + ">;tag=" + newTag(), to: "<" + target.String() + ">",
-		callID: u.newCallID(), cseq: cseq, headers: []Header{{Name: "Accept", Value: sdpType}}, contact: "<" + self.String() + ">",
-	}
-	m, err := u.exchange(ctx, o, f, u.auth, func() uint32 { cseq++; return cseq })
+	m, _, err := u.exchangeAmong(ctx, list, func(f *flow.Flow) *outgoing {
+		by := u.sentBy(f)
+		self := URI{Scheme: "sip", Host: by.Host, Port: by.Port}
+		return &outgoing{
+			method: "OPTIONS", uri: target, from: "<" + self.String() + ">;tag=" + newTag(), to: "<" + target.String() + ">",
+			callID: u.newCallID(), cseq: cseq, headers: []Header{{Name: "Accept", Value: sdpType}}, contact: "<" + self.String() + ">",
+		}
+	}, u.auth, func() uint32 { cseq++; return cseq })
 	if err != nil {
 		return 0, err
 	}

@@ -18,7 +18,9 @@ type FrontConfig struct {
 	Log    *slog.Logger // nil: nothing is logged
 	Limits Limits
 	Timers Timers
-	// Resolve finds the addresses of a host name; nil asks the system.
+	// DNS are the name servers to ask, in this order; none = those of /etc/resolv.conf.
+	DNS []netip.AddrPort
+	// Resolve finds the addresses of a host name instead of DNS; then nobody is asked for NAPTR and SRV.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Trace, if set, sees every message that is sent (in = false) or was accepted for a UA (in = true). It must
 	// return soon and keep nothing of data.

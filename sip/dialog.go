@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -263,6 +264,16 @@ func (l *leg) retarget(m *wire.Message) {
 
 // way is the flow for requests to a leg.
 func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
+	list, err := d.ways(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	f, _, _, err := d.ua.openFirst(ctx, list)
+	return f, err
+}
+
+// ways are where requests to a leg may go, in the order of trying.
+func (d *Dialog) ways(ctx context.Context, l *leg) ([]place, error) {
 	d.mu.Lock()
 	f, routes, target := d.flow, l.routes, l.target
 	if l.flow != nil {
@@ -271,7 +282,7 @@ func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
 	d.mu.Unlock()
 	// An accepted connection is the only sure way to who opened it; phones behind NAT are where they send from.
 	if f != nil && f.Alive() && (f.Accepted() || f.Web() || d.ua.cfg.Symmetric) {
-		return f, nil
+		return []place{{flow: f}}, nil
 	}
 	if f != nil && f.Web() || f == nil && web(target) {
 		back, err := d.ua.webFlow(target)
@@ -281,7 +292,7 @@ func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.follow(l, back)
-		return back, nil
+		return []place{{flow: back}}, nil
 	}
 	network := "udp"
 	if f != nil {
@@ -294,14 +305,43 @@ func (d *Dialog) way(ctx context.Context, l *leg) (*flow.Flow, error) {
 		}
 	}
 	if d.ua.cfg.Symmetric && (f != nil || d.source.IsValid()) {
-		return d.ua.wayBack(ctx, f, d.source, next, target)
+		back, err := d.ua.wayBack(ctx, f, d.source, next, target)
+		return []place{{flow: back}}, err
 	}
-	out, err := d.ua.flowFor(ctx, next, network)
+	list, err := d.ua.placesFor(ctx, next, network)
 	if err != nil && f != nil && f.Alive() {
 		d.ua.log.Debug("next hop not found, using the INVITE's", "dialog", d.callID, "err", err)
-		return f, nil
+		return []place{{flow: f}}, nil
 	}
-	return out, err
+	return stay(list, f), err
+}
+
+// stay puts the server that the dialog has had so far first: only it may know the dialog.
+func stay(list []place, f *flow.Flow) []place {
+	if f == nil {
+		return list
+	}
+	had := func(p place) int {
+		if p.Addr == f.Remote() && p.Network == f.Network() {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(list, func(a, b place) int { return had(a) - had(b) })
+	return list
+}
+
+// exchange sends a request of the dialog to a leg.
+func (d *Dialog) exchange(ctx context.Context, o *outgoing, l *leg) (*wire.Message, error) {
+	list, err := d.ways(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := d.ua.exchangeAmong(ctx, list, func(*flow.Flow) *outgoing {
+		o.branch = ""
+		return o
+	}, d.auth, d.nextCSeq)
+	return m, err
 }
 
 // inside makes a request of the dialog to a leg; d.mu is held.
@@ -339,11 +379,7 @@ func (d *Dialog) do(ctx context.Context, method string, headers []Header, ctype 
 	l := d.winner
 	o := d.inside(method, l, headers, ctype, body)
 	d.mu.Unlock()
-	f, err := d.way(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	m, err := d.ua.exchange(ctx, o, f, d.auth, d.nextCSeq)
+	m, err := d.exchange(ctx, o, l)
 	if err == nil {
 		err = statusError(m)
 	}
@@ -392,11 +428,7 @@ func (d *Dialog) sendBye(l *leg, why Reason) {
 	d.ua.spawn(func() {
 		ctx, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life())
 		defer cancel()
-		f, err := d.way(ctx, l)
-		if err == nil {
-			_, err = d.ua.exchange(ctx, o, f, d.auth, d.nextCSeq)
-		}
-		if err != nil {
+		if _, err := d.exchange(ctx, o, l); err != nil {
 			d.ua.log.Info("BYE not answered", "dialog", d.callID, "err", err)
 		}
 	})

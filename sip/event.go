@@ -23,12 +23,13 @@ const (
 	KindRefer                    // REFER from the peer; Refer must be accepted or rejected
 	KindInfo                     // INFO from the peer, answered 200 already
 	KindNotify                   // NOTIFY from the peer, answered 200 already; for a REFER, Status and Phrase are the sipfrag's
+	KindMoved                    // the INVITE goes to another server, at Phrase, since the one before failed (dialed)
 	KindEnded                    // the last event; the channel closes after it
 )
 
 // String names the kind.
 func (k Kind) String() string {
-	names := [...]string{"", "trying", "progress", "answered", "forked", "offer", "acked", "refer", "info", "notify", "ended"}
+	names := [...]string{"", "trying", "progress", "answered", "forked", "offer", "acked", "refer", "info", "notify", "moved", "ended"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -1,17 +1,15 @@
 package sip
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	psip "github.com/emiago/sipgo/sip"
 
+	"github.com/patchbay/patchbay/sip/dns"
 	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
 )
@@ -46,7 +44,7 @@ type Front struct {
 	merged   map[string]string
 	dialogs  map[string]*Dialog // by Call-ID and our tag
 	closed   bool
-	names    resolver
+	names    *dns.Resolver
 	suspects *suspects
 }
 
@@ -98,9 +96,9 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
 		suspects: newSuspects(),
 	}
-	f.names.lookup = cfg.Resolve
-	if f.names.lookup == nil {
-		f.names.lookup = systemLookup
+	var err error
+	if f.names, err = dns.New(dns.Config{Servers: cfg.DNS, Lookup: cfg.Resolve, Log: cfg.Log}); err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
 	}
 	for _, listen := range cfg.Listen {
 		if _, err := f.open(listen, nil); err != nil {
@@ -109,10 +107,6 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		}
 	}
 	return f, nil
-}
-
-func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 func (f *Front) limits() flow.Limits {

@@ -67,15 +67,18 @@ func (d *Dialog) cancel(c *ending) {
 	}
 }
 
-// sendCancel sends CANCEL once; d.mu is held. If no final response follows within 64*T1 the INVITE counts as
-// cancelled (RFC 3261 9.1).
+// sendCancel sends CANCEL once; d.mu is held.
 func (d *Dialog) sendCancel() {
-	if d.out.sent {
-		return
+	if !d.out.round.cancelled {
+		d.takeBack(d.out.round, d.out.cancel.why)
 	}
-	d.out.sent = true
-	invite := d.out.tx
-	c := d.out.cancel
+}
+
+// takeBack cancels what was sent to one server; d.mu is held. If no final response follows within 64*T1 the INVITE
+// counts as cancelled (RFC 3261 9.1).
+func (d *Dialog) takeBack(r *round, why Reason) {
+	r.cancelled = true
+	invite := r.tx
 	req := psip.NewRequest(psip.CANCEL, *invite.req.Recipient.Clone())
 	for _, name := range []string{"Via", "Route"} {
 		psip.CopyHeaders(name, invite.req, req)
@@ -85,8 +88,8 @@ func (d *Dialog) sendCancel() {
 	for _, name := range []string{"From", "To", "Call-ID"} {
 		add(name, invite.req.GetHeader(name).Value())
 	}
-	add("CSeq", fmt.Sprintf("%d CANCEL", d.out.o.cseq))
-	for _, h := range reasonHeaders(c.why) {
+	add("CSeq", fmt.Sprintf("%d CANCEL", r.cseq))
+	for _, h := range reasonHeaders(why) {
 		add(h.Name, h.Value)
 	}
 	req.SetBody(nil)
@@ -138,11 +141,7 @@ func (d *Dialog) bye(ctx context.Context, why Reason) error {
 	started := d.ua.spawn(func() {
 		run, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life()+time.Second)
 		defer cancel()
-		f, err := d.way(run, l)
-		var m *wire.Message
-		if err == nil {
-			m, err = d.ua.exchange(run, o, f, d.auth, d.nextCSeq)
-		}
+		m, err := d.exchange(run, o, l)
 		if err == nil {
 			err = statusError(m)
 		}

@@ -17,15 +17,26 @@ const defaultRing = 3 * time.Minute
 // calls is an INVITE that we sent, over all its repetitions with credentials.
 type calls struct {
 	inv     Invite
+	ctx     context.Context // ends the INVITE
 	o       outgoing
-	tx      *clientTx
+	round   *round  // under way
+	rest    []place // servers to try after it
 	attempt auth.Attempt
 	heard   bool // a response came, or the flow broke
 	trying  bool // 100 was told
 	stop    func() bool
 
 	cancel *ending // somebody wants it to end
-	sent   bool    // CANCEL went out
+}
+
+// round is an INVITE at one server.
+type round struct {
+	at        place
+	tx        *clientTx
+	cseq      uint32
+	heard     bool // a response came
+	left      bool // another server is tried instead: what this one still says is taken back
+	cancelled bool // CANCEL went out
 }
 
 // ending is why we end a dialog ourselves.
@@ -107,18 +118,31 @@ func (inv *Invite) check() error {
 // begin finds the way and sends the first INVITE.
 func (d *Dialog) begin(ctx context.Context) {
 	inv := &d.out.inv
-	var f *flow.Flow
+	var list []place
 	var err error
 	find, cancel := context.WithTimeout(ctx, inv.TrialTimeout)
+	defer cancel()
 	switch {
 	case !inv.Destination.IsZero():
-		f, err = d.ua.flowTo(find, inv.Destination)
+		list, err = d.ua.places(find, inv.Destination)
 	case len(inv.Route) > 0:
-		f, err = d.ua.flowFor(find, inv.Route[0], "")
+		list, err = d.ua.placesFor(find, inv.Route[0], "")
 	default:
-		f, err = d.ua.flowFor(find, inv.Target, "")
+		list, err = d.ua.placesFor(find, inv.Target, "")
 	}
-	cancel()
+	d.mu.Lock()
+	d.out.ctx = ctx
+	d.mu.Unlock()
+	d.try(find, list, err)
+}
+
+// try sends the INVITE to the first of several servers that can be reached.
+func (d *Dialog) try(find context.Context, list []place, err error) {
+	var f *flow.Flow
+	var at place
+	if err == nil {
+		f, at, list, err = d.ua.openFirst(find, list)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
@@ -130,18 +154,35 @@ func (d *Dialog) begin(ctx context.Context) {
 	}
 	if err != nil {
 		e := Event{By: ByTransport, Status: 503, Phrase: "No Way to the Peer", Err: err}
-		if ctx.Err() != nil {
-			e = Event{By: ByLocal, Status: 487, Err: ctx.Err()}
+		if d.out.ctx.Err() != nil {
+			e = Event{By: ByLocal, Status: 487, Err: d.out.ctx.Err()}
 		}
 		d.end(e)
 		return
 	}
-	d.flow = f
-	user := inv.Contact
-	if user == "" {
-		user = wire.Unescape(inv.From.URI.User)
+	first := d.flow == nil
+	d.flow, d.out.rest = f, list
+	if first {
+		d.compose()
+	} else {
+		d.contact = "<" + d.ua.contactURI(d.out.inv.contactUser(), f).String() + ">"
+		d.out.o.contact, d.out.o.branch = d.contact, ""
+		d.emit(Event{Kind: KindMoved, Phrase: at.Addr.String()})
 	}
-	d.contact = "<" + d.ua.contactURI(user, f).String() + ">"
+	d.sendInvite(at)
+}
+
+func (inv *Invite) contactUser() string {
+	if inv.Contact != "" {
+		return inv.Contact
+	}
+	return wire.Unescape(inv.From.URI.User)
+}
+
+// compose writes the INVITE and starts the clocks; d.mu is held.
+func (d *Dialog) compose() {
+	inv := &d.out.inv
+	d.contact = "<" + d.ua.contactURI(inv.contactUser(), d.flow).String() + ">"
 	d.cseq = 1
 	routes := make([]string, 0, len(inv.Route))
 	for _, r := range inv.Route {
@@ -157,25 +198,79 @@ func (d *Dialog) begin(ctx context.Context) {
 	}
 	d.after(inv.TrialTimeout, d.noResponse)
 	d.after(inv.Timeout, d.noAnswer)
+	ctx := d.out.ctx
 	d.out.stop = context.AfterFunc(ctx, func() {
 		d.ua.front.serial.Do(d.callID, func() { d.cancel(&ending{by: ByLocal, status: 487, err: ctx.Err()}) })
 	})
-	d.sendInvite()
 }
 
 // sendInvite sends the INVITE, also again with credentials; d.mu is held.
-func (d *Dialog) sendInvite() {
+func (d *Dialog) sendInvite(at place) {
 	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI())
 	req, err := d.ua.build(&d.out.o, d.flow, d.credits)
 	if err == nil && !d.prepared() {
 		return
 	}
+	r := &round{at: at, cseq: d.out.o.cseq}
 	if err == nil {
-		d.out.tx, err = d.ua.startClient(req, d.flow, d.callID, d.onResponse, d.onFail)
+		d.out.round = r
+		r.tx, err = d.ua.startClient(req, d.flow, d.callID, func(m *wire.Message) { d.onResponse(r, m) }, func(err error) { d.onFail(r, err) })
 	}
 	if err != nil {
 		d.end(Event{By: ByTransport, Status: 503, Err: err})
+		return
 	}
+	if len(d.out.rest) > 0 {
+		d.after(d.ua.timers.trial(), func() { d.silent(r) })
+	}
+}
+
+// silent is the end of a server's time to respond at all.
+func (d *Dialog) silent(r *round) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !r.heard {
+		d.next(r)
+	}
+}
+
+// next tries another server instead of the one that failed (RFC 3263 4.3), and tells whether it does; d.mu is held. A
+// server that has rung somebody has not failed.
+func (d *Dialog) next(r *round) bool {
+	if d.over || d.phase != calling || d.out.cancel != nil || d.out.round != r || len(d.out.rest) == 0 {
+		return false
+	}
+	d.ua.blame(r.at)
+	r.left = true
+	d.out.heard, d.legs = false, map[string]*leg{}
+	list := d.out.rest
+	d.out.rest = nil
+	if !d.ua.spawn(func() {
+		find, cancel := context.WithTimeout(d.out.ctx, d.out.inv.TrialTimeout)
+		defer cancel()
+		d.try(find, list, nil)
+	}) {
+		d.end(Event{By: ByLocal, Err: ErrClosed})
+	}
+	return true
+}
+
+// late handles what a server still says after another was tried; it tells whether m was of that kind. It may ring
+// somebody by now: that is taken back, and an answer is BYEd in onSuccess.
+func (d *Dialog) late(r *round, m *wire.Message) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.heard = true
+	if !r.left {
+		if m.Status != 503 {
+			d.ua.praise(r.at)
+		}
+		return false
+	}
+	if m.Status < 200 && !r.cancelled {
+		d.takeBack(r, Reason{})
+	}
+	return m.Status < 200 || m.Status >= 300
 }
 
 // prepared lets Invite.Before see the dialog, once, while d.mu is free; false when the INVITE mustn't leave any more.
@@ -219,10 +314,10 @@ func (d *Dialog) noAnswer() {
 }
 
 // onFail ends an INVITE that gets no final response.
-func (d *Dialog) onFail(err error) {
+func (d *Dialog) onFail(r *round, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.over || d.phase == confirmed {
+	if d.over || d.phase == confirmed || r.left || d.next(r) {
 		return
 	}
 	e := Event{By: ByTimeout, Status: 408, Err: err}
@@ -236,15 +331,16 @@ func (d *Dialog) onFail(err error) {
 }
 
 // onResponse handles a response to the INVITE, in order.
-func (d *Dialog) onResponse(m *wire.Message) {
+func (d *Dialog) onResponse(r *round, m *wire.Message) {
 	at := time.Now()
 	switch {
+	case d.late(r, m):
 	case m.Status < 200:
 		d.onProvisional(m, at)
 	case m.Status < 300:
-		d.onSuccess(m, at)
+		d.onSuccess(r, m, at)
 	default:
-		d.onFailure(m, at)
+		d.onFailure(r, m, at)
 	}
 }
 
@@ -284,10 +380,10 @@ func (d *Dialog) onProvisional(m *wire.Message, at time.Time) {
 
 // onSuccess handles a 2xx: the first one of the first fork makes the dialog, others are ACKed and BYEd
 // (RFC 3261 13.2.2.4).
-func (d *Dialog) onSuccess(m *wire.Message, at time.Time) {
+func (d *Dialog) onSuccess(r *round, m *wire.Message, at time.Time) {
 	tag := m.To.Tag()
 	d.mu.Lock()
-	d.out.heard = true
+	d.out.heard = d.out.heard || !r.left
 	l := d.legs[tag]
 	if l == nil {
 		if len(d.legs) >= 2*maxLegs {
@@ -305,7 +401,7 @@ func (d *Dialog) onSuccess(m *wire.Message, at time.Time) {
 		}
 		l.ack = &outgoing{
 			method: "ACK", uri: l.target, from: d.local + ";tag=" + d.localTag, to: m.Headers.Get("To"), callID: d.callID,
-			cseq: d.out.o.cseq, routes: l.routes, headers: d.credits,
+			cseq: r.cseq, routes: l.routes, headers: d.credits,
 		}
 	}
 	d.mu.Unlock()
@@ -317,7 +413,7 @@ func (d *Dialog) onSuccess(m *wire.Message, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.winner != nil:
+	case d.winner != nil || r.left:
 		l.ended = true
 		d.sendBye(l, Reason{})
 		e := d.event(KindForked, m, at)
@@ -367,11 +463,11 @@ func (d *Dialog) sendAck(l *leg) {
 	}
 }
 
-func (d *Dialog) onFailure(m *wire.Message, at time.Time) {
+func (d *Dialog) onFailure(r *round, m *wire.Message, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.out.heard = true
-	if d.over {
+	if d.over || m.Status == 503 && d.next(r) {
 		return
 	}
 	if (m.Status == 401 || m.Status == 407) && d.out.cancel == nil {
@@ -380,8 +476,8 @@ func (d *Dialog) onFailure(m *wire.Message, at time.Time) {
 			d.cseq++
 			d.out.o.cseq, d.out.o.branch = d.cseq, ""
 			d.legs = map[string]*leg{}
-			d.phase, d.out.sent = calling, false
-			d.sendInvite()
+			d.phase = calling
+			d.sendInvite(r.at)
 			return
 		}
 		d.ua.log.Info("challenge not answered", "dialog", d.callID, "err", err)

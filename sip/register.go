@@ -356,7 +356,7 @@ func (r *Registration) user() string {
 
 // send sends a REGISTER, with its challenge answered.
 func (r *Registration) send(ctx context.Context, expires time.Duration) (*wire.Message, *flow.Flow, error) {
-	f, err := r.way(ctx)
+	list, err := r.places(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -366,6 +366,11 @@ func (r *Registration) send(ctx context.Context, expires time.Duration) (*wire.M
 		r.cseq++
 		return r.cseq
 	}
+	return r.ua.exchangeAmong(ctx, list, func(f *flow.Flow) *outgoing { return r.request(f, expires, next()) }, r.auth, next)
+}
+
+// request is a REGISTER for a way to the registrar.
+func (r *Registration) request(f *flow.Flow, expires time.Duration, cseq uint32) *outgoing {
 	seconds := strconv.Itoa(int(expires.Seconds()))
 	contact := "<" + r.ua.contactURI(r.cfg.Contact, f).String() + ">"
 	value := contact + ";expires=" + seconds
@@ -379,22 +384,20 @@ func (r *Registration) send(ctx context.Context, expires time.Duration) (*wire.M
 	}
 	aor := r.cfg.AOR.WithTag("")
 	headers := append([]Header{{Name: "Expires", Value: seconds}, {Name: "Supported", Value: "path"}, r.ua.allow()}, r.cfg.Headers...)
-	o := &outgoing{
-		method: "REGISTER", uri: r.cfg.Registrar, from: aor.WithTag(r.tag).String(), to: aor.String(), callID: r.callID, cseq: next(),
+	return &outgoing{
+		method: "REGISTER", uri: r.cfg.Registrar, from: aor.WithTag(r.tag).String(), to: aor.String(), callID: r.callID, cseq: cseq,
 		routes: routes, contact: value, headers: headers,
 	}
-	m, err := r.ua.exchange(ctx, o, f, r.auth, next)
-	return m, f, err
 }
 
-func (r *Registration) way(ctx context.Context) (*flow.Flow, error) {
+func (r *Registration) places(ctx context.Context) ([]place, error) {
 	switch {
 	case !r.cfg.Destination.IsZero():
-		return r.ua.flowTo(ctx, r.cfg.Destination)
+		return r.ua.places(ctx, r.cfg.Destination)
 	case len(r.cfg.Route) > 0:
-		return r.ua.flowFor(ctx, r.cfg.Route[0], "")
+		return r.ua.placesFor(ctx, r.cfg.Route[0], "")
 	}
-	return r.ua.flowFor(ctx, r.cfg.Registrar, "")
+	return r.ua.placesFor(ctx, r.cfg.Registrar, "")
 }
 
 // set changes the status and tells it.

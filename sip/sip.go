@@ -70,8 +70,8 @@ type Listen struct {
 type Destination struct {
 	Network string         // "udp" or "tcp"; "" = from the transport parameter of the URI, or udp; see UA.Connect for ws
 	Addr    netip.AddrPort // used when valid
-	Host    string         // otherwise this name is resolved (A, AAAA)
-	Port    uint16         // with Host; 0 = 5060
+	Host    string         // otherwise this name is resolved (RFC 3263: NAPTR, SRV, A, AAAA)
+	Port    uint16         // with Host; 0 = what SRV says, else 5060
 	peer    *flow.Flow     // a registered contact's own flow, when still up
 }
 
@@ -132,6 +132,10 @@ func (t Timers) check() error {
 	}
 	return nil
 }
+
+// trial is how long one server of several has for its first response, before the next is tried: two requests and their
+// way back (RFC 3263 4.3 leaves it to us; 64*T1 would be half a minute of silence for the caller).
+func (t Timers) trial() time.Duration { return 3 * t.T1 }
 
 // life is 64*T1: how long a transaction is waited for (timers B, F, H, L, M).
 func (t Timers) life() time.Duration { return 64 * t.T1 }

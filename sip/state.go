@@ -146,8 +146,9 @@ func (u *UA) restoreDialed(d *Dialog, s State) error {
 		return err
 	}
 	t := &clientTx{ua: u, key: clientKey(s.Branch, "INVITE"), callID: d.callID, invite: true, req: req, flow: d.flow, heard: true}
-	t.onResponse, t.onFail = d.onResponse, d.onFail
-	d.out.tx = t
+	r := &round{tx: t, cseq: s.InviteCSeq}
+	t.onResponse, t.onFail = func(m *wire.Message) { d.onResponse(r, m) }, func(err error) { d.onFail(r, err) }
+	d.out.round = r
 	if err := u.front.addDialog(d); err != nil {
 		return err
 	}

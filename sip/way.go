@@ -8,59 +8,61 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/patchbay/patchbay/sip/dns"
 	"github.com/patchbay/patchbay/sip/flow"
 )
 
-// flowTo finds the way to a destination: a UDP socket of our own or the Front's, or a connection that this UA opens
-// or has opened. Never a connection that a peer opened, unless the destination is that peer's registered contact.
-func (u *UA) flowTo(ctx context.Context, d Destination) (*flow.Flow, error) {
+// place is one server, or peer, that a request can be sent to.
+type place struct {
+	dns.Target
+	flow *flow.Flow // a registered contact's own connection; then the rest is empty
+	peer bool       // found by name: what becomes of it is remembered
+}
+
+// places are where a request to a destination may go, in the order of trying. There is at least one.
+func (u *UA) places(ctx context.Context, d Destination) ([]place, error) {
 	if d.peer != nil && d.peer.Alive() {
-		return d.peer, nil
+		return []place{{flow: d.peer}}, nil
 	}
 	if isWeb(d.Network) {
 		return nil, fmt.Errorf("sip: the WebSocket connection from %s is gone: %w", d.Addr, ErrTransport)
 	}
-	to := d.Addr
-	if !to.IsValid() {
-		addrs, err := u.front.names.resolve(ctx, d.Host)
-		if err != nil {
-			return nil, err
+	if d.Network != "" && d.Network != "udp" && d.Network != "tcp" {
+		return nil, fmt.Errorf("sip: Destination.Network %q: expected udp or tcp", d.Network)
+	}
+	q := dns.Query{Host: d.Host, Port: d.Port, Network: d.Network, Networks: []string{"udp", "tcp"}}
+	if d.Addr.IsValid() {
+		q.Host, q.Port = d.Addr.Addr().WithZone("").String(), d.Addr.Port()
+	}
+	found, err := u.front.names.Targets(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	var out []place
+	for _, t := range found {
+		if d.Addr.IsValid() { // with its zone
+			t.Addr = netip.AddrPortFrom(d.Addr.Addr(), t.Addr.Port())
 		}
-		port := d.Port
-		if port == 0 {
-			port = 5060
-		}
-		to = netip.AddrPortFrom(addrs[0], port)
-		for _, a := range addrs {
-			if u.socketFor("udp", a) != nil || d.Network == "tcp" {
-				to = netip.AddrPortFrom(a, port)
-				break
+		if t.Network == "udp" && u.socketFor("udp", t.Addr.Addr()) == nil {
+			if d.Network != "" || u.socketFor("tcp", t.Addr.Addr()) == nil {
+				err = fmt.Errorf("sip: no UDP socket of %s reaches %s", u.cfg.Name, t.Addr)
+				continue
 			}
+			t.Network = "tcp"
 		}
+		out = append(out, place{Target: t, peer: len(found) > 1})
 	}
-	if to.Port() == 0 {
-		to = netip.AddrPortFrom(to.Addr(), 5060)
+	if len(out) == 0 {
+		return nil, err
 	}
-	switch d.Network {
-	case "tcp":
-		return u.dialer.Dial(ctx, to)
-	case "udp", "":
-		s := u.socketFor("udp", to.Addr())
-		if s == nil {
-			if d.Network == "" && u.socketFor("tcp", to.Addr()) != nil {
-				return u.dialer.Dial(ctx, to)
-			}
-			return nil, fmt.Errorf("sip: no UDP socket of %s reaches %s", u.cfg.Name, to)
-		}
-		return s.udp.Flow(to), nil
-	}
-	return nil, fmt.Errorf("sip: Destination.Network %q: expected udp or tcp", d.Network)
+	return out, nil
 }
 
-// flowFor finds the way to a URI. network is what to use if the URI doesn't say.
-func (u *UA) flowFor(ctx context.Context, uri URI, network string) (*flow.Flow, error) {
+// placesFor are where a request to a URI may go. network is what to use if the URI doesn't say.
+func (u *UA) placesFor(ctx context.Context, uri URI, network string) ([]place, error) {
 	if web(uri) {
-		return u.webFlow(uri)
+		f, err := u.webFlow(uri)
+		return []place{{flow: f}}, err
 	}
 	if uri.Scheme == "sips" {
 		return nil, fmt.Errorf("sip: %s: TLS is not available", uri)
@@ -75,7 +77,72 @@ func (u *UA) flowFor(ctx context.Context, uri URI, network string) (*flow.Flow, 
 	if m, ok := uri.Param("maddr"); ok {
 		host = strings.Trim(m, "[]")
 	}
-	return u.flowTo(ctx, Destination{Network: network, Host: host, Port: uri.Port})
+	return u.places(ctx, Destination{Network: network, Host: host, Port: uri.Port})
+}
+
+// open is the way to a place: a UDP socket of our own or the Front's, or a connection that this UA opens or has opened.
+// Never a connection that a peer opened, unless the place is that peer's registered contact.
+func (u *UA) open(ctx context.Context, p place) (*flow.Flow, error) {
+	switch {
+	case p.flow != nil:
+		return p.flow, nil
+	case p.Network == "tcp":
+		f, err := u.dialer.Dial(ctx, p.Addr)
+		if err != nil {
+			u.blame(p)
+		}
+		return f, err
+	}
+	s := u.socketFor("udp", p.Addr.Addr())
+	if s == nil {
+		return nil, fmt.Errorf("sip: no UDP socket of %s reaches %s", u.cfg.Name, p.Addr)
+	}
+	return s.udp.Flow(p.Addr), nil
+}
+
+// openFirst opens the first place that can be reached, and tells which others are left.
+func (u *UA) openFirst(ctx context.Context, list []place) (f *flow.Flow, at place, left []place, err error) {
+	for i, p := range list {
+		if f, err = u.open(ctx, p); err == nil {
+			return f, p, list[i+1:], nil
+		}
+	}
+	return nil, place{}, nil, err
+}
+
+// blame remembers that a server of several failed: for a while the others come first.
+func (u *UA) blame(p place) {
+	if p.peer {
+		u.log.Warn("server failed, others come first for a while", "server", p.Addr, "network", p.Network, "name", p.Name)
+		u.front.names.Failed(p.Target)
+	}
+}
+
+// praise takes that back.
+func (u *UA) praise(p place) {
+	if p.peer {
+		u.front.names.Works(p.Target)
+	}
+}
+
+// Servers are the addresses that a destination stands for now, in the order in which requests try them.
+func (u *UA) Servers(ctx context.Context, d Destination) ([]netip.AddrPort, error) {
+	list, err := u.places(ctx, d)
+	out := make([]netip.AddrPort, len(list))
+	for i, p := range list {
+		out[i] = p.Addr
+	}
+	return out, err
+}
+
+// flowTo finds the way to a destination.
+func (u *UA) flowTo(ctx context.Context, d Destination) (*flow.Flow, error) {
+	list, err := u.places(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	f, _, _, err := u.openFirst(ctx, list)
+	return f, err
 }
 
 // wayBack finds the way to a peer whose connection is gone, at a UA that is Symmetric. A phone may write any host into

@@ -63,13 +63,14 @@ func (c *Config) https() netip.AddrPort {
 
 // SIP is the signalling side that users and carriers meet.
 type SIP struct {
-	Listen          []Listen      `yaml:"listen"`
-	Domain          string        `yaml:"domain"`           // of our users; the advertised host if empty
-	Realm           string        `yaml:"realm"`            // of digest challenges (RFC 7616 3.3); an HA1 is bound to it
-	UserAgent       string        `yaml:"user_agent"`       // User-Agent and Server headers
-	ResponseTimeout time.Duration `yaml:"response_timeout"` // a hop that gives no response at all is given up after this
-	RegisterMin     time.Duration `yaml:"register_min"`     // shortest registration of a user that is granted (else 423, RFC 3261 10.3)
-	RegisterMax     time.Duration `yaml:"register_max"`     // longest; what asks for more gets this
+	Listen          []Listen         `yaml:"listen"`
+	Domain          string           `yaml:"domain"`           // of our users; the advertised host if empty
+	Realm           string           `yaml:"realm"`            // of digest challenges (RFC 7616 3.3); an HA1 is bound to it
+	UserAgent       string           `yaml:"user_agent"`       // User-Agent and Server headers
+	ResponseTimeout time.Duration    `yaml:"response_timeout"` // a hop that gives no response at all is given up after this
+	DNS             []netip.AddrPort `yaml:"dns"`              // name servers that carriers' names are asked of; those of /etc/resolv.conf if empty
+	RegisterMin     time.Duration    `yaml:"register_min"`     // shortest registration of a user that is granted (else 423, RFC 3261 10.3)
+	RegisterMax     time.Duration    `yaml:"register_max"`     // longest; what asks for more gets this
 }
 
 // Listen is one SIP listener.

@@ -22,9 +22,9 @@ func defaults() Config {
 			},
 			Realm:           "patchbay",
 			UserAgent:       "Patchbay",
-			ResponseTimeout: 5 * time.Second,
-			RegisterMin:     60 * time.Second,
-			RegisterMax:     time.Hour,
+			ResponseTimeout: 5 * time.Second, DNS: []netip.AddrPort{},
+			RegisterMin: 60 * time.Second,
+			RegisterMax: time.Hour,
 		},
 		Media: Media{
 			Addresses: []MediaAddress{{Bind: loopback}},

@@ -40,6 +40,7 @@ var arrows = []struct {
 // doors are where a library's types stop. A library that isn't here has none: a dependency needs a reason.
 var doors = map[string][]string{
 	"github.com/emiago/sipgo":             {"sip/..."},
+	"github.com/miekg/dns":                {"sip/dns", "sip/siptest"},
 	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "web/webtest"},
 	"github.com/jackc/pgx/v5":             {"billing/..."},
 	"github.com/pressly/goose/v3":         {"billing/..."},

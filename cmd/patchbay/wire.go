@@ -120,7 +120,7 @@ func (c Config) billing(log *slog.Logger) billing.Config {
 }
 
 func (c Config) front(log *slog.Logger) (sip.FrontConfig, error) {
-	fc := sip.FrontConfig{Log: log}
+	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS}
 	for _, l := range c.SIP.Listen {
 		adv, err := hostPort(l.Advertise)
 		if err != nil {

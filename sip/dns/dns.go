@@ -16,7 +16,7 @@ import (
 
 // Config of a Resolver. The zero value asks the servers of /etc/resolv.conf.
 type Config struct {
-	Servers    []netip.AddrPort // asked in this order; nil = those of /etc/resolv.conf
+	Servers    []netip.AddrPort // asked in this order; none = those of /etc/resolv.conf
 	Hosts      string           // file of fixed addresses; "" = /etc/hosts
 	Timeout    time.Duration    // of one question to one server; 0 = 1 s
 	Quarantine time.Duration    // how long a target that failed stands behind the others; 0 = 30 s
@@ -51,7 +51,7 @@ func New(cfg Config) (*Resolver, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Servers == nil {
+	if len(cfg.Servers) == 0 {
 		servers, err := systemServers("/etc/resolv.conf")
 		if err != nil {
 			return nil, fmt.Errorf("dns: %w", err)

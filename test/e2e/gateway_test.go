@@ -23,6 +23,7 @@ type gateway struct {
 // settings are the parts of the settings file that a story chooses, as YAML list items.
 type settings struct {
 	users, trunks, routes string
+	sip                   string // further lines of the section, indented
 	more                  string // whole further sections
 }
 
@@ -46,11 +47,11 @@ sip:
     - {transport: udp, address: "%s"}
     - {transport: tcp, address: "%s"}
   domain: test.local
-media:
+%smedia:
   addresses: [{bind: %s}]
   ports: {min: 20000, max: 24999}
 billing: {database: "${DATABASE}", stall: 5s}
-`, http, g.sip, g.sip, addr)
+`, http, g.sip, g.sip, s.sip, addr)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)
