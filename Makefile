@@ -16,22 +16,27 @@ STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
 RUN_PACKAGES = postgresql
 E2E_PACKAGES = sip-tester baresip-core kamailio sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools
+BENCH_PACKAGES = rtpengine-daemon
 
-.PHONY: help deps deps-run deps-e2e build run demo check picture e2e test fuzz bench soak fmt clean
+.PHONY: help deps deps-run deps-e2e deps-bench build run demo check picture e2e test fuzz bench soak fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make run DATA=/tmp/patchbay    keep the data there instead of the default folder'
 	@echo '  make e2e T=first               only the tests of one story'
+	@echo '  make bench T=webrtc            only one of relay, webrtc, opus'
 
-deps: deps-run deps-e2e ## install what run and test need and is missing (Debian; as root or with sudo)
+deps: deps-run deps-e2e deps-bench ## install what run and test need and is missing (Debian; as root or with sudo)
 
 deps-run:
 	@deploy/install $(RUN_PACKAGES)
 
 deps-e2e:
 	@deploy/install $(E2E_PACKAGES)
+
+deps-bench:
+	@deploy/install $(BENCH_PACKAGES)
 
 build: ## build the one static binary, bin/patchbay
 	@mkdir -p bin
@@ -64,8 +69,8 @@ fuzz: ## every fuzz test for FUZZTIME (10s) each
 	    echo "== $$name in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
 	  done; done
 
-bench: deps-e2e build ## what a relayed packet costs, as ratios to a bare C relay in the same run
-	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) run ./test/bench
+bench: deps-e2e deps-bench build ## what a packet costs, relayed, to WebRTC and through Opus, as ratios to peers in the same run
+	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) run ./test/bench $(T)
 
 soak: deps-e2e build ## long loads; not part of test
 	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags soak -count=1 -timeout 4h -v ./test/soak

@@ -36,7 +36,7 @@ type Session struct {
 	origin Origin
 	name   string
 	last   *Description // agreed
-	bound  [128]Format  // payload types that were ever ours; Codec "" = free
+	bound  []Format     // by payload type, those that were ever ours: a handful, where a table of all would weigh 8 kB
 }
 
 // NewSession begins a session with random id. addr stands in the o= line.
@@ -190,15 +190,15 @@ func (s *Session) number(f Format, taken []Format) (uint8, bool) {
 			}
 		}
 	}
-	for pt, o := range s.bound {
-		if o.Codec != "" && o.Same(f) && free(uint8(pt)) {
-			return uint8(pt), true
+	for _, o := range s.bound {
+		if o.Codec != "" && o.Same(f) && free(o.PT) {
+			return o.PT, true
 		}
 	}
 	if pt, ok := staticPT(f); ok && free(pt) {
 		return pt, true
 	}
-	unused := func(pt uint8) bool { return s.bound[pt].Codec == "" && free(pt) }
+	unused := func(pt uint8) bool { return s.meaning(pt).Codec == "" && free(pt) }
 	if f.Event() && unused(101) { // what everybody else takes; some equipment knows no other
 		return 101, true
 	}
@@ -233,11 +233,32 @@ func (s *Session) finish(d *Description) error {
 	d.Origin.Version = s.origin.Version
 	if i := audioIndex(d); i >= 0 {
 		for _, f := range d.Media[i].Formats {
-			s.bound[f.PT] = f
+			s.bind(f)
 		}
 	}
 	_, err := d.Marshal()
 	return err
+}
+
+// place is where a payload type stands among the bound ones, or would.
+func (s *Session) place(pt uint8) (int, bool) {
+	return slices.BinarySearchFunc(s.bound, pt, func(f Format, pt uint8) int { return int(f.PT) - int(pt) })
+}
+
+// meaning is what a payload type has stood for; Codec "" = nothing yet.
+func (s *Session) meaning(pt uint8) Format {
+	if i, ok := s.place(pt); ok {
+		return s.bound[i]
+	}
+	return Format{}
+}
+
+func (s *Session) bind(f Format) {
+	i, ok := s.place(f.PT)
+	if !ok {
+		s.bound = slices.Insert(s.bound, i, Format{})
+	}
+	s.bound[i] = f
 }
 
 // same compares d with the agreed description, versions aside.

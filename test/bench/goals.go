@@ -52,6 +52,48 @@ func (t *table) goals(calls int) (list []goal) {
 	return list
 }
 
+// What WebRTC and Opus are held to.
+const (
+	mostOfRTPEngine      = 0.75 // CPU per forward of a WebRTC-to-RTP bridge
+	mostOfPeerConnection = 0.45
+	mostSetUp            = 1.2  // ms of CPU per leg
+	mostRSS              = 60   // kB per leg, once DTLS is asleep
+	mostGoroutines       = 0.02 // per leg: none, and what the runtime has beside
+	mostOfTranscoder     = 0.3  // CPU per frame pair, to rtpengine's
+)
+
+// compared reports whether the product and all of these were measured.
+func (s *standing) compared(with ...string) bool {
+	for _, g := range with {
+		if len(s.outcomes[g]) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func webrtcGoals(s *standing) []goal {
+	if !s.compared(kindWebRTC, rtpengineGateway, kindPeerConnection) {
+		return nil
+	}
+	at := fmt.Sprintf(", %d WebRTC legs", s.legs)
+	of := func(figure func(outcome) float64) float64 { return s.span(kindWebRTC, figure).median }
+	return []goal{
+		{"CPU per forward" + at, s.ratio(rtpengineGateway).median, mostOfRTPEngine, 2, "times rtpengine"},
+		{"CPU per forward" + at, s.ratio(kindPeerConnection).median, mostOfPeerConnection, 2, "times PeerConnection"},
+		{"CPU of set-up per leg" + at, of(func(o outcome) float64 { return o.SetUp }), mostSetUp, 2, "ms"},
+		{"RSS per leg" + at, of(func(o outcome) float64 { return o.RSS }), mostRSS, 0, "kB"},
+		{"goroutines per leg, asleep" + at, of(func(o outcome) float64 { return o.Goroutines }), mostGoroutines, 2, ""},
+	}
+}
+
+func opusGoals(s *standing) []goal {
+	if !s.compared(kindOpus, rtpengineGateway) {
+		return nil
+	}
+	return []goal{{fmt.Sprintf("CPU per frame pair Opus and PCMU, %d calls", s.legs), s.ratio(rtpengineGateway).median, mostOfTranscoder, 2, "times rtpengine"}}
+}
+
 // judge prints the goals and reports how many were missed.
 func judge(w io.Writer, list []goal) (missed int) {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)

@@ -1,18 +1,21 @@
 //go:build linux
 
-// Command bench measures the product against floors, in ratios.
+// Command bench measures the product against floors and peers, in ratios.
 //
-//	go run ./test/bench [relay] [flags]
+//	go run ./test/bench [relay|webrtc|opus] [flags]
 //
-// It prints a table for each number of calls, then each goal and whether it was met; -goal makes it fail if one wasn't.
+// It prints tables, then each goal and whether it was met; -goal makes it fail if one wasn't. Without a name it runs all.
 //
 // relay compares the CPU time that relaying an RTP packet costs with that of
-// the smallest C program that does it (c/relay.c, mode epoll). Each program
-// runs on core 0 and the load generator (c/rtpgen.c) on core 1; the programs
-// take turns, round after round, so that what the machine does beside hits all
-// of them. Microseconds differ between machines and days; the ratio doesn't.
+// the smallest C program that does it (c/relay.c, mode epoll), under the load of c/rtpgen.c.
 //
-// As root it runs in a network namespace of its own. It needs gcc and two cores.
+// webrtc bridges browsers to plain RTP: the product, rtpengine in user space, and pion's PeerConnection, under the load of
+// PeerConnections that talk to phones which send back what they get. opus does the same between Opus and PCMU, with speech.
+//
+// What is measured runs on core 0 and the load on core 1; the programs take turns, round after round, so that what the machine
+// does beside hits all of them. Microseconds differ between machines and days; the ratio doesn't.
+//
+// As root it runs in a network namespace of its own, at the highest priority. It needs gcc, rtpengine and two cores.
 package main
 
 import (
@@ -38,15 +41,39 @@ func main() {
 	}
 }
 
+// part is one benchmark.
+type part struct {
+	name string
+	run  func(context.Context, []string) error
+}
+
+func parts() []part {
+	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}}
+}
+
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return relay(ctx, args)
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") { // all, each with the same flags
+		for _, p := range parts() {
+			if err := p.run(ctx, args); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	switch args[0] {
-	case "relay":
-		return relay(ctx, args[1:])
-	case "serve": // what relay starts on core 0; not for people
+	switch args[0] { // what the others start; not for people
+	case "serve":
 		return serve(ctx, args[1:])
+	case "gateway":
+		return gateway(ctx, args[1:])
+	case "load":
+		return load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown benchmark %q; usage: bench [relay] [flags]", args[0])
+	var names []string
+	for _, p := range parts() {
+		if p.name == args[0] {
+			return p.run(ctx, args[1:])
+		}
+		names = append(names, p.name)
+	}
+	return fmt.Errorf("unknown benchmark %q; usage: bench [%s] [flags]", args[0], strings.Join(names, "|"))
 }

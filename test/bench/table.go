@@ -37,6 +37,10 @@ func (r *row) span(figure func(measurement) float64) span {
 	for _, m := range r.runs {
 		v = append(v, figure(m))
 	}
+	return spanOf(v)
+}
+
+func spanOf(v []float64) span {
 	slices.Sort(v)
 	return span{v[0], v[(len(v)-1)/2], v[len(v)-1]}
 }
