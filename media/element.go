@@ -58,7 +58,9 @@ type Want struct {
 	Direction  sdp.Direction
 	SRTP       SRTP
 	ICERestart bool
-	Ptime      int // ms; 0 = the peer's wish, else 20
+	Ptime      int  // ms; 0 = the peer's wish, else 20
+	Bandwidth  int  // kbit/s of audio that we want to receive at most, written as b=AS; 0 = not said
+	Video      bool // a first offer has a video line too; an endpoint that can't carry video refuses it from the start
 }
 
 // SRTP policy of an endpoint.

@@ -3,6 +3,7 @@ package rtp
 import (
 	"net/netip"
 
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
@@ -17,12 +18,13 @@ type agreement struct {
 	mux       bool       // both on one port
 	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
 	barred    []udp.Addr // RTP of other early dialogs
-	crypt     transform
+	crypt     *transform
+	open      bool // whoever speaks first is the peer (a=direction:active)
 	told      Negotiated
 }
 
 // agree makes the agreement, or refuses an address that can't be used. The caller holds mu.
-func (e *Endpoint) agree(s *sdp.Agreement) (*agreement, error) {
+func (e *Endpoint) agree(s *sdp.Agreement, policy media.SRTP) (*agreement, error) {
 	if err := e.reachable(s.Remote); err != nil {
 		return nil, err
 	}
@@ -33,18 +35,33 @@ func (e *Endpoint) agree(s *sdp.Agreement) (*agreement, error) {
 		a.control = e.destination(netip.AddrPortFrom(s.Remote.Addr, c.Port()))
 	}
 	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
-	if e.cfg.secure != nil {
-		var err error
-		if a.crypt, err = e.cfg.secure(s.Local, s.Remote); err != nil {
-			return nil, err
-		}
+	var err error
+	var suite string
+	if a.crypt, suite, err = e.keys.agree(s.Local, s.Remote); err != nil {
+		return nil, err
 	}
+	if err := secured(policy, s.Remote, a.crypt != nil); err != nil {
+		return nil, err
+	}
+	a.open = e.cfg.Comedia && active(s.Remote)
 	a.told = Negotiated{
 		Codec: a.Codec, Events: a.Events, Ptime: s.Ptime,
 		Direction: s.Direction, Remote: s.Remote.Target(),
+		SRTP:  suite,
 		Local: netip.AddrPortFrom(e.cfg.Advertise, e.rtp.LocalAddr().Port()),
 	}
 	return a, nil
+}
+
+// active reports whether a peer says that it speaks first, and is to be found by that: a=direction (as Kurento and some phones
+// write it), or a=setup (RFC 4145 4) on a line of RTP.
+func active(m *sdp.Media) bool {
+	for _, key := range []string{"direction", "setup"} {
+		if v, _ := m.Attribute(key); v == "active" {
+			return true
+		}
+	}
+	return false
 }
 
 // reachable refuses addresses that our socket can't, or mustn't, send to.

@@ -74,7 +74,10 @@ func (e *Endpoint) writeControl(socket *udp.Socket, a *agreement, b []byte, to *
 	if a.crypt == nil {
 		return socket.WriteTo(b, to)
 	}
-	sealed, err := a.crypt.sealControl(append(make([]byte, 0, len(b)+udp.Room), b...))
+	s := &e.sink
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sealed, err := a.crypt.sealControl(append(s.larger()[:0], b...))
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	prtcp "github.com/pion/rtcp"
 
 	"github.com/patchbay/patchbay/media"
-
 	"github.com/patchbay/patchbay/media/rtpstream"
 )
 

@@ -1,7 +1,8 @@
-// Package rtp is the endpoint that speaks plain RTP (RFC 3550, RFC 3551) with SDP's offer and answer.
+// Package rtp is the endpoint that speaks RTP (RFC 3550, RFC 3551), plain or under keys that SDP carries (SRTP with SDES, RFC 3711,
+// RFC 4568), with SDP's offer and answer.
 //
 // The files stand in the order in which a packet meets them: lock and receive on the way in,
-// send on the way out; control and heard are RTCP; negotiate, agreement and formats are SDP.
+// send on the way out; transform is SRTP, control and heard are RTCP; negotiate, agreement and sdes are SDP.
 package rtp
 
 import (
@@ -33,10 +34,12 @@ type Config struct {
 	Notify     func(media.Notice) // called on a socket's loop: must not block; nil = nobody listens
 	Log        *slog.Logger
 	Name       string // in logs and errors
+	Key        *Key   // our key and the one suite of SRTP; nil = all suites, with keys drawn
+	Feedback   bool   // RTP/AVPF is offered rather than RTP/AVP (RFC 4585)
+	Comedia    bool   // a peer whose SDP says a=direction:active is found by its packets, wherever they come from
 
-	now    func() int64                                      // clock of arrivals; nil = udp.Now
-	report time.Duration                                     // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)
-	secure func(local, remote *sdp.Media) (transform, error) // makes an agreement's SRTP; nil = plain RTP
+	now    func() int64  // clock of arrivals; nil = udp.Now
+	report time.Duration // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)
 }
 
 const (
@@ -107,6 +110,7 @@ type Endpoint struct {
 	offer   *offer
 	answer  *pending
 	formats rtpstream.Formats
+	keys    keyring
 	closed  bool
 
 	close sync.Once
@@ -132,6 +136,9 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, err
 	}
 	e := &Endpoint{cfg: cfg, session: sdp.NewSession("-", cfg.Advertise)}
+	if err := e.keys.init(cfg.Key); err != nil {
+		return nil, err
+	}
 	e.source.Init(cfg.Registry, nil)
 	e.sink.init(e)
 	e.control.Init()
@@ -180,6 +187,7 @@ type Negotiated struct {
 	Events    bool   // telephone-events are agreed
 	Direction sdp.Direction
 	Local     netip.AddrPort // as in our SDP
+	SRTP      string         // the suite, as RFC 4568 names it; "" = plain RTP
 	Remote    netip.AddrPort // where RTP is sent: the SDP's, or the one that the source lock found
 }
 

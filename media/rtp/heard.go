@@ -13,9 +13,7 @@ func (e *Endpoint) receiveControl(p []byte, from *udp.Addr, now int64, muxed boo
 		return
 	}
 	if a.crypt != nil {
-		var err error
-		if p, err = a.crypt.openControl(p); err != nil {
-			e.in.reject()
+		if p, ok = e.in.openControl(a.crypt, p); !ok {
 			return
 		}
 	}
@@ -60,10 +58,15 @@ func (r *receiver) controlFrom(from *udp.Addr, muxed bool) (*agreement, bool) {
 	return a, ok
 }
 
-func (r *receiver) reject() {
+// openControl decrypts a packet, or rejects it.
+func (r *receiver) openControl(t *transform, p []byte) ([]byte, bool) {
 	r.mu.Lock()
-	r.rejected++
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	p, err := t.openControl(p)
+	if err != nil {
+		r.rejected++
+	}
+	return p, err == nil
 }
 
 // find has reports go back to where the peer's come from: behind NAT they best do.

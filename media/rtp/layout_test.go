@@ -1,10 +1,9 @@
 package rtp
 
 import (
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"testing"
 	"unsafe"
-
-	"github.com/patchbay/patchbay/media/rtpstream"
 )
 
 // What a packet touches of an endpoint lies on few lines of the cache. Most of what a relayed packet costs beside the

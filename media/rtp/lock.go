@@ -19,6 +19,7 @@ type lock struct {
 	named      [2]udp.Addr // the SDP's pair; the pair that had the lock before new SDP
 	signalling udp.Addr    // its IP address counts
 	barred     []udp.Addr  // pairs of other early dialogs
+	open       bool        // any address may be the peer's, until one has the lock
 	held       bool
 	pair       udp.Addr // who holds it, or held it last
 	heard      int64    // when a named pair sent last, 0 = never
@@ -35,12 +36,12 @@ type candidate struct {
 }
 
 // reopen begins anew after SDP. keep says that it is the same peer's: whoever held the lock flows on meanwhile.
-func (l *lock) reopen(signalled udp.Addr, barred []udp.Addr, keep bool) {
+func (l *lock) reopen(signalled udp.Addr, barred []udp.Addr, keep, open bool) {
 	named := [2]udp.Addr{signalled}
 	if keep && l.pair.IsValid() {
 		named[1] = l.pair
 	}
-	*l = lock{named: named, signalling: l.signalling, barred: barred}
+	*l = lock{named: named, signalling: l.signalling, barred: barred, open: open}
 	if keep {
 		l.pair = named[1]
 	}
@@ -76,7 +77,7 @@ func (l *lock) eligible(from *udp.Addr) bool {
 			return false
 		}
 	}
-	return from.SameIP(&l.named[0]) || from.SameIP(&l.named[1]) || from.SameIP(&l.signalling)
+	return l.open || from.SameIP(&l.named[0]) || from.SameIP(&l.named[1]) || from.SameIP(&l.signalling)
 }
 
 // candidate finds the pair's place, or gives it the one that waited longest.

@@ -1,14 +1,15 @@
 package rtp
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
-	"github.com/patchbay/patchbay/media/udp"
-
 	"github.com/patchbay/patchbay/media/rtpstream"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/udp"
 )
 
 func pair(s string) udp.Addr { return udp.From(netip.MustParseAddrPort(s)) }
@@ -47,7 +48,7 @@ func TestLock(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := lock{signalling: pair("203.0.113.1:0")}
-			l.reopen(named, []udp.Addr{fork}, false)
+			l.reopen(named, []udp.Addr{fork}, false, false)
 			for i, s := range c.steps {
 				ok, _ := l.admit(&s.from, &rtpstream.Header{Seq: s.seq, SSRC: s.ssrc}, int64(sec+s.at))
 				if ok != s.ok {
@@ -64,7 +65,7 @@ func TestLock(t *testing.T) {
 // Many pairs on probation take no more room than four.
 func TestLockIsBounded(t *testing.T) {
 	var l lock
-	l.reopen(pair("198.51.100.1:4000"), nil, false)
+	l.reopen(pair("198.51.100.1:4000"), nil, false, false)
 	for i := range 10000 {
 		from := udp.From(netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), uint16(5000+i)))
 		if ok, _ := l.admit(&from, &rtpstream.Header{Seq: 1}, int64(i+1)); ok {
@@ -192,5 +193,52 @@ func TestMove(t *testing.T) {
 	two.deaf()
 	if s := notices[media.Switched](a); len(s) != 0 {
 		t.Errorf("one SSRC all along, but %v", s)
+	}
+}
+
+// A peer that says it speaks first is found by its packets, if that is allowed; from then on nobody else gets in.
+func TestComedia(t *testing.T) {
+	for _, c := range []struct {
+		allowed bool
+		line    string
+		found   bool
+	}{
+		{true, "a=direction:active", true}, {true, "a=setup:active", true}, {true, "a=direction:both", false}, {false, "a=direction:active", false},
+	} {
+		d, other := newDesk(t, func(x *Config) { x.Comedia = c.allowed }), newDesk(t, nil)
+		bridge(d, other)
+		one, two, late := newPhone(t, "127.0.0.3"), newPhone(t, "127.0.0.1"), newPhone(t, "127.0.0.4")
+		other.call(two)
+		// As behind NAT: the address in the SDP is another than the one that packets come from.
+		p, err := d.Answer(context.Background(), description(netip.MustParseAddrPort("127.0.0.2:9"), c.line), media.Want{})
+		must(t, err)
+		must(t, p.Commit())
+		local, err := sdp.Parse(p.SDP())
+		must(t, err)
+		if v, ok := local.Audio().Attribute("direction"); ok != c.found || ok && v != "passive" {
+			t.Errorf("%s, allowed %v: answered\n%s", c.line, c.allowed, p.SDP())
+		}
+		one.to, late.to = d.LocalAddr(), d.LocalAddr()
+		for i := range byte(6) {
+			one.say(i)
+		}
+		if !c.found {
+			two.deaf()
+			continue
+		}
+		if k := two.hear(); k.payload[0] != 3 { // the first three prove it
+			t.Errorf("%d came first, want 3", k.payload[0])
+		}
+		await(t, "the address", func() bool { return d.Negotiated().Remote == one.addr() })
+		two.say(9)
+		if k := one.hear(); k.payload[0] != 9 {
+			t.Errorf("%d came back, want 9", k.payload[0])
+		}
+		two.hear()
+		two.hear()
+		for range 6 {
+			late.say(66)
+		}
+		two.deaf()
 	}
 }

@@ -33,7 +33,14 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	if err := e.ready(ctx, w); err != nil {
 		return nil, err
 	}
-	local, err := e.session.Offer(e.terms(w))
+	terms := e.terms(w)
+	if w.SRTP != media.SRTPNever {
+		var err error
+		if terms.Crypto, err = e.keys.offer(); err != nil {
+			return nil, fmt.Errorf("rtp: %s: offer: %w", e.cfg.Name, err)
+		}
+	}
+	local, err := e.session.Offer(terms)
 	if err != nil {
 		return nil, fmt.Errorf("rtp: %s: %w", e.cfg.Name, err)
 	}
@@ -41,7 +48,7 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	if err != nil {
 		return nil, fmt.Errorf("rtp: %s: offer: %w", e.cfg.Name, err)
 	}
-	e.offer = &offer{e: e, local: local, body: body, answers: map[string]*answer{}, before: e.agreed.Load()}
+	e.offer = &offer{e: e, local: local, body: body, answers: map[string]*answer{}, before: e.agreed.Load(), policy: w.SRTP}
 	return e.offer, nil
 }
 
@@ -59,11 +66,24 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	}
 	terms := e.terms(w)
 	terms.Mux = true // taken where it is offered, never asked for
+	terms.Reply = func(local, remote *sdp.Media) error {
+		keyed := false
+		if w.SRTP != media.SRTPNever {
+			var err error
+			if keyed, err = e.keys.reply(local, remote); err != nil {
+				return err
+			}
+		}
+		if e.cfg.Comedia && active(remote) {
+			local.Attributes = append(local.Attributes, sdp.Attribute{Key: "direction", Value: "passive"})
+		}
+		return secured(w.SRTP, remote, keyed)
+	}
 	local, s, err := e.session.Answer(remote, terms)
 	if err != nil {
 		return nil, err
 	}
-	a, err := e.agree(s)
+	a, err := e.agree(s, w.SRTP)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +104,6 @@ func (e *Endpoint) ready(ctx context.Context, w media.Want) error {
 		return ErrClosed
 	case e.offer != nil:
 		return ErrPending
-	case w.SRTP == media.SRTPRequire:
-		return sdp.Refuse(sdp.ErrTransport, "SRTP is required and can't be had here")
 	}
 	e.answer = nil
 	return nil
@@ -96,10 +114,17 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 	if list == nil {
 		list = e.cfg.Formats
 	}
-	return sdp.Terms{
+	t := sdp.Terms{
 		Formats: rtpstream.Described(list), Ordered: w.Formats != nil, Direction: w.Direction, Ptime: w.Ptime,
-		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(),
+		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(), Protos: e.protos(w.SRTP),
 	}
+	if w.Bandwidth > 0 {
+		t.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.Bandwidth)}}
+	}
+	if w.Video {
+		t.Also = []sdp.Media{{Kind: "video", Proto: t.Protos[0], Tokens: []string{"96"}}}
+	}
+	return t
 }
 
 // apply sets an agreement in force, nil for none. keep says that it is one with the same peer as before. The caller
@@ -136,6 +161,7 @@ type offer struct {
 	answers map[string]*answer
 	before  *agreement // what stands until Commit
 	active  *answer    // in force before Commit
+	policy  media.SRTP
 	settled bool
 }
 
@@ -167,7 +193,7 @@ func (o *offer) Accept(tag string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	a, err := o.e.agree(s)
+	a, err := o.e.agree(s, o.policy)
 	if err != nil {
 		return err
 	}

@@ -12,9 +12,8 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/media"
-	"github.com/patchbay/patchbay/media/udp"
-
 	"github.com/patchbay/patchbay/media/rtpstream"
+	"github.com/patchbay/patchbay/media/udp"
 )
 
 // phone is a peer with a pair of plain sockets, which sends what the test says.

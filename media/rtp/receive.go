@@ -46,7 +46,7 @@ func (r *receiver) change(a *agreement, signalling udp.Addr, keep bool, now int6
 	defer r.mu.Unlock()
 	r.lock.signalling = signalling
 	if a != nil {
-		r.lock.reopen(a.target, a.barred, keep)
+		r.lock.reopen(a.target, a.barred, keep, a.open)
 	} else {
 		r.lock = lock{}
 	}
@@ -116,13 +116,12 @@ func (r *receiver) packet(p []byte, from *udp.Addr, now int64, f *found) (a *agr
 			r.rejected++
 			return a, false
 		}
-	} else if !r.admit(from, &h, now, f) {
+	} else if !r.sealed && !r.admit(from, &h, now, f) {
 		r.rejected++
 		return a, false
 	}
 	if r.sealed {
-		var err error
-		if p, err = a.crypt.open(p); err != nil {
+		if p = r.unseal(a, p, from, &h, now, f); p == nil {
 			r.rejected++
 			return a, false
 		}
@@ -140,6 +139,18 @@ func (r *receiver) packet(p []byte, from *udp.Addr, now int64, f *found) (a *agr
 		return a, false
 	}
 	return a, r.follow(&h, payload, now, f)
+}
+
+// unseal decrypts a packet, nil if it isn't genuine. While nobody holds the lock only what is genuine counts for it.
+func (r *receiver) unseal(a *agreement, p []byte, from *udp.Addr, h *rtpstream.Header, now int64, f *found) []byte {
+	if !r.held && !r.lock.eligible(from) {
+		return nil
+	}
+	p, err := a.crypt.open(p, h.SSRC)
+	if err != nil || !r.held && !r.admit(from, h, now, f) {
+		return nil
+	}
+	return p
 }
 
 // admit asks the lock, while nobody holds it.

@@ -30,11 +30,11 @@ type sender struct {
 	rtpstream.Numbering
 	media.Inlet
 
-	e               *Endpoint
-	caps            atomic.Pointer[media.Caps]
-	closed          bool
-	dropped, unsent uint64
-	room            []byte // of packets that aren't small
+	e                       *Endpoint
+	caps                    atomic.Pointer[media.Caps]
+	closed                  bool
+	dropped, unsent, reused uint64
+	room                    []byte // of packets that aren't small
 }
 
 func (s *sender) init(e *Endpoint) {
@@ -110,6 +110,10 @@ func (s *sender) Push(f *media.Frame) {
 	} else {
 		at, err = s.pushLarge(f)
 	}
+	if err == errReused {
+		s.reused++
+		return
+	}
 	if err != nil {
 		s.unsent++
 		return
@@ -126,12 +130,17 @@ func (s *sender) accept(f *media.Format) bool {
 	return true
 }
 
-// pushLarge sends a packet that isn't small, or is to be protected.
-func (s *sender) pushLarge(f *media.Frame) (at int64, err error) {
+// larger is the room of packets that don't go on the stack. The caller holds mu.
+func (s *sender) larger() []byte {
 	if s.room == nil {
 		s.room = make([]byte, rtpstream.HeaderSize+maxPayload+udp.Room)
 	}
-	b, at := s.Packet(s.room, f, s.pt, s.rate, s.e.cfg.now)
+	return s.room
+}
+
+// pushLarge sends a packet that isn't small, or is to be protected.
+func (s *sender) pushLarge(f *media.Frame) (at int64, err error) {
+	b, at := s.Packet(s.larger(), f, s.pt, s.rate, s.e.cfg.now)
 	if s.sealed {
 		if b, err = s.agreed.crypt.seal(b); err != nil {
 			return at, err

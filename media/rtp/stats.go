@@ -32,4 +32,5 @@ func (s *sender) notes(n *media.Snapshot) {
 	defer s.mu.Unlock()
 	n.Note("rtp.dropped", float64(s.dropped))
 	n.Note("rtp.unsent", float64(s.unsent))
+	n.Note("rtp.reused", float64(s.reused))
 }

@@ -65,7 +65,7 @@ func Agree(offer, answer *Description) (*Agreement, error) {
 		return nil, Refuse(ErrShape, "Media line %d of the answer is %s, expected audio as in the offer", index+1, remote.Kind)
 	case remote.Port == 0:
 		return nil, Refuse(ErrNoAudio, "The answer refuses audio")
-	case !sameTransport(local.Proto, remote.Proto):
+	case !sameTransport(local.Proto, remote.Proto) && !opportune(local, remote):
 		return nil, Refuse(ErrTransport, "The answer has transport %s, expected %s as offered", remote.Proto, local.Proto)
 	}
 	a := &Agreement{Local: local, Remote: remote, Direction: local.Direction.And(remote.Direction.Reverse()), Ptime: ptime(remote, 0)}
@@ -81,6 +81,12 @@ func Agree(offer, answer *Description) (*Agreement, error) {
 // sameTransport takes AVP and AVPF for one (many peers answer the one with the other), but never SAVP for AVP.
 func sameTransport(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(strings.ToUpper(a), "F"), strings.TrimSuffix(strings.ToUpper(b), "F"))
+}
+
+// opportune reports whether an offer of plain RTP with keys beside it (RFC 8643) was answered with keys by the name of the
+// protected profile, as some do.
+func opportune(local, remote *Media) bool {
+	return len(local.Crypto) > 0 && len(remote.Crypto) > 0 && sameTransport(strings.Replace(local.Proto, "RTP/AVP", "RTP/SAVP", 1), remote.Proto)
 }
 
 // ptime is what we send to m's side: its wish within its limit, ours where it has none, else 20 ms.

@@ -19,8 +19,14 @@ type Terms struct {
 	Port       uint16
 	Protos     []string    // transports, the first is offered; nil = RTP/AVP, with RTP/AVPF accepted
 	Mux        bool        // RTCP on RTP's port: offered, and taken if offered
-	Crypto     []string    // a=crypto values to write
+	Crypto     []string    // a=crypto values of an offer
 	Attributes []Attribute // further attributes of the line
+	Bandwidth  []Bandwidth // its b= lines
+	Also       []Media     // lines of a first offer behind the audio line, refused from the start
+
+	// Reply completes our line of an answer to that line of the offer: what depends on it, such as keys. Its error refuses the
+	// line, and the next is tried. nil = there is nothing to complete.
+	Reply func(local, remote *Media) error
 }
 
 func (t *Terms) protos() []string {
@@ -84,22 +90,20 @@ func (s *Session) Offer(t Terms) (*Description, error) {
 	} else {
 		d.Media = append(d.Media, *m)
 	}
+	if s.last == nil {
+		d.Media = append(d.Media, refused(t.Also)...)
+	}
 	return d, s.finish(d)
 }
 
 // Answer makes the answer to an offer, with one line for each of the offer's: the audio line that it takes, and the
 // others refused. Errors that are the offer's fault are *Refusal.
 func (s *Session) Answer(offer *Description, t Terms) (*Description, *Agreement, error) {
-	index, err := s.pick(offer, t.protos())
+	index, m, err := s.pick(offer, t)
 	if err != nil {
 		return nil, nil, err
 	}
 	remote := &offer.Media[index]
-	m, err := s.line(t)
-	if err != nil {
-		return nil, nil, err
-	}
-	m.Proto, m.Mux = remote.Proto, t.Mux && remote.Mux
 	m.Direction = t.Direction.And(remote.Direction.Reverse())
 	m.Ptime = ptime(remote, t.Ptime)
 	a := &Agreement{Direction: m.Direction, Ptime: ptime(remote, 0)}
@@ -133,21 +137,44 @@ func pairs(t Terms, offered []Format) [][2]Format {
 	return list
 }
 
-// pick chooses the audio line to take: the one that was taken before, else the first whose transport we have.
-func (s *Session) pick(offer *Description, protos []string) (int, error) {
-	usable := func(m Media) bool {
-		return m.Kind == "audio" && m.Port != 0 && slices.ContainsFunc(protos, func(p string) bool { return p == m.Proto })
+// pick chooses the audio line to take, and begins ours: the one that was taken before, else the first whose transport we
+// have.
+func (s *Session) pick(offer *Description, t Terms) (int, *Media, error) {
+	order := make([]int, 0, len(offer.Media)+1)
+	if i := audioIndex(s.last); i >= 0 && i < len(offer.Media) {
+		order = append(order, i)
 	}
-	if i := audioIndex(s.last); i >= 0 && i < len(offer.Media) && usable(offer.Media[i]) {
-		return i, nil
+	for i := range offer.Media {
+		order = append(order, i)
 	}
-	if i := slices.IndexFunc(offer.Media, usable); i >= 0 {
-		return i, nil
+	var refusal error
+	for _, i := range order {
+		remote := &offer.Media[i]
+		if remote.Kind != "audio" || remote.Port == 0 || !slices.Contains(t.protos(), remote.Proto) {
+			continue
+		}
+		m, err := s.line(t)
+		if err != nil {
+			return 0, nil, err
+		}
+		m.Crypto, m.Proto, m.Mux = nil, remote.Proto, t.Mux && remote.Mux
+		if t.Reply != nil {
+			err = t.Reply(m, remote)
+		}
+		if err == nil {
+			return i, m, nil
+		}
+		if refusal == nil {
+			refusal = err
+		}
+	}
+	if refusal != nil {
+		return 0, nil, refusal
 	}
 	if m := offer.Audio(); m != nil {
-		return 0, Refuse(ErrTransport, "Audio is offered over %s, expected %s", m.Proto, protos[0])
+		return 0, nil, Refuse(ErrTransport, "Audio is offered over %s, expected %s", m.Proto, t.protos()[0])
 	}
-	return 0, Refuse(ErrNoAudio, "The offer has no audio that is in use")
+	return 0, nil, Refuse(ErrNoAudio, "The offer has no audio that is in use")
 }
 
 // line is our audio line without formats.
@@ -160,7 +187,7 @@ func (s *Session) line(t Terms) (*Media, error) {
 	}
 	return &Media{
 		Kind: "audio", Port: t.Port, Addr: t.Addr, Direction: t.Direction,
-		Crypto: slices.Clone(t.Crypto), Attributes: slices.Clone(t.Attributes),
+		Crypto: slices.Clone(t.Crypto), Attributes: slices.Clone(t.Attributes), Bandwidth: slices.Clone(t.Bandwidth),
 	}, nil
 }
 

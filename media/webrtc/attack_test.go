@@ -17,6 +17,7 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/mediatest"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 )
 
@@ -320,7 +321,7 @@ func TestNumbersGoOutOnce(t *testing.T) {
 	if n := l.notes()["webrtc.reused"]; n != 73 {
 		t.Errorf("%v reuses counted, want 73", n)
 	}
-	var w sendWindow
+	var w rtpstream.Once
 	out := map[uint32]bool{}
 	roll := uint32(0)
 	for i := range uint32(200_000) { // across three rollovers, with everything repeated
@@ -328,7 +329,7 @@ func TestNumbersGoOutOnce(t *testing.T) {
 		if i > 0 && seq == 0 {
 			roll++
 		}
-		if !w.take(seq) || w.take(seq) || w.take(seq-uint16(i%100)) || out[roll<<16|uint32(seq)] {
+		if !w.Take(seq) || w.Take(seq) || w.Take(seq-uint16(i%100)) || out[roll<<16|uint32(seq)] {
 			t.Fatalf("number %d isn't let through exactly once", i)
 		}
 		out[roll<<16|uint32(seq)] = true

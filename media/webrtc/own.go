@@ -86,7 +86,7 @@ type peer struct {
 		context *srtp.Context
 		path    path
 		quiet   bool // without consent nothing is sent
-		window  sendWindow
+		window  rtpstream.Once
 		header  prtp.Header
 		report  prtcp.Header
 		reused  uint64
@@ -306,7 +306,7 @@ func (p *peer) Send(b []byte) error {
 		return errNoPath
 	case len(b) < rtpstream.HeaderSize:
 		return errShort
-	case !o.window.take(binary.BigEndian.Uint16(b[2:])):
+	case !o.window.Take(binary.BigEndian.Uint16(b[2:])):
 		o.reused++
 		return ErrReused
 	}

@@ -67,7 +67,7 @@ type pionLine struct {
 
 	mu     sync.Mutex
 	stats  lineStats
-	window sendWindow
+	window rtpstream.Once
 	closed bool
 	once   sync.Once
 	err    error
@@ -290,7 +290,7 @@ func (l *pionLine) Send(b []byte) error {
 	switch {
 	case l.closed || l.stats.State != connected:
 		return errNoKeys
-	case !l.window.take(binary.BigEndian.Uint16(b[2:])):
+	case !l.window.Take(binary.BigEndian.Uint16(b[2:])):
 		l.stats.Reused++
 		return ErrReused
 	}

@@ -78,25 +78,3 @@ func (s *sender) Push(f *media.Frame) {
 		s.unsent++
 	}
 }
-
-// sendWindow lets each sequence number through once: a higher one, or one of the 63 below the highest.
-type sendWindow struct {
-	top     uint16
-	seen    uint64 // bit n: top-n is out
-	started bool
-}
-
-func (w *sendWindow) take(seq uint16) bool {
-	d := int16(seq - w.top)
-	switch {
-	case !w.started:
-		*w = sendWindow{top: seq, seen: ^uint64(0), started: true} // what is below the first has no certain rollover counter
-	case d > 0:
-		w.top, w.seen = seq, w.seen<<min(uint(d), 64)|1
-	case d <= -64 || w.seen>>uint(-d)&1 == 1:
-		return false
-	default:
-		w.seen |= 1 << uint(-d)
-	}
-	return true
-}
