@@ -22,6 +22,7 @@ type Source struct {
 	links   []*link
 	over    []*cover // who speaks instead of this source; the last one does
 	covers  []*cover // where this source speaks instead of another
+	visits  []*link  // sinks that it interrupts
 	shared  map[laneKey]*conversion
 	closed  bool
 
@@ -114,7 +115,7 @@ func (s *Source) Link(k Sink) {
 		}
 		in.home = s
 		s.links = append(s.links, &link{k, in})
-		in.admit(c, s.speaker())
+		in.settle(c, s.speaker())
 		s.speaker().rebuild()
 	})
 }
@@ -140,6 +141,9 @@ func (s *Source) Close() {
 		}
 		for len(s.over) > 0 {
 			s.over[0].end(c)
+		}
+		for len(s.visits) > 0 {
+			s.visits[0].in.dismiss(c, s)
 		}
 		s.formats = nil
 		s.rebuild()
@@ -188,7 +192,7 @@ func (s *Source) handOver(c *change, before *Source) {
 	now := s.speaker()
 	now.rebuild() // the new one finds its way before it is let in
 	for _, l := range s.links {
-		l.in.admit(c, now)
+		l.in.settle(c, now)
 	}
 	if before != now {
 		before.rebuild()
@@ -207,23 +211,31 @@ func (s *Source) speaker() *Source {
 func (s *Source) drop(c *change, in *Inlet) {
 	s.links = slices.DeleteFunc(slices.Clone(s.links), func(l *link) bool { return l.in == in })
 	in.home = nil
-	in.admit(c, nil)
+	in.settle(c, nil)
 	s.speaker().rebuild()
 }
 
-// audience is every link that the source feeds: its own unless somebody overrides it, and those of sources it overrides.
+// audience is every link that the source feeds: its own unless somebody overrides it, those of sources it overrides, and
+// the sinks that it interrupts. A sink that is interrupted is in no other's.
 func (s *Source) audience() []*link {
 	var out []*link
+	add := func(links []*link) {
+		for _, l := range links {
+			if l.in.guest == nil {
+				out = append(out, l)
+			}
+		}
+	}
 	if s.speaker() == s {
-		out = append(out, s.links...)
+		add(s.links)
 	}
 	for i, o := range s.covers {
 		again := slices.ContainsFunc(s.covers[:i], func(p *cover) bool { return p.on == o.on })
 		if o.on.speaker() == s && !again {
-			out = append(out, o.on.links...)
+			add(o.on.links)
 		}
 	}
-	return out
+	return append(out, s.visits...)
 }
 
 func remove(list *[]*cover, o *cover) bool {

@@ -37,8 +37,9 @@ type Inlet struct {
 	last  uint32                 // that source's epoch
 	epoch uint32                 // the sink's own count of changes
 
-	home *Source // the source it is linked to; guarded by topology
-	gone bool    // detached; guarded by topology
+	home  *Source // the source it is linked to; guarded by topology
+	guest *Source // who interrupts it; guarded by topology
+	gone  bool    // detached; guarded by topology
 
 	refused atomic.Uint64
 }
@@ -63,6 +64,9 @@ func (in *Inlet) Upstream(fb Feedback) {
 func (in *Inlet) Detach() {
 	alter(func(c *change) {
 		in.gone = true
+		if in.guest != nil {
+			in.dismiss(c, in.guest)
+		}
 		if in.home != nil {
 			in.home.drop(c, in)
 		}

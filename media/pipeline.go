@@ -154,6 +154,9 @@ func Renegotiate(e Element) {
 			if s := k.inlet().home; s != nil {
 				s.speaker().rebuild()
 			}
+			if s := k.inlet().guest; s != nil {
+				s.rebuild()
+			}
 		}
 	}
 }
