@@ -121,6 +121,23 @@ func TestProjection(t *testing.T) {
 	audit(t, url, all)
 }
 
+// Calls of applications: a leg without a dialog, and a family that is joined later.
+func TestProjectionOfApplications(t *testing.T) {
+	url := database(t)
+	s := open(t, config(folder(t), url))
+	all := stories(3)
+	for _, e := range all {
+		start := e[0].Data.(call.Start)
+		start.Origin, start.SessionID, start.App = "jsonrpc", "session", "ivr"
+		e[0].Data = start
+		e[1].Data = call.LegNew{Role: call.CallerLeg, Medium: "app", Direction: call.In, FromURI: "app:ivr", ToURI: "0301234567"}
+		e[2].Data = call.Link{LinkedID: all[0][0].Call, SessionID: "other"}
+	}
+	commitAll(t, s, all)
+	shut(t, s)
+	audit(t, url, all)
+}
+
 func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	t.Parallel()
 	url := database(t)

@@ -97,6 +97,7 @@ func callColumns() []column[*call.Call] {
 		{"incomplete", func(c c) any { return c.Incomplete }},
 		{"attempts", func(c c) any { return c.Attempts }},
 		{"transcoded", func(c c) any { return c.Transcoded }},
+		{"app_id", func(c c) any { return text(c.App) }},
 	}
 }
 

@@ -54,14 +54,18 @@ func (c *Call) connect(l *sipLeg) (ending, bool) {
 	}
 	c.g.stats.answered.Add(1)
 	c.log.Info("call answered", "leg", l.no, "codec", agreed(l.ep).Codec, "transcoded", c.rec.call.Transcoded)
-	// Digits for a leg are spoken over whatever feeds it.
-	for _, to := range []*sipLeg{c.caller, l} {
-		if to.digits, err = newDigits(c.pipeline, c.far(to).ep.Source(media.Pad{})); err != nil {
-			c.log.Error("DTMF sender", "leg", to.no, "err", err)
-		}
-	}
+	c.canDial(c.caller)
+	c.canDial(l)
 	c.align(c.caller)
 	return ending{}, true
+}
+
+// canDial makes what sends digits to a leg, whatever feeds it.
+func (c *Call) canDial(l *sipLeg) {
+	var err error
+	if l.digits, err = newDigits(c.pipeline, l.ep.Sink(media.Pad{})); err != nil {
+		c.log.Error("DTMF sender", "leg", l.no, "err", err)
+	}
 }
 
 // unanswered is the ending of a call whose callee answered, but whose caller could not be told.

@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sort"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -90,15 +88,22 @@ func itoa(n int) string {
 
 // Live is a running call, for a list.
 type Live struct {
-	ID    call.ID   `json:"id"`
-	From  string    `json:"source"` // user:ID or trunk:ID
-	Since time.Time `json:"since"`
+	ID     call.ID   `json:"id"`
+	From   string    `json:"source"` // user:ID, trunk:ID or app:ID
+	Since  time.Time `json:"since"`
+	Tenant string    `json:"tenant"`
+	Number string    `json:"number"` // that was called
+	App    string    `json:"app,omitempty"`
 }
 
 // Live lists the running calls, oldest first.
 func (g *Gateway) Live() []Live {
 	var out []Live
-	g.each(func(c *Call) { out = append(out, Live{c.id, c.src.key(), c.id.Started()}) })
+	g.each(func(c *Call) {
+		if l := c.alive.Load(); l != nil {
+			out = append(out, *l)
+		}
+	})
 	sort.Slice(out, func(i, j int) bool { return out[i].Since.Before(out[j].Since) })
 	return out
 }
@@ -129,8 +134,8 @@ const maxDigits = 64
 // Digits sends DTMF to one leg of an answered call: 1 is the caller. It returns when they are queued, or, where digits
 // travel in signalling, when the peer has confirmed the last.
 func (g *Gateway) Digits(ctx context.Context, id call.ID, leg int, digits string) error {
-	if digits == "" || len(digits) > maxDigits || strings.Trim(digits, "0123456789*#ABCD") != "" {
-		return fmt.Errorf("digits %q: expected 1 to %d of 0-9*#A-D", clip(digits), maxDigits)
+	if err := checkDigits(digits); err != nil {
+		return err
 	}
 	c, err := g.find(id)
 	if err != nil {

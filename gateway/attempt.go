@@ -14,7 +14,7 @@ import (
 
 // invite begins one attempt: endpoint, offer, record, and then the INVITE, which leaves only once the record is on disk.
 func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
-	no := len(c.tries) + 2
+	no := c.nextLeg()
 	l, err := c.g.newLeg(no, call.CalleeLeg, t.party, c.events, c.log)
 	if err != nil {
 		return nil, causeError{call.Congested, err}
@@ -24,8 +24,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	if err := c.pipeline.Add(l.ep); err != nil {
 		return nil, err
 	}
-	want := media.Want{Formats: t.party.order(c.callerFormats()),
-		Direction: direction(c.caller.peer.Sends(), c.caller.peer.Receives())}
+	want := media.Want{Formats: t.party.order(c.callerFormats()), Direction: c.allowed(l)}
 	l.want = want.Direction
 	o, err := l.ep.Offer(c.ctx, want)
 	if err != nil {
@@ -47,13 +46,19 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	if t.party.browser {
 		medium = "webrtc"
 	}
-	begun := call.LegNew{Attempt: len(c.tries), Role: call.CalleeLeg, Medium: medium, Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
+	begun := call.LegNew{Attempt: c.attempts, Role: call.CalleeLeg, Medium: medium, Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
 		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer}
 	if err := c.begun(l, d, p, begun); err != nil {
 		return nil, err
 	}
 	c.log.Info("attempt", "leg", no, "to", t.uri.String(), "dialog", d.CallID())
 	return l, nil
+}
+
+// nextLeg is the number of the leg that the next attempt makes: 1 is the caller's.
+func (c *Call) nextLeg() int {
+	c.attempts++
+	return c.attempts + 1
 }
 
 // pending is an INVITE that waits until it is written that it leaves.
@@ -76,7 +81,7 @@ func (p pending) before(ctx context.Context, d *sip.Dialog) error {
 
 // begun writes that an attempt begins, and lets its INVITE go.
 func (c *Call) begun(l *sipLeg, d *sip.Dialog, p pending, e call.LegNew) error {
-	gone := c.caller.d.Ended()
+	gone := c.callerGone()
 	for {
 		select {
 		case <-p.ready:
@@ -90,7 +95,7 @@ func (c *Call) begun(l *sipLeg, d *sip.Dialog, p pending, e call.LegNew) error {
 			cause, err := call.JournalDown, c.rec.commit()
 			if err != nil {
 				c.stopped = true // another hop would wait for the same disk
-			} else if closed(c.caller.d.Ended()) {
+			} else if closed(c.callerGone()) {
 				cause, err = call.Cancelled, sip.ErrEnded
 			}
 			p.written <- err
@@ -111,6 +116,14 @@ func (c *Call) begun(l *sipLeg, d *sip.Dialog, p pending, e call.LegNew) error {
 			gone = nil
 		}
 	}
+}
+
+// callerGone is closed once the caller's dialog has ended. An application's orders come through the mailbox: nil.
+func (c *Call) callerGone() <-chan struct{} {
+	if c.caller == nil {
+		return nil
+	}
+	return c.caller.d.Ended()
 }
 
 func closed(c <-chan struct{}) bool {
@@ -136,6 +149,9 @@ func (c *Call) attemptEnded(l *sipLeg, e LegEvent) {
 	}
 	l.over = true
 	defer l.confirm()
+	if c.app != nil && c.app.current() == l {
+		c.app.setLeg(nil)
+	}
 	if c.rec.call.Leg(l.no) != nil {
 		c.rec.note(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: quality(l.ep, 0)})
 	}

@@ -40,7 +40,7 @@ func (c *Call) bridged() ending {
 			}
 		case now := <-tick.C:
 			c.rec.note(0, now, call.Interim{Quality: c.qualities()})
-			for _, l := range []*sipLeg{c.caller, c.callee} {
+			for _, l := range c.parties() {
 				if cause, ok := c.mute(l); ok {
 					return bySystem(cause)
 				}
@@ -71,7 +71,11 @@ func (c *Call) mute(l *sipLeg) (call.Cause, bool) {
 }
 
 func (c *Call) qualities() map[int]*call.Quality {
-	return map[int]*call.Quality{c.caller.no: quality(c.caller.ep, c.caller.answered.Load()), c.callee.no: quality(c.callee.ep, c.callee.answered.Load())}
+	out := map[int]*call.Quality{}
+	for _, l := range c.parties() {
+		out[l.no] = quality(l.ep, l.answered.Load())
+	}
+	return out
 }
 
 // event handles one event of a bridged leg; over when it ended the call.
@@ -104,8 +108,11 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 		c.digit(l, e)
 	case LegFlowing:
 		l.silent = false
+	case LegNotified:
+		return c.notified(e)
 	case LegSilent:
 		l.silent = true
+		c.tell(AppEvent{Kind: AppMediaLost, At: e.At})
 		if cause, ok := c.mute(l); ok {
 			return bySystem(cause), true
 		}
@@ -126,6 +133,9 @@ func (c *Call) stray(l *sipLeg, e LegEvent) {
 }
 
 func (c *Call) command(cmd command) (ending, bool) {
+	if c.stale(cmd) {
+		return ending{}, false
+	}
 	switch cmd.kind {
 	case cmdHangup:
 		respond(cmd, nil)
@@ -133,12 +143,40 @@ func (c *Call) command(cmd command) (ending, bool) {
 	case cmdReoffered:
 		c.reoffered(cmd.leg, cmd.dir, cmd.err)
 	case cmdDigits:
+		if cmd.app.from != nil {
+			cmd.no = c.appLeg().no
+		}
 		c.sendDigits(cmd)
+	default:
+		return c.obey(cmd)
 	}
 	return ending{}, false
 }
 
-// far is the leg on the other side, nil before the bridge.
+// parties are the legs that the call has: two, or one and an application.
+func (c *Call) parties() []*sipLeg {
+	var out []*sipLeg
+	for _, l := range []*sipLeg{c.caller, c.callee} {
+		if l != nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// allowed is the direction of a leg's media, our view, that the far party wants.
+func (c *Call) allowed(l *sipLeg) sdp.Direction {
+	far := c.far(l)
+	switch {
+	case far != nil:
+		return direction(far.peer.Sends(), far.peer.Receives())
+	case c.app != nil && c.app.holds:
+		return sdp.SendOnly
+	}
+	return sdp.SendRecv
+}
+
+// far is the leg on the other side, nil before the bridge, and where an application is.
 func (c *Call) far(l *sipLeg) *sipLeg {
 	if l == c.caller {
 		return c.callee

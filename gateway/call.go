@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
@@ -23,20 +25,26 @@ type Call struct {
 	box    chan command
 	done   chan struct{}
 
-	rec      record
-	pipeline *media.Pipeline
-	caller   *sipLeg
-	callee   *sipLeg   // the party that answered
-	tries    []*sipLeg // every attempt
-	reoffers map[*sipLeg]*reoffering
-	seized   map[string]bool // what the call counts against beside its source: "trunk:ID", "user:ID"
-	stopped  bool            // dialling ended for good: no further hop
-	rang     bool            // the caller has had a 180: repeated ones, and those of several phones, say nothing new
-	admitted bool            // counts against the limits
-	unsaid   bool            // the answer was written, but never left: the caller had gone
-	warning  int             // of a 488, RFC 3261 20.43; 0 = 399
-	grant    Grant
-	authed   bool
+	rec       record
+	pipeline  *media.Pipeline
+	caller    *sipLeg
+	callee    *sipLeg   // the party that answered
+	app       *AppCall  // the party that is an application; nil: both have legs
+	tries     []*sipLeg // every attempt that has a leg
+	attempts  int       // of them, and of applications that were asked
+	reoffers  map[*sipLeg]*reoffering
+	seized    map[string]bool // what the call counts against beside its source: "trunk:ID", "user:ID"
+	stopped   bool            // dialling ended for good: no further hop
+	rang      bool            // the caller has had a 180: repeated ones, and those of several phones, say nothing new
+	admitted  bool            // counts against the limits
+	unsaid    bool            // the answer was written, but never left: the caller had gone
+	warning   int             // of a 488, RFC 3261 20.43; 0 = 399
+	wish      *DialRequest    // what an application asked of its call
+	referrals int             // transfers so far
+	clocks    []*time.Timer
+	alive     atomic.Pointer[Live]
+	grant     Grant
+	authed    bool
 }
 
 // command is what others ask of a call. reply, if not nil, gets the outcome.
@@ -49,6 +57,7 @@ type command struct {
 	by    call.Party
 	text  string
 	err   error
+	app   appOrder
 	reply chan error
 }
 
@@ -58,6 +67,14 @@ const (
 	cmdHangup cmdKind = iota + 1
 	cmdDigits
 	cmdReoffered
+	cmdProgress // by an application, as all that follow
+	cmdAccept
+	cmdReject
+	cmdHold
+	cmdTransfer
+	cmdReferred
+	cmdReferLost
+	cmdLink
 )
 
 // ErrNoCall is returned for a call that isn't there, or has just ended.

@@ -26,6 +26,7 @@ type Config struct {
 	Agent    string // User-Agent and Server
 	Users    []User
 	Trunks   []Trunk
+	Apps     []App
 	Routes   []Route
 	Limits   Limits
 	Digits   bool // DTMF digits stand in records as they are; false masks them
@@ -85,12 +86,15 @@ type Plan struct {
 	Why    string // for the record
 }
 
-// Hop is one way to a callee: a trunk or a user.
+// Hop is one way to a callee: a trunk, a user or an application.
 type Hop struct {
 	Trunk    string
 	User     string
-	Ring     time.Duration
+	App      string
+	Ring     time.Duration // how long it may ring; of an application, how long it has to accept
 	Failover Failover
+
+	uri sip.URI // what is dialled at the trunk instead of the number; zero = the number
 }
 
 // Failover says which outcomes of a hop go on to the next.

@@ -18,15 +18,15 @@ import (
 // digits speaks DTMF to a leg in place of whatever feeds it, for as long as the digits last.
 type digits struct {
 	sender *dtmf.Sender
-	over   *media.Source // that feeds the leg
+	to     media.Sink // the leg's
 
 	mu      sync.Mutex
 	asked   int
 	restore func()
 }
 
-func newDigits(p *media.Pipeline, over *media.Source) (*digits, error) {
-	d := &digits{over: over}
+func newDigits(p *media.Pipeline, to media.Sink) (*digits, error) {
+	d := &digits{to: to}
 	var err error
 	d.sender, err = dtmf.NewSender(dtmf.Config{Clock: p.Clock(), Post: func(media.Notice) { d.done() }})
 	if err != nil {
@@ -41,7 +41,7 @@ func (d *digits) send(digit byte, held time.Duration) error {
 	defer d.mu.Unlock()
 	silent := d.restore == nil
 	if silent { // before the first packet is due, which says when the digit began
-		d.restore = d.over.Override(d.sender.Source(media.Pad{}))
+		d.restore = media.Interrupt(d.to, d.sender.Source(media.Pad{}))
 	}
 	if err := d.sender.Dial(string(digit), min(max(held, 40*time.Millisecond), time.Second)); err != nil {
 		if silent {
@@ -71,6 +71,8 @@ func (c *Call) digit(l *sipLeg, e LegEvent) {
 	c.noteDigit(l, e)
 	far := c.far(l)
 	switch {
+	case far == nil:
+		c.tell(AppEvent{Kind: AppDigit, At: e.At, Digit: e.Digit, Held: e.Held})
 	case e.InMedia && agreed(far.ep).Events: // relayed already, frame by frame
 	case far.party.dtmf == "none":
 	default:
@@ -95,7 +97,9 @@ func (c *Call) noteDigit(l *sipLeg, e LegEvent) {
 
 // sendDigits obeys an order to send digits to a leg.
 func (c *Call) sendDigits(cmd command) {
-	for _, l := range []*sipLeg{c.caller, c.callee} {
+	var legs []string
+	for _, l := range c.parties() {
+		legs = append(legs, strconv.Itoa(l.no))
 		if l.no != cmd.no {
 			continue
 		}
@@ -112,7 +116,7 @@ func (c *Call) sendDigits(cmd command) {
 		}
 		return
 	}
-	respond(cmd, fmt.Errorf("the call has no leg %d: expected %d or %d", cmd.no, c.caller.no, c.callee.no))
+	respond(cmd, fmt.Errorf("the call has no leg %d: expected %s", cmd.no, strings.Join(legs, " or ")))
 }
 
 // Digit implements Leg: as telephone-event where that was negotiated, else by INFO. It doesn't wait for either.

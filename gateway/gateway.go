@@ -27,14 +27,17 @@ type Gateway struct {
 	users     *sip.UA
 	registrar *sip.Registrar
 	userByID  map[string]*User
+	apps      map[string]*App
 	trunks    map[string]*trunk
 	order     []*trunk
 
 	mu       sync.Mutex
 	calls    map[call.ID]*Call
 	legs     map[*sip.Dialog]*sipLeg
-	busy     map[string]int // calls by user and trunk: "user:ID", "trunk:ID"
-	admitted int            // of calls, those that aren't refused at once
+	busy     map[string]int       // calls by user, trunk and application: "user:ID", "trunk:ID", "app:ID"
+	desks    map[deskKey][]*desk  // who listens for an application's calls
+	offered  map[call.ID]*AppCall // calls that wait for an application to take them
+	admitted int                  // of calls, those that aren't refused at once
 	draining bool
 	closed   bool
 	idle     chan struct{} // closed when draining and no call is left
@@ -59,10 +62,17 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
-		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, ready: make(chan struct{})}
+		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, ready: make(chan struct{}),
+		apps: map[string]*App{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	for i := range cfg.Users {
 		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
+	}
+	for _, a := range cfg.Apps {
+		if a.MaxCalls == 0 {
+			a.MaxCalls = cfg.Limits.Calls
+		}
+		g.apps[a.ID] = &a
 	}
 	if g.router == nil {
 		r, err := newRoutes(cfg.Users, cfg.Routes)

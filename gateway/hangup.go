@@ -27,8 +27,11 @@ const byeTime = 34 * time.Second
 func (c *Call) close(end ending) {
 	by, cause, ended := end.by, end.cause, time.Now()
 	var hanging sync.WaitGroup
-	for _, l := range []*sipLeg{c.caller, c.callee} {
-		if l == nil || l.over {
+	if c.app != nil {
+		c.rec.note(c.app.no, ended, call.LegEnd{Cause: cause, HungUp: by == c.app.party()})
+	}
+	for _, l := range c.parties() {
+		if l.over {
 			continue
 		}
 		l.over = true
@@ -54,6 +57,7 @@ func (c *Call) close(end ending) {
 	c.settle(cause)
 	_ = c.rec.commit(e)
 	c.g.count(&c.rec.call)
+	c.tell(AppEvent{Kind: AppEnded, At: ended, By: by, Cause: c.rec.call.Cause})
 	c.log.Info("call ended", "by", by, "cause", cause.String(), "duration", c.rec.call.Duration, "bill", c.rec.call.Bill)
 }
 

@@ -12,9 +12,11 @@ import (
 
 // peerOffers answers a re-INVITE and carries what it means, hold or resume, to the far party.
 func (c *Call) peerOffers(l *sipLeg, e LegEvent) {
-	far := c.far(l)
-	want := media.Want{Formats: l.party.order(far.current()),
-		Direction: direction(far.peer.Sends(), far.peer.Receives())}
+	like := l.current()
+	if far := c.far(l); far != nil {
+		like = far.current()
+	}
+	want := media.Want{Formats: l.party.order(like), Direction: c.allowed(l)}
 	r := e.Offer.Remote()
 	if r != nil {
 		want.Formats = only(common(want.Formats, offered(r)))
@@ -44,12 +46,16 @@ func (c *Call) renegotiated(l *sipLeg, at time.Time, learn func()) {
 	switch {
 	case was == sdp.SendRecv && l.peer != sdp.SendRecv:
 		c.rec.note(l.no, at, call.Hold{})
+		c.tell(AppEvent{Kind: AppHeld, At: at})
 		c.log.Info("hold", "leg", l.no, "direction", l.peer.String())
 	case was != sdp.SendRecv && l.peer == sdp.SendRecv:
 		c.rec.note(l.no, at, call.Resume{})
+		c.tell(AppEvent{Kind: AppResumed, At: at})
 		c.log.Info("resume", "leg", l.no)
 	}
-	c.align(c.far(l))
+	if far := c.far(l); far != nil {
+		c.align(far)
+	}
 }
 
 func common(own, theirs []*media.Format) []*media.Format {
@@ -71,11 +77,11 @@ type reoffering struct {
 // align re-offers to l until what is negotiated is what the far party allows. Only the call's goroutine calls it; the
 // result comes back through the mailbox.
 func (c *Call) align(l *sipLeg) {
-	far := c.far(l)
-	if far == nil || l.over || l.answered.Load() == 0 {
+	if c.far(l) == nil && c.app == nil || l.over || l.answered.Load() == 0 {
 		return
 	}
-	want := direction(far.peer.Sends(), far.peer.Receives())
+	want := c.allowed(l)
+	defer c.settleHold(l)
 	r := c.reoffers[l]
 	if r == nil {
 		r = &reoffering{}
@@ -115,6 +121,7 @@ func (c *Call) reoffered(l *sipLeg, dir sdp.Direction, err error) {
 	default:
 		c.log.Warn("re-offer failed", "leg", l.no, "direction", dir.String(), "err", err)
 		c.rec.note(l.no, now, call.Note{Text: "re-offer (" + dir.String() + ") failed: " + err.Error()})
+		c.holdFailed(dir, err)
 	}
 	if r.again {
 		c.align(l)

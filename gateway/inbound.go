@@ -55,8 +55,15 @@ func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
 		return
 	}
 	winner, end := c.dial(plan)
-	if winner == nil {
+	switch {
+	case winner == nil && c.unsaid:
+		c.close(end)
+		return
+	case winner == nil && c.app == nil:
 		c.refuse(d, end)
+		return
+	case winner == nil:
+		c.close(c.bridged())
 		return
 	}
 	if end, ok := c.connect(winner); !ok {
@@ -98,6 +105,7 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 		st.ICID = icid(v)
 	}
 	c.rec.note(0, at, st)
+	c.alive.Store(&Live{ID: c.id, From: c.src.key(), Since: c.id.Started(), Tenant: st.Tenant, Number: st.To})
 	c.log.Info("call", "from", st.From, "to", st.To, "source", c.src.key(), "dialog", d.CallID())
 	return ln
 }
@@ -169,7 +177,6 @@ func (c *Call) acceptable() (call.Cause, bool) {
 // route asks where the call goes.
 func (c *Call) route() (Plan, call.Cause, bool) {
 	plan, err := c.g.router.Route(c.ctx, &c.rec.call)
-	now := time.Now()
 	if err != nil {
 		var r *Refusal
 		cause := call.Failure
@@ -183,14 +190,21 @@ func (c *Call) route() (Plan, call.Cause, bool) {
 	if len(plan.Hops) == 0 {
 		return plan, call.NoRoute, false
 	}
+	return c.authorize(plan)
+}
+
+// authorize writes down where the call goes, and asks the charger for leave.
+func (c *Call) authorize(plan Plan) (Plan, call.Cause, bool) {
 	dir := c.rec.call.Direction
 	switch to := plan.Hops[0]; {
+	case c.src.app != nil && to.Trunk == "":
+		dir = call.Internal
 	case c.src.user != nil && to.User != "":
 		dir = call.Internal
 	case c.src.trunk != nil && to.Trunk != "":
 		dir = call.Internal
 	}
-	c.rec.note(0, now, call.Decision{Route: plan.Route, ToN: plan.Number, FromN: c.rec.call.From, To: dir, Text: plan.Why})
+	c.rec.note(0, time.Now(), call.Decision{Route: plan.Route, ToN: plan.Number, FromN: c.rec.call.From, To: dir, Text: plan.Why})
 	if c.g.cfg.Charger == nil {
 		return plan, call.Cause{}, true
 	}

@@ -58,6 +58,12 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 func (g *Gateway) leave(c *Call) {
 	c.cancel()
 	close(c.done)
+	for _, t := range c.clocks {
+		t.Stop()
+	}
+	if c.app != nil {
+		c.app.finish()
+	}
 	for _, l := range append(c.tries, c.caller) {
 		if l != nil {
 			l.abandon()
@@ -81,8 +87,11 @@ func (g *Gateway) leave(c *Call) {
 }
 
 func (h Hop) key() string {
-	if h.Trunk != "" {
+	switch {
+	case h.Trunk != "":
 		return "trunk:" + h.Trunk
+	case h.App != "":
+		return "app:" + h.App
 	}
 	return "user:" + h.User
 }
@@ -99,6 +108,8 @@ func (c *Call) seize(h Hop, t target) call.Cause {
 	switch {
 	case t.trunk != nil && g.busy[key] >= t.trunk.MaxCalls:
 		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of trunk %s is reached", t.trunk.MaxCalls, t.trunk.ID)}
+	case t.app != nil && g.busy[key] >= t.app.MaxCalls:
+		return call.Cause{Q850: 17, SIP: 486, Text: fmt.Sprintf("the limit of %d calls of application %s is reached", t.app.MaxCalls, t.app.ID)}
 	case t.user != nil && g.busy[key] >= t.user.MaxCalls:
 		return call.Cause{Q850: 17, SIP: 486, Text: fmt.Sprintf("the limit of %d calls of user %s is reached", t.user.MaxCalls, t.user.ID)}
 	}

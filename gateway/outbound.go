@@ -8,11 +8,11 @@ import (
 )
 
 // dial tries the plan's hops in order until one answers. winner is nil when none did; cause is then what the caller
-// is told: the last hop's, since it was the one that decided.
+// is told: the last hop's, since it was the one that decided. An application that takes the call is c.app.
 func (c *Call) dial(plan Plan) (winner *sipLeg, end ending) {
 	for i, hop := range plan.Hops {
 		winner, end = c.dialHop(hop, plan.Number)
-		if winner != nil || c.stopped {
+		if winner != nil || c.app != nil && c.app.taken || c.stopped {
 			return winner, end
 		}
 		c.unseize(hop)
@@ -37,6 +37,9 @@ func (c *Call) dialHop(hop Hop, number string) (*sipLeg, ending) {
 	if end, gone := c.left(); gone {
 		return nil, end
 	}
+	if hop.App != "" {
+		return nil, c.offerApp(hop)
+	}
 	targets, cause := c.g.targets(hop, number, &c.rec.call, c.src)
 	if len(targets) > 0 {
 		cause = c.seize(hop, targets[0])
@@ -48,6 +51,10 @@ func (c *Call) dialHop(hop Hop, number string) (*sipLeg, ending) {
 	var ringing []*sipLeg
 	cause = call.Failure
 	for _, t := range targets {
+		if !c.wishes(&t) {
+			cause = noCodec(c.wish.Codecs)
+			continue
+		}
 		l, err := c.invite(t, hop)
 		if err != nil {
 			c.log.Warn("attempt could not begin", "to", t.uri.String(), "err", err)
@@ -114,13 +121,19 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 				}
 			}
 		case cmd := <-c.box:
+			if c.stale(cmd) {
+				continue
+			}
 			if cmd.kind == cmdHangup {
+				if cmd.app.from != nil { // it is a caller who gives up
+					cmd.cause.SIP = call.Cancelled.SIP
+				}
 				c.drop(ringing, cmd.cause)
 				respond(cmd, nil)
 				c.stopped = true
 				return nil, ending{cmd.by, cmd.cause}
 			}
-			respond(cmd, errors.New("the call isn't answered yet"))
+			c.early(cmd)
 		case <-c.ctx.Done():
 			c.drop(ringing, call.ShuttingDown)
 			c.stopped = true
@@ -156,6 +169,7 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 		_ = e.Refer.Reject(call.Cause{SIP: 603, Q850: 21, Text: "Decline"})
 	case LegDigit:
 		c.noteDigit(c.caller, e)
+		c.tell(AppEvent{Kind: AppDigit, At: e.At, Digit: e.Digit, Held: e.Held})
 	case LegFlowing, LegSilent:
 		c.caller.silent = e.Kind == LegSilent
 	}

@@ -17,6 +17,10 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 		return // a callee that rings on has nothing new to say
 	}
 	c.rec.note(l.no, e.At, call.Progress{Status: e.Status, Phrase: clip(e.Phrase), Tag: e.Tag, EarlyMedia: e.Early, Dialog: l.state()})
+	if c.caller == nil {
+		c.progressApp(l, e)
+		return
+	}
 	early := false
 	if e.Early {
 		c.noteMedia(l, e.At)
@@ -79,7 +83,8 @@ func phraseOf(status int) string {
 	return "Ringing"
 }
 
-// callerWant is our answer to the caller's offer, made from what the callee agreed to, so that media passes through.
+// callerWant is our answer to the caller's offer, made from what the callee agreed to, so that media passes through; l is
+// nil where an application answers.
 func (c *Call) callerWant(l *sipLeg) media.Want {
 	own := formats(c.caller.party.codecs, c.caller.party.dtmf)
 	if c.caller.hasOffer() {
@@ -87,7 +92,7 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 			own = c.caller.party.order(offered(d))
 		}
 	}
-	if !c.caller.party.prefers() {
+	if !c.caller.party.prefers() && l != nil {
 		own = firstOf(own, l.current())
 	}
 	if c.caller.hasOffer() {
@@ -101,7 +106,7 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 		own = only(common)
 	}
 	w := media.Want{Formats: own, Direction: sdp.SendRecv}
-	if l == c.callee {
+	if l != nil && l == c.callee {
 		w.Direction = direction(l.peer.Sends(), l.peer.Receives())
 	}
 	return w
@@ -109,6 +114,9 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 
 // callerFormats is what the caller offers, in its order; all that it may use when it offers nothing yet.
 func (c *Call) callerFormats() []*media.Format {
+	if c.caller == nil {
+		return nil
+	}
 	if c.caller.hasOffer() {
 		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {
 			return offered(d)

@@ -15,7 +15,7 @@ import (
 type Route struct {
 	ID      string
 	Tenant  string
-	Source  []string // any, user, trunk, user:ID, trunk:ID
+	Source  []string // any, user, trunk, app, user:ID, trunk:ID, app:ID
 	Number  []string // exact, prefix followed by *, or /regular expression/
 	Strip   int      // characters taken off the front
 	Prefix  string   // then put in front
@@ -100,7 +100,8 @@ func (rt *compiled) from(c *call.Call) bool {
 	for _, s := range rt.Source {
 		switch {
 		case s == "any",
-			s == "user" && c.User != "", s == "trunk" && c.Trunk != "",
+			s == "user" && c.User != "", s == "trunk" && c.Trunk != "", s == "app" && c.Origin == jsonrpc,
+			c.App != "" && s == "app:"+c.App,
 			c.User != "" && s == "user:"+c.User, c.Trunk != "" && s == "trunk:"+c.Trunk:
 			return true
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/sip"
+	"github.com/patchbay/patchbay/sip/wire"
 )
 
 // sipLeg is a Leg over a SIP dialog and an RTP endpoint.
@@ -185,6 +187,11 @@ func (l *sipLeg) dialog(e sip.Event) {
 		l.offered(e)
 	case sip.KindRefer:
 		l.send(LegEvent{Kind: LegRefer, At: e.At, Refer: peerRefer{e.Refer}})
+	case sip.KindNotify:
+		if strings.EqualFold(wire.MediaType(e.Headers.Get("Event")), "refer") {
+			state := wire.MediaType(e.Headers.Get("Subscription-State"))
+			l.send(LegEvent{Kind: LegNotified, At: e.At, Status: e.Status, Phrase: e.Phrase, Final: strings.EqualFold(state, "terminated")})
+		}
 	case sip.KindInfo:
 		if digit, held, ok := infoDigit(e.Content, e.Body); ok {
 			l.send(LegEvent{Kind: LegDigit, At: e.At, Digit: digit, Held: held})

@@ -18,6 +18,7 @@ type target struct {
 	party  party
 	user   *User
 	trunk  *trunk
+	app    *App
 	header []sip.Header
 }
 
@@ -46,7 +47,10 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 		}
 		return nil, cause
 	}
-	uri, err := sip.NewURI(number, t.Domain, 0)
+	uri, err := h.uri, error(nil)
+	if uri.IsZero() {
+		uri, err = sip.NewURI(number, t.Domain, 0)
+	}
 	if err != nil {
 		return nil, call.Cause{Q850: 28, SIP: 484, Text: fmt.Sprintf("number %q can't be dialled: %v", clip(number), err)}
 	}
@@ -61,10 +65,7 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	if err != nil {
 		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(caller), err)}
 	}
-	na := sip.NameAddr{URI: from}
-	if src.user != nil {
-		na.Display = src.user.CallerName
-	}
+	na := sip.NameAddr{URI: from, Display: src.callerName()}
 	return []target{{ua: t.ua, uri: uri, dest: t.at(t.Proxy), from: na, to: sip.NameAddr{URI: uri}, trunk: t,
 		party: party{media: t.Media, codecs: t.Codecs, dtmf: t.DTMF, peer: t.peer()}}}, call.Cause{}
 }
@@ -94,10 +95,7 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	if err != nil {
 		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(c.From), err)}
 	}
-	na := sip.NameAddr{URI: from}
-	if src.user != nil {
-		na.Display = src.user.CallerName
-	}
+	na := sip.NameAddr{URI: from, Display: src.callerName()}
 	var out []target
 	for _, ct := range g.registrar.Contacts(u.Login) {
 		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.
@@ -113,8 +111,11 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 }
 
 func (h Hop) String() string {
-	if h.Trunk != "" {
+	switch {
+	case h.Trunk != "":
 		return "trunk " + h.Trunk
+	case h.App != "":
+		return "application " + h.App
 	}
 	return "user " + h.User
 }

@@ -32,47 +32,6 @@ func (u *User) id() string {
 	return u.ID
 }
 
-// source is who a call comes from: a user or a trunk.
-type source struct {
-	user  *User
-	trunk *trunk
-}
-
-func (s source) key() string {
-	if s.user != nil {
-		return "user:" + s.user.ID
-	}
-	return "trunk:" + s.trunk.ID
-}
-
-func (s source) max() int {
-	if s.user != nil {
-		return s.user.MaxCalls
-	}
-	return s.trunk.MaxCalls
-}
-
-func (s source) tenant() string {
-	if s.user != nil {
-		return s.user.Tenant
-	}
-	return s.trunk.Tenant
-}
-
-func (s source) codecs() []string {
-	if s.user != nil {
-		return s.user.Codecs
-	}
-	return s.trunk.Codecs
-}
-
-func (s source) dtmf() string {
-	if s.user != nil {
-		return s.user.DTMF
-	}
-	return s.trunk.DTMF
-}
-
 func (g *Gateway) addUsers() error {
 	if len(g.cfg.Users) == 0 {
 		return nil

@@ -97,7 +97,15 @@ func (s *story) event(e call.Event) {
 		if d.Attended {
 			how = "after asking"
 		}
-		s.say(when, "%s transfers %s to %s, as call %s", s.who(e.Leg), how, d.To, d.Linked)
+		as := ""
+		if !d.Linked.IsZero() && !strings.Contains(d.To, d.Linked.String()) {
+			as = ", as call " + d.Linked.String()
+		}
+		s.say(when, "%s transfers %s to %s%s", s.who(e.Leg), how, d.To, as)
+	case call.Link:
+		if d.LinkedID != s.c.ID {
+			s.say(when, "the application joins it with call %s", d.LinkedID)
+		}
 	case call.Note:
 		s.say(when, "note: %s", d.Text)
 	case call.LegEnd:
@@ -123,6 +131,13 @@ func (s *story) start(e call.Event, d call.Start) {
 		from = "user " + d.User
 	case d.Trunk != "":
 		from = "trunk " + d.Trunk
+	case d.App != "":
+		from = "application " + d.App
+	case d.Origin == "jsonrpc":
+		from = "an application"
+	}
+	if d.App != "" && d.User != "" {
+		from = "application " + d.App + " for " + from
 	}
 	if d.From != "" && d.From != d.User {
 		from += " (" + d.From + ")"
@@ -152,6 +167,10 @@ func (s *story) who(no int) string {
 		return "user " + l.User
 	case l.Trunk != "":
 		return "trunk " + l.Trunk
+	case l.Kind == "app" && l.Role == call.CalleeLeg:
+		return "application " + strings.TrimPrefix(l.ToURI, "app:")
+	case l.Kind == "app":
+		return "the application"
 	}
 	return string(l.Role)
 }

@@ -26,13 +26,16 @@ func (c *Call) Apply(e Event) error {
 	case Start:
 		c.ID, c.State, c.SetupAt, c.startMono = e.Call, Open, e.At, e.Mono
 		c.Tenant, c.LinkedID, c.Node, c.Epoch = d.Tenant, d.LinkedID, d.Node, d.Epoch
-		c.Origin, c.SessionID, c.Direction = d.Origin, d.SessionID, d.Direction
+		c.Origin, c.SessionID, c.App, c.Direction = d.Origin, d.SessionID, d.App, d.Direction
 		c.User, c.Trunk, c.From, c.To, c.ICID = d.User, d.Trunk, d.From, d.To, d.ICID
 	case Decision:
 		set(&c.Route, d.Route)
 		set(&c.FromN, d.FromN)
 		set(&c.ToN, d.ToN)
 		set(&c.Direction, d.To)
+	case Link:
+		c.LinkedID = d.LinkedID
+		set(&c.SessionID, d.SessionID)
 	case Interim:
 		for no, q := range d.Quality {
 			if l := c.Leg(no); l != nil {

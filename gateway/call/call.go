@@ -80,6 +80,7 @@ type Call struct {
 	Epoch     uint64    `json:"epoch"` // counts the starts of that node
 	Origin    string    `json:"origin"`
 	SessionID string    `json:"sessionId,omitempty"` // of the RPC session that drives the call
+	App       string    `json:"app,omitempty"`       // id of the application that made the call
 	Direction Direction `json:"direction"`
 
 	User  string `json:"user,omitempty"`  // id of the user who calls
@@ -129,7 +130,7 @@ type Leg struct {
 	No        int       `json:"leg"`     // 1 is the caller; attempts follow
 	Attempt   int       `json:"attempt"` // 0 for the caller, from 1 for each try to reach a callee
 	Role      Role      `json:"role"`
-	Kind      string    `json:"kind"` // sip, webrtc, rtp
+	Kind      string    `json:"kind"` // sip, webrtc, rtp, app
 	Direction Direction `json:"direction"`
 	User      string    `json:"user,omitempty"`
 	Trunk     string    `json:"trunk,omitempty"`

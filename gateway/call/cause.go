@@ -49,6 +49,8 @@ var (
 	ShuttingDown  = Cause{Q850: 31, SIP: 503, Text: "gateway is stopping"}
 	NodeLost      = Cause{Q850: 41, SIP: 0, Text: "gateway died; the end is the last sign of life"}
 	Transferred   = Cause{Q850: 16, SIP: 0, Text: "transferred"}
+	SessionLost   = Cause{Q850: 31, SIP: 0, Text: "session lost"}
+	NoApp         = Cause{Q850: 20, SIP: 480, Text: "no application takes the call"}
 	Failure       = Cause{Q850: 41, SIP: 500, Text: "internal failure"}
 )
 

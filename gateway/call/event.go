@@ -37,6 +37,7 @@ const (
 	KindResume    Kind = "resume"
 	KindDTMF      Kind = "dtmf"
 	KindTransfer  Kind = "transfer"
+	KindLink      Kind = "link"
 	KindInterim   Kind = "interim"
 	KindNote      Kind = "note"
 	KindLegEnd    Kind = "leg.end"
@@ -52,6 +53,7 @@ type Start struct {
 	Epoch     uint64    `json:"epoch"`
 	Origin    string    `json:"origin"` // sip, jsonrpc
 	SessionID string    `json:"sessionId,omitempty"`
+	App       string    `json:"app,omitempty"`
 	Direction Direction `json:"direction"`
 	User      string    `json:"user,omitempty"`
 	Trunk     string    `json:"trunk,omitempty"`
@@ -74,7 +76,7 @@ type Decision struct {
 type LegNew struct {
 	Attempt    int             `json:"attempt"`
 	Role       Role            `json:"role"`
-	Medium     string          `json:"kind"` // sip, webrtc, rtp
+	Medium     string          `json:"kind"` // sip, webrtc, rtp; app: an application's side, without a dialog
 	Direction  Direction       `json:"direction"`
 	User       string          `json:"user,omitempty"`
 	Trunk      string          `json:"trunk,omitempty"`
@@ -141,6 +143,13 @@ type Transfer struct {
 	Linked   ID     `json:"linked"`
 }
 
+// Link says that the call belongs to another's family from now on: an application has joined their media. SessionID is
+// the RPC session that drives the call; "" leaves what was known.
+type Link struct {
+	LinkedID  ID     `json:"linkedId"`
+	SessionID string `json:"sessionId,omitempty"`
+}
+
 // Interim is written every ten seconds of an answered call: after a crash the record ends here at the latest.
 type Interim struct {
 	Quality map[int]*Quality `json:"quality"` // by leg
@@ -189,6 +198,7 @@ func (Hold) Kind() Kind         { return KindHold }
 func (Resume) Kind() Kind       { return KindResume }
 func (DTMF) Kind() Kind         { return KindDTMF }
 func (Transfer) Kind() Kind     { return KindTransfer }
+func (Link) Kind() Kind         { return KindLink }
 func (Interim) Kind() Kind      { return KindInterim }
 func (Note) Kind() Kind         { return KindNote }
 func (LegEnd) Kind() Kind       { return KindLegEnd }
@@ -259,6 +269,8 @@ func decode(k Kind, b []byte) (Data, error) {
 		return as[DTMF](b)
 	case KindTransfer:
 		return as[Transfer](b)
+	case KindLink:
+		return as[Link](b)
 	case KindInterim:
 		return as[Interim](b)
 	case KindNote:

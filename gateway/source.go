@@ -1,0 +1,73 @@
+package gateway
+
+// source is who a call comes from: a user, a trunk, or an application, which may speak for a user.
+type source struct {
+	user  *User
+	trunk *trunk
+	app   *appSource
+}
+
+// appSource is an application that makes a call.
+type appSource struct {
+	App        // as configured; of one that has no name, what holds for all
+	name       string
+	session    string
+	callerID   string
+	callerName string
+}
+
+// key names what the call counts against.
+func (s source) key() string {
+	switch {
+	case s.user != nil:
+		return "user:" + s.user.ID
+	case s.trunk != nil:
+		return "trunk:" + s.trunk.ID
+	}
+	return "app:" + s.app.ID
+}
+
+func (s source) max() int {
+	switch {
+	case s.user != nil:
+		return s.user.MaxCalls
+	case s.trunk != nil:
+		return s.trunk.MaxCalls
+	}
+	return s.app.MaxCalls
+}
+
+func (s source) tenant() string {
+	switch {
+	case s.app != nil:
+		return s.app.Tenant
+	case s.user != nil:
+		return s.user.Tenant
+	}
+	return s.trunk.Tenant
+}
+
+func (s source) codecs() []string {
+	if s.user != nil {
+		return s.user.Codecs
+	}
+	return s.trunk.Codecs
+}
+
+func (s source) dtmf() string {
+	if s.user != nil {
+		return s.user.DTMF
+	}
+	return s.trunk.DTMF
+}
+
+// callerName is what callees see beside the number; "" = nothing.
+func (s source) callerName() string {
+	switch {
+	case s.app != nil:
+		return s.app.callerName
+	case s.user != nil:
+		return s.user.CallerName
+	}
+	return ""
+}
