@@ -21,6 +21,7 @@ type Config struct {
 	Limits  Limits   `yaml:"limits"`
 	Users   []User   `yaml:"users"`
 	Trunks  []Trunk  `yaml:"trunks"`
+	Apps    []App    `yaml:"apps"`
 	Routes  []Route  `yaml:"routes"`
 }
 
@@ -169,11 +170,20 @@ type Trunk struct {
 	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls
 }
 
+// App is an application that takes calls over JSON-RPC, and makes them. Calls can be made without being one.
+type App struct {
+	ID         string `yaml:"id"`
+	Tenant     string `yaml:"tenant"`
+	CallerID   string `yaml:"caller_id"`   // of calls that it makes, unless it says otherwise; anonymous if empty
+	CallerName string `yaml:"caller_name"` // likewise
+	MaxCalls   int    `yaml:"max_calls"`   // at a time, both ways; 0 = limits.calls
+}
+
 // Route says where calls go. The first whose source and number fit is taken.
 type Route struct {
 	ID      string   `yaml:"id"`
 	Tenant  string   `yaml:"tenant"`
-	Source  []string `yaml:"source"`  // any, user, trunk, user:ID, trunk:ID
+	Source  []string `yaml:"source"`  // any, user, trunk, app, user:ID, trunk:ID, app:ID
 	Number  []string `yaml:"number"`  // exact, prefix followed by *, or /regular expression/; any number if empty
 	Strip   int      `yaml:"strip"`   // characters taken off the front
 	Prefix  string   `yaml:"prefix"`  // then put in front
@@ -181,10 +191,11 @@ type Route struct {
 	To      []Hop    `yaml:"to"`      // tried in order
 }
 
-// Hop is one place that a route tries. Either Trunk or User is set.
+// Hop is one place that a route tries. One of Trunk, User and App is set.
 type Hop struct {
 	Trunk    string        `yaml:"trunk"`
 	User     string        `yaml:"user"`
+	App      string        `yaml:"app"`
 	Failover []string      `yaml:"failover"` // outcomes that go on to the next hop: retry, none, or SIP statuses
 	Ring     time.Duration `yaml:"ring"`     // limits.ring if 0
 }

@@ -23,6 +23,7 @@ func testEnv(name string) (string, bool) {
 
 const (
 	oneUser  = "users:\n  - id: anna\n    password: planted-secret\n    numbers: [\"401\"]\n"
+	oneApp   = "apps:\n  - id: ivr\n"
 	oneTrunk = "trunks:\n  - id: telco\n    mode: address\n    proxy: 198.51.100.7\n    addresses: 198.51.100.7\n"
 	register = "trunks:\n  - {id: telco, mode: register, registrar: sip.example.com, user: u, password: planted-secret"
 )
@@ -34,7 +35,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"unfinished quote with a secret", "users:\n  - password: \"planted-secret", `:2:15: not YAML: `},
 	{"two documents", "demo: true\n---\ndemo: false", `:3:1: the file has a second document`},
 	{"a list at the top", "- a", `:1:1: expected keys (demo, node, log`},
-	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, users, trunks, routes; did you mean "sip"?`},
+	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, users, trunks, apps, routes; did you mean "sip"?`},
 	{"unknown key, its value unseen", "users:\n  - id: a\n    pasword: planted-secret", `:3:5: users[0].pasword: unknown key, expected one of id, tenant, login, password, ha1, numbers, caller_id, caller_name, codecs, max_calls; did you mean "password"?`},
 	{"unknown key like no other", "log: {zzzzzzz: 1}", `:1:7: log.zzzzzzz: unknown key, expected one of level, format` + "\n"},
 	{"key twice", "log:\n  level: info\n  level: warn", `:3:3: log.level: this key stands here for the second time`},
@@ -130,12 +131,20 @@ var mistakes = []struct{ name, file, want string }{
 	{"from_number unused", register + ", from_number: \"1\"}", `: trunks[0].from_number is "1": expected none unless from is fixed`},
 	{"trunk on SIP's port", register + ", bind: \"127.0.0.1:5060\"}", `: trunks[0].bind is "127.0.0.1:5060": the trunk's SIP needs a port of its own`},
 	{"no hops", "routes:\n  - id: r", `: routes[0].to: missing, expected at least one hop`},
-	{"hop of nothing", "routes:\n  - {id: r, to: [{ring: 5s}]}", `: routes[0].to[0]: expected either trunk or user`},
+	{"hop of nothing", "routes:\n  - {id: r, to: [{ring: 5s}]}", `: routes[0].to[0]: expected either trunk, user or app`},
+	{"hop of two things", oneTrunk + oneApp + "routes:\n  - {id: r, to: [{trunk: telco, app: ivr}]}", `: routes[0].to[0]: expected either trunk, user or app`},
+	{"unknown app", oneApp + "routes:\n  - {id: r, to: [{app: ivrr}]}", `: routes[0].to[0].app is "ivrr": there is no app "ivrr", expected ivr; did you mean "ivr"?`},
+	{"unknown app as source", oneTrunk + "routes:\n  - {id: r, source: \"app:x\", to: [{trunk: telco}]}", `: routes[0].source[0] is "app:x": there is no app "x"`},
+	{"other tenant's app", "apps:\n  - {id: ivr, tenant: y}\nroutes:\n  - {id: r, to: [{app: ivr}]}", `: routes[0].to[0].app is "ivr": app "ivr" is of tenant "y", expected one of tenant "default"`},
+	{"app twice", oneApp + "  - id: ivr", `: apps[1].id is "ivr": this id is already that of apps[0].id in line 2`},
+	{"app's caller", "apps:\n  - {id: a, caller_id: \"1 2\"}", `: apps[0].caller_id is "1 2": expected a number or a SIP user name`},
+	{"app's name", "apps:\n  - {id: a, caller_name: 'a\"b'}", `: apps[0].caller_name is "a\"b": expected printable text`},
+	{"app's limit", "apps:\n  - {id: a, max_calls: -1}", `: apps[0].max_calls is "-1": expected`},
 	{"hop twice", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telco}, {trunk: telco}]}", `: routes[0].to[1]: is the same as to[0]`},
 	{"unknown trunk", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telko}]}", `:7:26: routes[0].to[0].trunk is "telko": there is no trunk "telko", expected telco; did you mean "telco"?`},
 	{"unknown user", "routes:\n  - {id: r, to: [{user: anna}]}", `: routes[0].to[0].user is "anna": there is no user "anna", expected nothing (there is none)`},
 	{"other tenant's trunk", oneTrunk + "routes:\n  - {id: r, tenant: x, to: [{trunk: telco}]}", `: routes[0].to[0].trunk is "telco": trunk "telco" is of tenant "default", expected one of tenant "x"`},
-	{"source", oneTrunk + "routes:\n  - {id: r, source: users, to: [{trunk: telco}]}", `: routes[0].source[0] is "users": expected any, user, trunk, user:ID or trunk:ID; did you mean "user"?`},
+	{"source", oneTrunk + "routes:\n  - {id: r, source: users, to: [{trunk: telco}]}", `: routes[0].source[0] is "users": expected any, user, trunk, app, user:ID, trunk:ID or app:ID; did you mean "user"?`},
 	{"unknown source", oneTrunk + "routes:\n  - {id: r, source: \"user:x\", to: [{trunk: telco}]}", `: routes[0].source[0] is "user:x": there is no user "x"`},
 	{"regular expression", oneTrunk + "routes:\n  - {id: r, number: /(/, to: [{trunk: telco}]}", `: routes[0].number[0] is "/(/": expected a regular expression: error parsing regexp: missing closing )`},
 	{"half a regular expression", oneTrunk + "routes:\n  - {id: r, number: /12, to: [{trunk: telco}]}", `: routes[0].number[0] is "/12": expected a regular expression between two slashes`},
@@ -193,8 +202,10 @@ users:
   - {id: ben, password: "x${PW}y"}
 trunks:
   - {id: telco, mode: register, registrar: "sip.example.com:5070", user: u, password: p, addresses: [10.0.0.1, "2001:db8::/32"]}
+apps: [{id: ivr}]
 routes:
   - {id: out, source: user, to: [trunk: telco]}
+  - {id: in, source: trunk, to: [app: ivr, user: ben]}
 `
 	c, d := parseConfig(filepath.Join(dir, "f.yaml"), []byte(file), testEnv)
 	if m := d.wrong(); len(m) > 0 {
@@ -218,6 +229,8 @@ routes:
 		{"single address", telco.Addresses[0].String(), "10.0.0.1/32"},
 		{"number", out.Number[0], "*"},
 		{"failover", out.To[0].Failover[0], "retry"},
+		{"app's tenant", c.Apps[0].Tenant, "default"},
+		{"app's failover", strings.Join(c.Routes[1].To[0].Failover, " "), "retry 480"},
 		{"ring", out.To[0].Ring.String(), "1m0s"},
 		{"billing folder", c.Billing.Dir, filepath.Join(c.Node.Data, "billing")},
 		{"secret in a dump", c.Users[1].Password.String(), "***"},

@@ -77,6 +77,10 @@ func (c *Config) complete() {
 	for i := range c.Trunks {
 		c.completeTrunk(&c.Trunks[i])
 	}
+	for i := range c.Apps {
+		a := &c.Apps[i]
+		a.Tenant, a.MaxCalls = cmp.Or(a.Tenant, "default"), cmp.Or(a.MaxCalls, c.Limits.Calls)
+	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
 		r.Tenant = cmp.Or(r.Tenant, "default")
@@ -91,6 +95,9 @@ func (c *Config) complete() {
 			h.Ring = cmp.Or(h.Ring, c.Limits.Ring)
 			if len(h.Failover) == 0 {
 				h.Failover = []string{"retry"}
+				if h.App != "" { // nobody is there, or takes the call in time
+					h.Failover = []string{"retry", "480"}
+				}
 			}
 		}
 	}

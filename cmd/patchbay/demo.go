@@ -17,7 +17,8 @@ const (
 	demoUser    = "patchbay"
 )
 
-// addDemo adds the users alice (100) and bob (101), the trunk demo, and the route that sends every other number there.
+// addDemo adds the users alice (100) and bob (101), the application demo (102), the trunk demo, and the route that sends every
+// other number there.
 // Passwords are generated once and kept in the data folder.
 func addDemo(c *Config) error {
 	for i, id := range [...]string{"alice", "bob"} {
@@ -28,7 +29,9 @@ func addDemo(c *Config) error {
 		c.Users = append(c.Users, User{ID: id, Password: pw, Numbers: []string{fmt.Sprint(100 + i)}})
 	}
 	c.Trunks = append(c.Trunks, Trunk{ID: "demo", Mode: "carrier"})
-	c.Routes = append(c.Routes, Route{ID: "demo", Source: []string{"user"}, To: []Hop{{Trunk: "demo"}}})
+	c.Apps = append(c.Apps, App{ID: "demo"})
+	c.Routes = append(c.Routes, Route{ID: "demo-app", Source: []string{"any"}, Number: []string{"102"}, To: []Hop{{App: "demo"}}},
+		Route{ID: "demo", Source: []string{"user", "app"}, To: []Hop{{Trunk: "demo"}}})
 	return nil
 }
 

@@ -27,6 +27,7 @@ func (d *document) validate(c *Config) {
 	d.billing(&c.Billing)
 	d.users(c)
 	d.trunks(c)
+	d.apps(c)
 	d.routes(c)
 	d.sockets(c)
 }

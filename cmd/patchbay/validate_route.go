@@ -11,7 +11,7 @@ import (
 
 // parties are what routes speak of: tenant by id.
 type parties struct {
-	users, trunks map[string]string
+	users, trunks, apps map[string]string
 }
 
 // names of one kind, sorted, for a suggestion.
@@ -33,7 +33,10 @@ type taken struct {
 
 // routes: that each is reachable, and leads to something that exists.
 func (d *document) routes(c *Config) {
-	p := parties{map[string]string{}, map[string]string{}}
+	p := parties{map[string]string{}, map[string]string{}, map[string]string{}}
+	for _, a := range c.Apps {
+		p.apps[a.ID] = cmp.Or(a.Tenant, "default")
+	}
 	for _, t := range c.Trunks {
 		p.trunks[t.ID] = cmp.Or(t.Tenant, "default")
 	}
@@ -41,7 +44,7 @@ func (d *document) routes(c *Config) {
 		p.users[u.ID] = cmp.Or(u.Tenant, "default")
 	}
 	if c.Demo {
-		p.users["alice"], p.users["bob"], p.trunks["demo"] = "default", "default", "default"
+		p.users["alice"], p.users["bob"], p.trunks["demo"], p.apps["demo"] = "default", "default", "default", "default"
 		d.demoNames(c)
 	}
 	ids := map[string]string{}
@@ -87,7 +90,7 @@ func ownNumbers(c *Config) []taken {
 func (d *document) demoNames(c *Config) {
 	for i, u := range c.Users {
 		for _, n := range append([]string{u.ID, u.Login}, u.Numbers...) {
-			if slices.Contains([]string{"alice", "bob", "100", "101"}, n) {
+			if slices.Contains([]string{"alice", "bob", "100", "101", "102"}, n) {
 				d.bad(fmt.Sprintf("users[%d]", i), "%s belongs to the demo: leave out demo, or choose another", n)
 			}
 		}
@@ -97,8 +100,13 @@ func (d *document) demoNames(c *Config) {
 			d.bad(fmt.Sprintf("trunks[%d].id", i), "belongs to the demo: leave out demo, or choose another")
 		}
 	}
+	for i, a := range c.Apps {
+		if a.ID == "demo" {
+			d.bad(fmt.Sprintf("apps[%d].id", i), "belongs to the demo: leave out demo, or choose another")
+		}
+	}
 	for i, r := range c.Routes {
-		if r.ID == "demo" {
+		if r.ID == "demo" || r.ID == "demo-app" {
 			d.bad(fmt.Sprintf("routes[%d].id", i), "belongs to the demo: leave out demo, or choose another")
 		}
 	}
@@ -113,13 +121,36 @@ func (d *document) sources(f string, r *Route, p parties) {
 			d.party(sf, id, "user", r.Tenant, p.users)
 		case one && kind == "trunk":
 			d.party(sf, id, "trunk", r.Tenant, p.trunks)
-		case one || !slices.Contains([]string{"any", "user", "trunk"}, s):
-			d.bad(sf, "expected any, user, trunk, user:ID or trunk:ID%s", meant(kind, []string{"any", "user", "trunk"}))
+		case one && kind == "app":
+			d.party(sf, id, "app", r.Tenant, p.apps)
+		case one || !slices.Contains(sourceKinds, s):
+			d.bad(sf, "expected any, user, trunk, app, user:ID, trunk:ID or app:ID%s", meant(kind, sourceKinds))
 		}
 	}
 }
 
-// party checks that a user or trunk exists, in the route's tenant.
+// sourceKinds are what a source may be without an id.
+var sourceKinds = []string{"any", "user", "trunk", "app"}
+
+// apps: who they are, and what they show when they call.
+func (d *document) apps(c *Config) {
+	ids := map[string]string{}
+	for i, a := range c.Apps {
+		f := fmt.Sprintf("apps[%d]", i)
+		d.id(f+".id", a.ID)
+		d.once(ids, f+".id", a.ID, "this id")
+		d.tenant(f+".tenant", a.Tenant)
+		if a.CallerID != "" && !userPart(a.CallerID) {
+			d.bad(f+".caller_id", "expected a number or a SIP user name")
+		}
+		if !printable(a.CallerName) || strings.ContainsAny(a.CallerName, `"\`) {
+			d.bad(f+".caller_name", `expected printable text without " and \`)
+		}
+		d.count(f+".max_calls", a.MaxCalls, 0, 100_000)
+	}
+}
+
+// party checks that a user, trunk or application exists, in the route's tenant.
 func (d *document) party(field, id, what, tenant string, of map[string]string) {
 	t, ok := of[id]
 	switch {
@@ -158,12 +189,21 @@ func (d *document) numbers(f string, r *Route) []pattern {
 
 func (d *document) hops(f string, r *Route, p parties) {
 	if len(r.To) == 0 {
-		d.bad(f+".to", "missing, expected at least one hop: trunk or user")
+		d.bad(f+".to", "missing, expected at least one hop: trunk, user or app")
 	}
 	for i, h := range r.To {
 		hf := fmt.Sprintf("%s.to[%d]", f, i)
-		if (h.Trunk == "") == (h.User == "") {
-			d.bad(hf, "expected either trunk or user")
+		named := 0
+		for _, id := range [...]string{h.Trunk, h.User, h.App} {
+			if id != "" {
+				named++
+			}
+		}
+		if named != 1 {
+			d.bad(hf, "expected either trunk, user or app")
+		}
+		if h.App != "" {
+			d.party(hf+".app", h.App, "app", r.Tenant, p.apps)
 		}
 		if h.Trunk != "" {
 			d.party(hf+".trunk", h.Trunk, "trunk", r.Tenant, p.trunks)
@@ -176,8 +216,8 @@ func (d *document) hops(f string, r *Route, p parties) {
 		}
 		d.failover(hf, h)
 		for j, o := range r.To[:i] {
-			if o.Trunk == h.Trunk && o.User == h.User {
-				d.bad(hf, "is the same as to[%d], expected another trunk or user", j)
+			if o.Trunk == h.Trunk && o.User == h.User && o.App == h.App {
+				d.bad(hf, "is the same as to[%d], expected another trunk, user or app", j)
 				break
 			}
 		}

@@ -186,6 +186,9 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 		}
 		gc.Trunks = append(gc.Trunks, gt)
 	}
+	for _, a := range c.Apps {
+		gc.Apps = append(gc.Apps, gateway.App{ID: a.ID, Tenant: a.Tenant, CallerID: a.CallerID, CallerName: a.CallerName, MaxCalls: a.MaxCalls})
+	}
 	for _, r := range c.Routes {
 		gr, err := r.gateway()
 		if err != nil {
@@ -226,7 +229,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 func (r Route) gateway() (gateway.Route, error) {
 	gr := gateway.Route{ID: r.ID, Tenant: r.Tenant, Source: r.Source, Number: r.Number, Strip: r.Strip, Prefix: r.Prefix, Replace: r.Replace}
 	for _, h := range r.To {
-		gh := gateway.Hop{Trunk: h.Trunk, User: h.User, Ring: h.Ring}
+		gh := gateway.Hop{Trunk: h.Trunk, User: h.User, App: h.App, Ring: h.Ring}
 		for _, f := range h.Failover {
 			switch f {
 			case "retry":
