@@ -10,6 +10,7 @@ package rpc
 import (
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Module is a named family of classes, as a client imports it.
@@ -83,10 +84,11 @@ func (p Param) About(doc string) Param { p.doc = doc; return p }
 
 // Op is an operation: what invoke calls.
 type Op struct {
-	name string
-	doc  string
-	of   string
-	fn   *function
+	name  string
+	doc   string
+	of    string
+	needs Role
+	fn    *function
 }
 
 // Method makes an operation of a method expression such as (*Player).Play. Its parameters are those of the method, by
@@ -96,8 +98,26 @@ type Op struct {
 //
 // A method that doesn't fit, or doesn't fit its parameters, panics here: it is a mistake of the program.
 func Method[F any](name string, method F, params ...Param) Op {
-	return Op{name: name, fn: analyse("operation "+name, method, true, params)}
+	op := Op{name: name, needs: Control, fn: analyse("operation "+name, method, true, params)}
+	if asks(name) {
+		op.needs = Read
+	}
+	return op
 }
+
+// asks reports whether an operation's name says that it only asks: getX, isX.
+func asks(name string) bool {
+	for _, verb := range [...]string{"get", "is"} {
+		if rest, ok := strings.CutPrefix(name, verb); ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z' {
+			return true
+		}
+	}
+	return false
+}
+
+// Needs says which role a client must have for the operation. Without it that is Read for one whose name is getX or isX,
+// else Control.
+func (o Op) Needs(role Role) Op { o.needs = role; return o }
 
 // Of says which class the returned objects belong to where their Go type doesn't.
 func (o Op) Of(class string) Op { o.of = class; return o }
@@ -112,6 +132,8 @@ type Prop struct {
 	of       string
 	final    bool
 	def      any
+	reads    Role
+	writes   Role
 	get, set *function
 }
 
@@ -135,8 +157,11 @@ func ReadOnly[G any](name string, get G) Prop {
 	if g.result == nil {
 		panic(fmt.Sprintf("rpc: property %s, getter: returns nothing", name))
 	}
-	return Prop{name: name, get: g}
+	return Prop{name: name, get: g, reads: Read, writes: Control}
 }
+
+// Needs says which role a client must have to read the property, and to write it. Without it: Read, and Control.
+func (p Prop) Needs(role Role) Prop { p.reads, p.writes = role, role; return p }
 
 // Final makes a property that is fixed when the object is made.
 func Final[G any](name string, get G) Prop {

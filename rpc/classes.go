@@ -47,6 +47,8 @@ type operation struct {
 	fn   *function
 	self bool // the receiver is the *Object
 	how  cast // else the value, cast so
+
+	needs Role
 }
 
 // NewClasses makes an empty table for classes of these modules.

@@ -17,6 +17,9 @@ type Scope struct {
 	space  *Space
 	tenant string
 	all    bool
+	denied Role     // what the client may not do; none for the program itself
+	most   int      // objects that its tenant may have, 0 = the space's bound
+	by     *session // whose requests these are; nil for the program itself
 }
 
 // Tenant is the view of one tenant: its own objects, and those that are everybody's.
@@ -24,6 +27,23 @@ func (s *Space) Tenant(name string) Scope { return Scope{space: s, tenant: name}
 
 // Admin is a view of everything. What it makes belongs to the tenant, or to the owner's.
 func (s *Space) Admin(tenant string) Scope { return Scope{space: s, tenant: tenant, all: true} }
+
+// Only is the view of a client that has no other roles than these.
+func (s Scope) Only(roles Role) Scope {
+	s.denied = 0
+	for role := Read; role <= Admin; role <<= 1 {
+		if !roles.Grant(role) {
+			s.denied |= role
+		}
+	}
+	return s
+}
+
+// Roles are those of the client; of the program itself, all.
+func (s Scope) Roles() Role { return AllRoles &^ s.denied }
+
+// Name is the tenant's.
+func (s Scope) Name() string { return s.tenant }
 
 type scopeKey struct{}
 
@@ -69,6 +89,9 @@ func (s Scope) Objects(class string) []*Object {
 func (s Scope) New(ctx context.Context, class string, params []byte) (o *Object, err error) {
 	defer func() { err = s.space.classify(err, "create", class) }()
 	defer s.space.guard(&err, "create", class)
+	if s.denied&Control != 0 {
+		return nil, s.Roles().refusal(Control, "create")
+	}
 	e := s.space.classes.find(class)
 	if e == nil || e.build == nil {
 		return nil, Errorf(TypeNotAvailable, "Factory '%s' not found", brief(class))
@@ -96,11 +119,12 @@ func (s Scope) New(ctx context.Context, class string, params []byte) (o *Object,
 		}
 	}
 	o = s.space.prepare(e, owner, s.tenant)
+	o.maker, o.most = s.by, s.most
 	if e.build.self {
 		args[own] = reflect.ValueOf(o)
 	}
 	s.space.mu.RLock()
-	err = s.space.room(o.tenant)
+	err = s.space.room(o)
 	s.space.mu.RUnlock()
 	if err != nil {
 		return nil, err
@@ -150,6 +174,9 @@ func (s Scope) Invoke(ctx context.Context, id, op string, params []byte) (result
 	f := o.entry.ops[op]
 	if f == nil {
 		return nil, Errorf(UnknownOperation, "Method '%s' with %d parameters not found", brief(op), countMembers(params))
+	}
+	if s.denied&f.needs != 0 {
+		return nil, s.Roles().refusal(f.needs, op)
 	}
 	result, err = s.invoke(ctx, o, f, params, op)
 	return result, s.space.classify(err, op, o.id)
@@ -269,7 +296,7 @@ func (s Scope) Subscribe(id, event string, who Subscriber) (subscription string,
 // Unsubscribe removes a subscription. It never fails: neither for a released object nor for an unknown subscription.
 func (s Scope) Unsubscribe(id, subscription string) {
 	if o, err := s.Object(id); err == nil {
-		o.events.remove(subscription)
+		o.events.remove(subscription, nil)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestArgumentsRefused(t *testing.T) {
 		{rpc.BadParam, "join", `{"list":"x"}`, "'list' parameter should be a list"},
 		{rpc.BadParam, "join", `{"list":[{}]}`, "'list' parameter should be a string"},
 		{rpc.BadParam, "join", `{"list":` + many + `}`, "more than 10000 items"},
-		{rpc.BadParam, "join", `{"list":` + deep + `}`, "nested more than 32 deep"},
+		{rpc.BadParam, "join", `{"list":` + deep + `}`, "nested too deep"},
 		{rpc.BadParam, "join", `{"list":`, "no valid JSON"},
 		{rpc.BadParam, "setCaps", `{"caps":{"rate":1}}`, "'caps.codec' parameter should be a string: it is missing"},
 		{rpc.BadParam, "setCaps", `{"caps":{"codec":"x","rate":1e39}}`, "'caps.rate' parameter should be a double"},

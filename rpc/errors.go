@@ -52,6 +52,9 @@ const (
 	Undefined            Code = 40500
 	FileNotFound         Code = 40600
 	SeekFailed           Code = 40700
+
+	// NotAllowed is ours, from the range that Kurento leaves to modules: the principal lacks a role.
+	NotAllowed Code = 49403
 )
 
 // String is the name that a client finds in error.data.type, "" for codes that carry no data. The spelling is
@@ -139,6 +142,8 @@ func (c Code) endpointName() string {
 		return "URI_PATH_FILE_NOT_FOUND"
 	case SeekFailed:
 		return "PLAYER_SEEK_FAIL"
+	case NotAllowed:
+		return "NOT_ALLOWED"
 	}
 	return ""
 }

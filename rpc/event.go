@@ -16,20 +16,25 @@ type Event struct {
 	Object string          // its id
 	Type   string          // the event's name
 	Data   json.RawMessage // as it goes out in onEvent's data; shared by all subscribers, nobody changes it
+	frame  []byte          // the whole message, shared too
 }
 
 // Subscriber takes events: a session does. It is told events of one object one at a time, in the order in which they
 // were raised. Event queues what it gets, within bounds, and returns; it must not call into the object.
 type Subscriber interface{ Event(Event) }
 
-// MaxSubscriptions bounds the subscriptions to one object.
-const MaxSubscriptions = 1024
+// Bounds of the subscriptions to one object: of all subscribers, and of each.
+const (
+	MaxSubscriptions    = 16384
+	MaxOwnSubscriptions = 256
+)
 
 // events are an object's subscriptions. The lock is held while subscribers are told, which is what keeps the order.
 type events struct {
 	mu   sync.Mutex
 	list map[string]*audience
 	ids  map[string]subscription
+	each map[Subscriber]int
 	over bool
 }
 
@@ -40,12 +45,17 @@ type subscription struct {
 
 // audience counts each subscriber's subscriptions to one event: however many there are, it is told once.
 type audience struct {
-	order []Subscriber
+	order []listener
 	count map[Subscriber]int
-	views map[Subscriber]Scope
 }
 
-func (e *events) add(event string, who Subscriber, view Scope) (string, error) {
+type listener struct {
+	who    Subscriber
+	tenant string
+	all    bool // of an admin
+}
+
+func (e *events) add(event string, who Subscriber, as Scope) (string, error) {
 	id := uuid.NewString()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -54,39 +64,63 @@ func (e *events) add(event string, who Subscriber, view Scope) (string, error) {
 		return "", errReleased
 	case len(e.ids) >= MaxSubscriptions:
 		return "", Errorf(NotEnoughResources, "Object has its %d subscriptions already", MaxSubscriptions)
+	case e.each[who] >= MaxOwnSubscriptions:
+		return "", Errorf(NotEnoughResources, "You have %d subscriptions to the object already", MaxOwnSubscriptions)
 	}
 	if e.list == nil {
-		e.list, e.ids = map[string]*audience{}, map[string]subscription{}
+		e.list, e.ids, e.each = map[string]*audience{}, map[string]subscription{}, map[Subscriber]int{}
 	}
 	a := e.list[event]
 	if a == nil {
-		a = &audience{count: map[Subscriber]int{}, views: map[Subscriber]Scope{}}
+		a = &audience{count: map[Subscriber]int{}}
 		e.list[event] = a
 	}
 	if a.count[who]++; a.count[who] == 1 {
-		a.order = append(a.order, who)
-		a.views[who] = view
+		a.order = append(a.order, listener{who, as.tenant, as.all})
 	}
+	e.each[who]++
 	e.ids[id] = subscription{event, who}
 	return id, nil
 }
 
-func (e *events) remove(id string) {
+// remove ends a subscription. One that another subscriber has stays, if owner says whose it must be. It reports whether
+// the owner has none left.
+func (e *events) remove(id string, owner Subscriber) (none bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, ok := e.ids[id]
-	if !ok {
+	if s, ok := e.ids[id]; ok && (owner == nil || owner == s.who) {
+		e.end(id, s)
+	}
+	return e.each[owner] == 0
+}
+
+// drop ends all subscriptions of one subscriber.
+func (e *events) drop(who Subscriber) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.each[who] == 0 {
 		return
 	}
+	for id, s := range e.ids {
+		if s.who == who {
+			e.end(id, s)
+		}
+	}
+}
+
+// end ends a subscription; the lock is held.
+func (e *events) end(id string, s subscription) {
 	delete(e.ids, id)
+	if e.each[s.who]--; e.each[s.who] == 0 {
+		delete(e.each, s.who)
+	}
 	a := e.list[s.event]
 	if a.count[s.who]--; a.count[s.who] > 0 {
 		return
 	}
 	delete(a.count, s.who)
-	delete(a.views, s.who)
-	for i, who := range a.order {
-		if who == s.who {
+	for i, l := range a.order {
+		if l.who == s.who {
 			a.order = append(a.order[:i:i], a.order[i+1:]...)
 			break
 		}
@@ -96,10 +130,16 @@ func (e *events) remove(id string) {
 	}
 }
 
-func (e *events) end() {
+// close ends all subscriptions, and returns who had some.
+func (e *events) close() []Subscriber {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.over, e.list, e.ids = true, nil, nil
+	var out []Subscriber
+	for who := range e.each {
+		out = append(out, who)
+	}
+	e.over, e.list, e.ids, e.each = true, nil, nil, nil
+	return out
 }
 
 // Raise tells the object's subscribers of an event: a value of a type that EventType registered and that the class (or
@@ -141,6 +181,8 @@ func (s *Space) tellPosted() {
 			return
 		case p := <-s.posted:
 			p.object.tell(p.event, p.at, "")
+		case <-s.attend.wake:
+			s.tellAttended()
 		}
 		if n := s.lost.Swap(0); n > 0 {
 			s.log.Warn("events were lost: too many were posted at once", "lost", n, "most", maxPosted)
@@ -161,21 +203,23 @@ func (o *Object) tell(event any, at time.Time, tenant string) {
 	if a == nil {
 		return
 	}
-	data, err := o.eventData(s, event, at)
+	ev, err := o.encodeEvent(s, event, at)
 	if err != nil {
 		o.space.log.Error("event can't be encoded", "object", o.id, "event", s.typ.name, "err", err)
 		return
 	}
-	ev := Event{Object: o.id, Type: s.typ.name, Data: data}
-	for _, who := range a.order {
-		if view := a.views[who]; tenant == "" || view.all || view.tenant == tenant {
-			who.Event(ev)
+	for _, l := range a.order {
+		if tenant == "" || l.all || l.tenant == tenant {
+			l.who.Event(ev)
 		}
 	}
 }
 
-func (o *Object) eventData(s *structure, event any, now time.Time) ([]byte, error) {
-	e := &encoding{space: o.space, buf: make([]byte, 0, 256)}
+// encodeEvent writes the whole message, once for all subscribers; its data is a part of it.
+func (o *Object) encodeEvent(s *structure, event any, now time.Time) (Event, error) {
+	e := &encoding{space: o.space, buf: make([]byte, 0, 512)}
+	e.raw(`{"jsonrpc":"2.0","method":"onEvent","params":{"value":{"data":`)
+	begin := len(e.buf)
 	e.raw(`{"source":`)
 	e.text(o.id)
 	e.raw(`,"timestampMillis":"`)
@@ -194,7 +238,13 @@ func (o *Object) eventData(s *structure, event any, now time.Time) ([]byte, erro
 	}
 	s.encodeFields(e, reflect.ValueOf(event))
 	e.buf[len(e.buf)-1] = '}' // the last comma
-	return e.buf, e.err
+	end := len(e.buf)
+	e.raw(`,"object":`)
+	e.text(o.id)
+	e.raw(`,"type":`)
+	e.text(s.typ.name)
+	e.raw("}}}")
+	return Event{Object: o.id, Type: s.typ.name, Data: e.buf[begin:end:end], frame: e.buf}, e.err
 }
 
 func (o *Object) encodeTags(e *encoding) {

@@ -21,6 +21,11 @@ type Object struct {
 
 	announced bool // the watcher knows it
 
+	maker   *session              // who asked for it, if a client did
+	most    int                   // objects that the maker's tenant may have, 0 = the space's bound
+	holders map[*session]struct{} // sessions that keep it alive; guarded by space.mu
+	alone   bool                  // its value was told so last; of the space's goroutine
+
 	children []*Object // oldest first; guarded by space.mu
 
 	// holds counts calls that use the object, and children that aren't closed yet. released is set with the lock

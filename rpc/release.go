@@ -14,20 +14,24 @@ import (
 // children before their parent. Releasing twice is as good as once.
 func (s *Space) Release(o *Object) {
 	s.mu.Lock()
+	ready := s.remove(o, nil)
+	s.mu.Unlock()
+	for _, r := range ready {
+		s.finish(r)
+	}
+}
+
+// remove takes a tree out of the space, if it is there, and adds what can be closed at once; s.mu is held.
+func (s *Space) remove(o *Object, ready []*Object) []*Object {
 	if s.objects[o.id] != o {
-		s.mu.Unlock()
-		return
+		return ready
 	}
 	if p := o.parent; p != nil {
 		if i := slices.Index(p.children, o); i >= 0 {
 			p.children = slices.Delete(p.children, i, i+1)
 		}
 	}
-	ready := s.condemn(o, nil)
-	s.mu.Unlock()
-	for _, r := range ready {
-		s.finish(r)
-	}
+	return s.condemn(o, ready)
 }
 
 // condemn marks a tree released, the youngest and deepest first, and returns what can be closed at once.
@@ -37,6 +41,10 @@ func (s *Space) condemn(o *Object, ready []*Object) []*Object {
 	}
 	o.children = nil
 	delete(s.objects, o.id)
+	for holder := range o.holders {
+		delete(holder.holds, o)
+	}
+	o.holders = nil
 	if s.counts[o.tenant]--; s.counts[o.tenant] == 0 {
 		delete(s.counts, o.tenant)
 	}
@@ -62,7 +70,11 @@ func (s *Space) finish(o *Object) {
 	if o.announced {
 		s.cfg.Watch.Released(o)
 	}
-	o.events.end()
+	for _, who := range o.events.close() {
+		if by, ok := who.(*session); ok {
+			by.forget(o)
+		}
+	}
 	if o.parent != nil {
 		o.parent.leave()
 	}

@@ -16,19 +16,21 @@ const (
 
 var (
 	errSyntax = errors.New("no valid JSON")
-	errDepth  = errors.New("nested more than 32 deep")
+	errDepth  = errors.New("nested too deep")
 )
 
 // checkJSON reports whether raw is one JSON value that isn't nested too deep. What it has passed the functions below may
 // walk without looking again.
-func checkJSON(raw []byte) error {
+func checkJSON(raw []byte) error { return checkDepth(raw, maxDepth) }
+
+func checkDepth(raw []byte, most int) error {
 	depth := 0
 	for i := 0; i < len(raw); i++ {
 		switch raw[i] {
 		case '"':
 			i = stringEnd(raw, i) - 1
 		case '{', '[':
-			if depth++; depth > maxDepth {
+			if depth++; depth > most {
 				return errDepth
 			}
 		case '}', ']':

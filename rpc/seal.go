@@ -53,15 +53,15 @@ func (c *Classes) bind(e *entry) {
 			e.parts = append(e.parts, how)
 		}
 		for _, p := range k.class.Props {
-			e.ops[accessor("get", p.name)] = c.operation(e, p.get, p.of)
+			e.ops[accessor("get", p.name)] = c.operation(e, p.get, p.of, p.reads)
 			if p.set != nil {
 				set := *p.set
 				set.params = []Param{Arg(p.name).Of(p.of)}
-				e.ops[accessor("set", p.name)] = c.operation(e, &set, "")
+				e.ops[accessor("set", p.name)] = c.operation(e, &set, "", p.writes)
 			}
 		}
 		for _, o := range k.class.Ops {
-			e.ops[o.name] = c.operation(e, o.fn, o.of)
+			e.ops[o.name] = c.operation(e, o.fn, o.of, o.needs)
 		}
 		for _, name := range k.class.Events {
 			if t := c.types[name]; t == nil || t.form != eventForm {
@@ -79,8 +79,8 @@ func (c *Classes) bind(e *entry) {
 	}
 }
 
-func (c *Classes) operation(e *entry, fn *function, of string) *operation {
-	op := &operation{fn: fn.compile(c, of), self: fn.recv == objectType}
+func (c *Classes) operation(e *entry, fn *function, of string, needs Role) *operation {
+	op := &operation{fn: fn.compile(c, of), self: fn.recv == objectType, needs: needs}
 	op.how = castTo(e.of, fn.recv)
 	if !op.self && !op.how.ok && (e.of != nil || !e.class.Abstract) {
 		panic(fmt.Sprintf("rpc: class %s: its objects are %v, a member wants %s", e.class.Name, e.of, fn.recv))

@@ -51,6 +51,8 @@ type Space struct {
 	live    int           // objects that aren't closed
 	still   chan struct{} // closed when the space is, and none is live
 
+	attend attendance
+
 	posted chan posting
 	lost   atomic.Uint64
 	stop   chan struct{}
@@ -73,6 +75,7 @@ func (c *Classes) Open(cfg Config) *Space {
 	}
 	s := &Space{classes: c, cfg: cfg, log: cfg.Log, objects: map[string]*Object{}, values: map[any]*Object{},
 		counts: map[string]int{}, still: make(chan struct{}),
+		attend: attendance{wake: make(chan struct{}, 1)},
 		posted: make(chan posting, maxPosted), stop: make(chan struct{}), told: make(chan struct{})}
 	if t := c.byType[reflect.TypeFor[Tag]()]; t != nil {
 		s.tags = new(codec)
@@ -136,14 +139,18 @@ func (s *Space) prepare(e *entry, owner *Object, tenant string) *Object {
 
 // room reports whether another object may be made. It is asked before the constructor runs, so that nothing is built
 // in vain, and settle asks again.
-func (s *Space) room(tenant string) error {
+func (s *Space) room(o *Object) error {
+	most := s.cfg.MaxPerTenant
+	if o.most > 0 {
+		most = min(most, o.most)
+	}
 	switch {
 	case s.closed:
 		return Errorf(NotEnoughResources, "No object can be created: the server is stopping")
 	case len(s.objects) >= s.cfg.MaxObjects:
 		return Errorf(NotEnoughResources, "No object can be created: there are %d already", s.cfg.MaxObjects)
-	case s.counts[tenant] >= s.cfg.MaxPerTenant:
-		return Errorf(NotEnoughResources, "No object can be created: you have %d already", s.cfg.MaxPerTenant)
+	case s.counts[o.tenant] >= most:
+		return Errorf(NotEnoughResources, "No object can be created: you have %d already", most)
 	}
 	return nil
 }
@@ -175,7 +182,7 @@ func (s *Space) settle(o *Object, value any) error {
 func (s *Space) attach(o *Object) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.room(o.tenant); err != nil {
+	if err := s.room(o); err != nil {
 		return err
 	}
 	known := func(key any) bool { return s.values[key] != nil }
@@ -196,6 +203,7 @@ func (s *Space) attach(o *Object) error {
 	}
 	s.counts[o.tenant]++
 	s.live++
+	s.inherit(o)
 	return nil
 }
 

@@ -74,6 +74,11 @@ func (m *manager) Pipelines(ctx context.Context) []*rpc.Object {
 	return s.Objects("MediaPipeline")
 }
 
+func (m *manager) Sessions(ctx context.Context) []string {
+	s, _ := rpc.ScopeOf(ctx)
+	return s.Sessions()
+}
+
 type pipe struct {
 	*media.Pipeline
 	latency bool
@@ -212,7 +217,7 @@ func newFamily() *family {
 	)
 	f.object = rpc.MediaObject("core", "MediaPipeline")
 	f.manager = &rpc.Class{Module: "core", Name: "ServerManager", Extends: f.object, Abstract: true, Type: reflect.TypeFor[*manager](),
-		Props:  []rpc.Prop{rpc.ReadOnly("pipelines", (*manager).Pipelines).Of("MediaPipeline")},
+		Props:  []rpc.Prop{rpc.ReadOnly("pipelines", (*manager).Pipelines).Of("MediaPipeline"), rpc.ReadOnly("sessions", (*manager).Sessions).Needs(rpc.Admin)},
 		Events: []string{"ObjectCreated"}}
 	f.pipeline = &rpc.Class{Module: "core", Name: "MediaPipeline", Extends: f.object, New: rpc.Make(newPipe),
 		Props: []rpc.Prop{rpc.Property("latencyStats", (*pipe).Latency, (*pipe).SetLatency).Default(false)}}

@@ -174,6 +174,12 @@ func (s *server) close() error {
 	if s.http != nil {
 		errs = append(errs, ignore(s.http.Shutdown(ctx), context.DeadlineExceeded))
 	}
+	if s.rpc != nil {
+		errs = append(errs, s.rpc.Close(ctx))
+	}
+	if s.space != nil {
+		errs = append(errs, s.space.Close(ctx))
+	}
 	if s.past != nil {
 		s.past.Close()
 	}

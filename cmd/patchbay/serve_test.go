@@ -236,7 +236,7 @@ func TestOtherHostsReachThePageAndNoMore(t *testing.T) {
 		{"POST", "/livez", 405, ""},
 		{"GET", "/sip", 426, ""},
 		{"POST", "/sip", 405, ""},
-		{"GET", "/kurento", 404, ""},
+		{"GET", "/kurento", 403, "no token is set"},
 		{"POST", "/api/v1/me/login", 415, `{"error":`},
 		{"GET", "/api/v1/me/calls", 401, `{"error":`},
 		{"GET", "/api/v1/me/none", 404, `{"error":`},

@@ -18,6 +18,7 @@ import (
 	"github.com/patchbay/patchbay/media/opus"
 	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/media/webrtc"
+	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/sip"
 	"github.com/patchbay/patchbay/web"
 )
@@ -33,6 +34,8 @@ type server struct {
 	browsers     *webrtc.Port // nil: browsers can't call
 	front        *sip.Front
 	gateway      *gateway.Gateway
+	space        *rpc.Space // what RPC clients have made
+	rpc          *rpc.Server
 	plain        net.Listener
 	secure       net.Listener
 	certificates *certificates
@@ -88,6 +91,9 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, s.registry
 	gc.Media.WebRTC = s.browsers
 	if s.gateway, err = gateway.New(gc); err != nil {
+		return nil, err
+	}
+	if err := s.serveRPC(); err != nil {
 		return nil, err
 	}
 	s.past = newPast(cfg.billing(log))
@@ -256,6 +262,7 @@ func (s *server) handlers() *http.Server {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("/", web.Handler())
+	mux.Handle("/kurento", s.rpc)
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))
 	// The guard has looked at the Origin.
 	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))

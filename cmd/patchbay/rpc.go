@@ -1,0 +1,25 @@
+package main
+
+import (
+	"context"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/rpc"
+	"github.com/patchbay/patchbay/rpc/kurento"
+)
+
+// serveRPC makes the space of what JSON-RPC clients create, and its server.
+func (s *server) serveRPC() (err error) {
+	classes, core := elementClasses(kurento.Config{
+		Pipeline: media.Config{Clock: s.clock, Registry: s.registry, Log: s.log},
+		Sessions: func(ctx context.Context) []string {
+			scope, _ := rpc.ScopeOf(ctx)
+			return scope.Sessions()
+		},
+	})
+	if s.space, err = core.Open(classes, rpc.Config{Log: s.log}); err != nil {
+		return err
+	}
+	s.rpc = s.space.Serve(rpc.ServerConfig{Log: s.log})
+	return nil
+}
