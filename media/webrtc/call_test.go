@@ -201,42 +201,53 @@ func TestHoldAndResume(t *testing.T) {
 
 // ICE restarts in mid-call, by either side: not a packet is lost, keys and numbers go on.
 func TestRestart(t *testing.T) {
-	port := newPort(t, nil)
-	l, b := newLeg(t, port, nil), newBrowser(t, webrtctest.Config{})
-	w := media.Want{Formats: []*media.Format{media.PCMU()}}
-	l.call(b, w, false)
-	isUp(t, b)
-	hears(t, l, b, media.PCMU(), 440)
-	was, line := l.ours, l.agreed.Load().line
-	l.call(b, w, true)
-	if l.ours == was || l.agreed.Load().line != line {
-		t.Error("the credentials are the same, or the line isn't")
-	}
-	await(t, "the new nomination", func() bool { return port.credentials() == 1 })
-	hears(t, l, b, media.PCMU(), 500)
-	was = l.ours
-	w.ICERestart = true
-	l.dial(b, w)
-	if l.ours == was {
-		t.Error("the credentials are the same")
-	}
-	await(t, "the new nomination", func() bool { return port.credentials() == 1 })
-	hears(t, l, b, media.PCMU(), 600)
-	if in, _ := l.counts(); in.Lost != 0 || in.Epochs > 1 {
-		t.Errorf("counted %+v", in)
-	}
+	bothStacks(t, func(t *testing.T, s Stack) {
+		port := newPort(t, nil)
+		l, b := newLeg(t, port, func(c *Config) { c.Stack = s }), newBrowser(t, webrtctest.Config{})
+		w := media.Want{Formats: []*media.Format{media.PCMU()}}
+		l.call(b, w, false)
+		isUp(t, b)
+		hears(t, l, b, media.PCMU(), 440)
+		was, line := l.ours, l.agreed.Load().line
+		l.call(b, w, true)
+		if l.ours == was || l.agreed.Load().line != line {
+			t.Error("the credentials are the same, or the line isn't")
+		}
+		await(t, "the new nomination", func() bool { return port.credentials() == 1 })
+		hears(t, l, b, media.PCMU(), 500)
+		was = l.ours
+		w.ICERestart = true
+		l.dial(b, w)
+		if l.ours == was {
+			t.Error("the credentials are the same")
+		}
+		await(t, "the new nomination", func() bool { return port.credentials() == 1 })
+		hears(t, l, b, media.PCMU(), 600)
+		if in, _ := l.counts(); in.Lost != 0 || in.Epochs > 1 {
+			t.Errorf("counted %+v", in)
+		}
+	})
 }
 
-// A PeerConnection's credentials can't be changed: it says so, and all stays as it is.
-func TestRestartIsRefused(t *testing.T) {
-	l, b := newLeg(t, newPort(t, nil), func(c *Config) { c.Stack = PeerConnection }), newBrowser(t, webrtctest.Config{})
-	w := media.Want{Formats: []*media.Format{media.PCMU()}}
-	l.dial(b, w)
-	isUp(t, b)
-	if _, err := l.Offer(context.Background(), media.Want{ICERestart: true}); err == nil {
-		t.Error("an offer restarts ICE")
-	}
-	hears(t, l, b, media.PCMU(), 440)
+// A restart that is taken back leaves everything as it was.
+func TestRestartRolledBack(t *testing.T) {
+	bothStacks(t, func(t *testing.T, s Stack) {
+		port := newPort(t, nil)
+		l, b := newLeg(t, port, func(c *Config) { c.Stack = s }), newBrowser(t, webrtctest.Config{})
+		w := media.Want{Formats: []*media.Format{media.PCMU()}}
+		l.call(b, w, false)
+		isUp(t, b)
+		hears(t, l, b, media.PCMU(), 440)
+		o := must[media.Offer](t)(l.Offer(context.Background(), media.Want{Formats: w.Formats, ICERestart: true}))
+		if port.credentials() != 2 {
+			t.Errorf("the port knows %d credentials, want those in force and the offer's", port.credentials())
+		}
+		o.Rollback()
+		if port.credentials() != 1 {
+			t.Errorf("the port knows %d credentials after the rollback, want 1", port.credentials())
+		}
+		hears(t, l, b, media.PCMU(), 500)
+	})
 }
 
 // The browser's address changes in mid-call: audio is back after its next check.

@@ -135,7 +135,7 @@ func (p *peer) handshake(c *inlet, client bool) error {
 		return err
 	}
 	common := []dtls.Option{
-		dtls.WithCertificates(p.port.certificate),
+		dtls.WithCertificates(p.identity.certificate),
 		dtls.WithSRTPProtectionProfiles(list...),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithInsecureSkipVerify(true), // there is no authority: the fingerprint is the identity

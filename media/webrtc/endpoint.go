@@ -30,7 +30,8 @@ import (
 type Stack uint8
 
 const (
-	// Auto leaves it to the first offer: one with video or data gets a PeerConnection, all else our own stack.
+	// Auto leaves it to the first offer: one with video or data gets a PeerConnection, and so does any if STUN or TURN is set.
+	// All else gets our own stack.
 	Auto Stack = iota
 	// Own is the stack of our own: audio only.
 	Own
@@ -48,6 +49,16 @@ type Config struct {
 	Notify   func(media.Notice) // called on a socket's loop: must not block; nil = nobody listens
 	Log      *slog.Logger
 	Name     string // in logs and in s= of SDP
+
+	// Key is the kind of the certificate.
+	Key Key
+	// ICE says where to look for the peer.
+	ICE ICE
+	// Trickle leaves candidates out of SDP until Gather (RFC 8838). Without it SDP waits for all of them.
+	Trickle bool
+	// Watch is told of ICE and DTLS, one event at a time, on whichever goroutine found it out: it must neither block nor call
+	// the endpoint. nil = nobody listens.
+	Watch func(Event)
 }
 
 const defaultTimeout = 30 * time.Second
@@ -58,6 +69,9 @@ var ErrClosed = errors.New("webrtc: endpoint is closed")
 func (c *Config) complete() error {
 	if c.Port == nil {
 		return errors.New("webrtc: Port is needed")
+	}
+	if c.Key > RSA {
+		return errors.New("webrtc: Key is unknown, expected ECDSA or RSA")
 	}
 	if c.Stack > PeerConnection {
 		return errors.New("webrtc: Stack is unknown, expected Auto, Own or PeerConnection")
@@ -90,6 +104,10 @@ type Endpoint struct {
 	in      incoming
 	control rtpstream.Control
 	agreed  atomic.Pointer[agreement] // in force; nil before SDP
+	watch   watcher
+	place   atomic.Pointer[place]
+	ice     atomic.Pointer[ICE]
+	ident   *identity
 
 	mu        sync.Mutex // negotiation
 	transport transport  // nil before the first offer
@@ -99,6 +117,9 @@ type Endpoint struct {
 	offer     *offer
 	answer    *pending
 	others    *sdp.Description // the peer's last offer: its refused lines keep their names
+	told      *told            // the last description of ours
+	early     []string         // candidates of the peer's that came before its description
+	gathers   bool             // Gather was called
 	formats   rtpstream.Formats
 	closed    bool
 
@@ -124,6 +145,16 @@ func New(cfg Config) (*Endpoint, error) {
 		cfg: cfg, mid: "0", stream: hex.EncodeToString(id[:]),
 		session: sdp.NewSession(cfg.Name, cfg.Port.main().Addr()),
 	}
+	if err := cfg.ICE.check(cfg.Port); err != nil {
+		return nil, err
+	}
+	var err error
+	if e.ident, err = cfg.Port.identities.get(cfg.Key); err != nil {
+		return nil, err
+	}
+	e.ice.Store(&cfg.ICE)
+	e.place.Store(&place{mid: e.mid})
+	e.watch.init(cfg.Watch)
 	e.source = media.NewSource(cfg.Registry, nil)
 	e.sink.init(e)
 	e.control.Init()
@@ -136,10 +167,11 @@ func New(cfg Config) (*Endpoint, error) {
 // choose picks what stands behind the endpoint, once. The caller holds mu.
 func (e *Endpoint) choose(rich bool) transport {
 	if e.transport == nil {
-		if s := e.cfg.Stack; s == PeerConnection || s == Auto && rich {
-			e.transport = newPion(e.cfg.Port, e.cfg.Log.With("endpoint", e.cfg.Name))
+		now := func() ICE { return *e.ice.Load() }
+		if s := e.cfg.Stack; s == PeerConnection || s == Auto && (rich || e.ice.Load().full()) {
+			e.transport = newPion(e.cfg.Port, e.cfg.Log.With("endpoint", e.cfg.Name), now, e.discovered)
 		} else {
-			e.transport = &own{e.cfg.Port}
+			e.transport = newOwn(e.cfg.Port, now, e.discovered)
 		}
 	}
 	return e.transport
@@ -205,6 +237,7 @@ func (e *Endpoint) Close() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.closed = true
+		e.watch.close()
 		e.cfg.Port.leave(e)
 		e.bye(udp.Now())
 		e.in.flow.Lock()

@@ -27,6 +27,11 @@ type checked interface {
 	check(s *socket, u *user, m *stun.Message, raw []byte, from *udp.Addr, now int64) verdictOfCheck
 }
 
+// An asker has asked a question by STUN, whose answer it is given.
+type asker interface {
+	answered(s *socket, m *stun.Message, from *udp.Addr, now int64)
+}
+
 // verdictOfCheck says what becomes of a check.
 type verdictOfCheck uint8
 
@@ -194,10 +199,10 @@ func (s *socket) asks(m *stun.Message, p []byte, from *udp.Addr, now int64) bool
 // answers takes a response: to a peer's check of ours, or a PeerConnection's own, which knows where it asked.
 func (s *socket) answers(m *stun.Message, p []byte, from *udp.Addr, now int64) {
 	s.port.mu.RLock()
-	peer := s.port.asked[m.TransactionID]
+	asked := s.port.asked[m.TransactionID]
 	s.port.mu.RUnlock()
-	if peer != nil {
-		peer.answered(s, m, from, now)
+	if asked != nil {
+		asked.answered(s, m, from, now)
 		return
 	}
 	s.mu.RLock()

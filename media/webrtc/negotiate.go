@@ -34,12 +34,10 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	}
 	t := e.choose(false)
 	o := &offer{e: e, ours: e.ours, answers: map[string]*answer{}, before: e.agreed.Load()}
+	e.place.Store(&place{mid: e.mid, line: e.index()})
 	if o.ours == nil || w.ICERestart {
-		if o.before != nil && !t.Restarts() {
-			return nil, errNoRestart
-		}
 		var err error
-		if o.ours, err = t.Enroll(); err != nil {
+		if o.ours, err = e.enroll(ctx, t); err != nil {
 			return nil, fmt.Errorf("webrtc: %s: offer: %w", e.cfg.Name, err)
 		}
 		o.fresh = true
@@ -47,13 +45,14 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	local, err := e.session.Offer(e.terms(w, o.ours, "actpass"))
 	if err == nil {
 		o.local = local
-		o.body, err = e.write(local, e.others)
+		o.body, err = e.write(local, e.others, o.ours)
 	}
 	if err != nil {
 		o.withdraw()
 		return nil, fmt.Errorf("webrtc: %s: offer: %w", e.cfg.Name, err)
 	}
 	e.offer = o
+	e.told = &told{local, e.others, o.ours}
 	return o, nil
 }
 
@@ -73,8 +72,11 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	if line == nil {
 		return nil, sdp.Refuse(sdp.ErrNoAudio, "The offer has no audio over %s", protos()[0])
 	}
-	d, fresh, err := e.dealFor(remote, line)
+	before, at := *e.place.Load(), placeOf(remote, line, e.mid)
+	e.place.Store(&at)
+	d, fresh, err := e.dealFor(ctx, remote, line)
 	if err != nil {
+		e.place.Store(&before)
 		return nil, err
 	}
 	p := &pending{e: e, deal: d, fresh: fresh, mid: e.mid, others: remote}
@@ -82,13 +84,11 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	if d.client {
 		setup = "active"
 	}
-	if mid, ok := line.Attribute("mid"); ok {
-		e.mid = mid
-	}
+	e.mid = at.mid
 	local, s, err := e.session.Answer(remote, e.terms(w, d.ours, setup))
 	if err == nil {
 		p.local = local
-		p.body, err = e.write(local, remote)
+		p.body, err = e.write(local, remote, d.ours)
 	}
 	if err != nil {
 		p.withdraw()
@@ -96,11 +96,12 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	}
 	p.agreed = e.agree(s, d)
 	e.answer = p
+	e.told = &told{local, remote, d.ours}
 	return p, nil
 }
 
 // dealFor is the transport that an offer's audio line comes to. fresh says that our credentials are new.
-func (e *Endpoint) dealFor(remote *sdp.Description, m *sdp.Media) (d *deal, fresh bool, err error) {
+func (e *Endpoint) dealFor(ctx context.Context, remote *sdp.Description, m *sdp.Media) (d *deal, fresh bool, err error) {
 	theirs, err := readSide(remote, m)
 	if err != nil {
 		return nil, false, err
@@ -123,12 +124,9 @@ func (e *Endpoint) dealFor(remote *sdp.Description, m *sdp.Media) (d *deal, fres
 		if !restart {
 			return d, false, nil
 		}
-		if same && !e.transport.Restarts() {
-			return nil, false, errNoRestart
-		}
 	}
 	t := e.choose(rich(remote))
-	if d.ours, err = t.Enroll(); err != nil {
+	if d.ours, err = e.enroll(ctx, t); err != nil {
 		return nil, false, fmt.Errorf("webrtc: %s: answer: %w", e.cfg.Name, err)
 	}
 	return d, true, nil
@@ -142,7 +140,7 @@ func rich(d *sdp.Description) bool {
 }
 
 func (e *Endpoint) deal(theirs side, ssrcs []string) *deal {
-	return &deal{theirs: theirs, ssrc: e.sink.SSRC, cname: e.control.Name, theirSSRCs: ssrcs[:min(len(ssrcs), 16)]}
+	return &deal{identity: e.ident, theirs: theirs, ssrc: e.sink.SSRC, cname: e.control.Name, theirSSRCs: ssrcs[:min(len(ssrcs), 16)]}
 }
 
 // pick is the line that the session will take: the one that was taken before, else the first that we can have.
@@ -251,6 +249,7 @@ func (p *pending) Commit() error {
 	e.settle(p.deal.ours, p.others)
 	e.session.Commit(p.local)
 	e.apply(p.agreed, before != nil)
+	e.introduce(p.agreed.line)
 	return shed(before, p.agreed)
 }
 
@@ -331,6 +330,7 @@ func (o *offer) Accept(tag string, body []byte) error {
 		return fmt.Errorf("webrtc: %s: answer of dialog %q: %w", e.cfg.Name, tag, err)
 	}
 	o.answers[tag] = n
+	e.introduce(n.agreed.line)
 	if old == nil {
 		return nil
 	}

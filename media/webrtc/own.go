@@ -18,17 +18,68 @@ import (
 	"github.com/patchbay/patchbay/media/udp"
 )
 
-// own is the transport of our own stack.
-type own struct{ port *Port }
+// own is the transport of our own stack. Its candidates are the port's addresses: there is nothing to look for.
+type own struct {
+	port  *Port
+	ice   func() ICE // as it is now
+	watch func(candidateFound)
+
+	mu       sync.Mutex
+	gathered map[*credentials][]string
+	over     chan struct{} // closed
+}
+
+func newOwn(p *Port, now func() ICE, watch func(candidateFound)) *own {
+	o := &own{port: p, ice: now, watch: watch, gathered: map[*credentials][]string{}, over: make(chan struct{})}
+	close(o.over)
+	return o
+}
 
 func (o *own) Enroll() (*credentials, error) { return o.port.enroll() }
-func (o *own) Withdraw(c *credentials)       { o.port.withdraw(c) }
 func (o *own) Lite() bool                    { return !o.port.cfg.Check }
 
-func (o *own) Restarts() bool { return true }
+func (o *own) Withdraw(c *credentials) {
+	o.port.withdraw(c)
+	o.mu.Lock()
+	delete(o.gathered, c)
+	o.mu.Unlock()
+}
+
+func (o *own) Gather(c *credentials) error {
+	cfg := o.ice()
+	list, err := cfg.filter(o.port.addresses)
+	if err != nil {
+		return err
+	}
+	var out []string
+	for i, a := range list {
+		out = append(out, candidate(i, a))
+	}
+	o.mu.Lock()
+	again := o.gathered[c] != nil
+	o.gathered[c] = out
+	o.mu.Unlock()
+	if again {
+		return nil
+	}
+	for _, v := range out {
+		o.watch(candidateFound{c, v})
+	}
+	o.watch(candidateFound{creds: c})
+	return nil
+}
+
+func (o *own) Candidates(c *credentials) ([]string, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if list := o.gathered[c]; list != nil {
+		return list, o.over
+	}
+	return nil, nil
+}
 
 func (o *own) Join(d *deal, r receiver) (line, error) {
-	p := &peer{port: o.port, r: r, born: udp.Now(), fingerprints: d.theirs.fingerprints, client: d.client}
+	p := &peer{port: o.port, r: r, born: udp.Now(), identity: d.identity, fingerprints: d.theirs.fingerprints, client: d.client}
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // crypto/rand never fails
 	p.tie = binary.BigEndian.Uint64(b[:])
@@ -53,7 +104,8 @@ type peer struct {
 	r    receiver
 
 	fingerprints []string // of its SDP; they don't change
-	client       bool     // we begin the handshake
+	identity     *identity
+	client       bool // we begin the handshake
 	tie          uint64
 	seen         atomic.Int64 // the last authenticated check, 0 = none
 	alive        context.Context
@@ -134,7 +186,23 @@ func (p *peer) Update(d *deal) error {
 	if gone.ours != nil {
 		p.port.part(gone.ours, gone.theirs.ufrag, p)
 	}
+	p.r.Network(p, netChecking, PairSelected{})
 	if first || d.theirs.lite {
+		p.ask()
+	}
+	return nil
+}
+
+// AddCandidate takes a candidate of the peer's, if the peer only answers: else its checks tell where it is.
+func (p *peer) AddCandidate(value string) error {
+	a, ok := readCandidate(value)
+	p.mu.Lock()
+	use := ok && p.lite && !p.closed && len(p.probe.to) < maxPaths && !slices.Contains(p.probe.to, a)
+	if use {
+		p.probe.to = append(p.probe.to, a)
+	}
+	p.mu.Unlock()
+	if use {
 		p.ask()
 	}
 	return nil
@@ -182,6 +250,7 @@ func (p *peer) shake() {
 		return
 	}
 	p.shaken = true
+	p.r.Shaking(p)
 	p.inlet = newInlet(p)
 	c := p.inlet
 	p.work.Add(1)
@@ -338,9 +407,16 @@ func (p *peer) SendControl(b []byte) error {
 // Tick watches the peer's consent, and asks for it where the peer asks nobody.
 func (p *peer) Tick(now int64) {
 	p.mu.Lock()
-	lost := p.state == connected && now-max(p.seen.Load(), p.born) > int64(p.port.cfg.consent)
+	quiet := !p.closed && now-max(p.seen.Load(), p.born) > int64(p.port.cfg.consent)
+	lost := p.state == connected && quiet
 	if lost {
 		p.state = disconnected
+	}
+	switch {
+	case lost:
+		p.r.Network(p, netLost, PairSelected{})
+	case quiet && !p.path.valid():
+		p.r.Network(p, netFailed, PairSelected{})
 	}
 	again := p.lite && !p.closed && p.probe.done && now-p.seen.Load() > int64(consentEvery)
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -74,6 +75,7 @@ func (p *peer) validate(s *socket, c *credentials, from *udp.Addr, use bool, now
 	}
 	if p.state == disconnected {
 		p.state = connected
+		p.nominated()
 		p.out.Lock()
 		p.out.quiet = false
 		p.out.Unlock()
@@ -107,6 +109,23 @@ func (p *peer) move(at path) {
 	p.out.Lock()
 	p.out.path = at
 	p.out.Unlock()
+	p.nominated()
+}
+
+// nominated tells the path that is used. The caller holds mu.
+func (p *peer) nominated() {
+	local := p.port.main()
+	for _, a := range p.port.addresses {
+		if p.path.socket.takes(a.Addr()) {
+			local = a
+			break
+		}
+	}
+	from := p.path.addr.AddrPort()
+	p.r.Network(p, netFound, PairSelected{
+		Local:  "candidate:" + candidate(0, local),
+		Remote: fmt.Sprintf("candidate:0 1 udp %d %s %d typ prflx", 110<<24|65535<<8|255, from.Addr(), from.Port()),
+	})
 }
 
 // probe is a check of ours: towards a peer that is lite too, or in answer to each of its checks if the port's Check is set.

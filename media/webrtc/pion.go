@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -18,78 +21,297 @@ import (
 	pwebrtc "github.com/pion/webrtc/v4"
 
 	"github.com/patchbay/patchbay/media/rtpstream"
-	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
-// pion is the transport of pion's PeerConnection. SDP stays the endpoint's: a PeerConnection has our credentials and our
-// certificate, is told what the two descriptions come to, and its own words never leave the process. So one offer can have
-// several answers here too: one PeerConnection each, all on the shared port.
+// pion is the transport of pion's PeerConnection, with full ICE: its candidates are the shared port's, over UDP and TCP, and
+// those of STUN and TURN servers. SDP stays the endpoint's: a PeerConnection has our certificate, is told what the two
+// descriptions come to, and its own words never leave the process. ICE is a layer of its own below it (agent.go, inner.go):
+// so one offer can have several answers here too, an answer can be taken back, and an ICE restart changes paths without a gap.
 type pion struct {
-	port *Port
-	log  *slog.Logger
+	port  *Port
+	log   *slog.Logger
+	ice   func() ICE // as it is now
+	watch func(candidateFound)
+
+	mu     sync.Mutex
+	agents map[*credentials]*agent // that have no peer yet
 }
 
-func newPion(p *Port, log *slog.Logger) *pion { return &pion{p, log} }
+func newPion(p *Port, log *slog.Logger, now func() ICE, watch func(candidateFound)) *pion {
+	return &pion{port: p, log: log, ice: now, watch: watch, agents: map[*credentials]*agent{}}
+}
 
-func (t *pion) Enroll() (*credentials, error) { return t.port.enroll() }
-func (t *pion) Withdraw(c *credentials)       { t.port.withdraw(c) }
-func (t *pion) Lite() bool                    { return false }
-func (t *pion) Restarts() bool                { return false }
-
-func (t *pion) Join(d *deal, r receiver) (line, error) {
-	l := &pionLine{port: t.port, r: r, born: udp.Now(), deal: d, conns: map[*socket]*agentConn{}}
-	l.ring.init()
-	for _, s := range t.port.sockets {
-		l.conns[s] = newAgentConn(l, s)
-	}
-	if err := t.port.meet(d.ours, d.theirs.ufrag, l); err != nil {
+// Enroll makes credentials, and the agent that has them.
+func (t *pion) Enroll() (*credentials, error) {
+	c, err := t.port.enroll()
+	if err != nil {
 		return nil, err
 	}
-	if err := l.start(t.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("webrtc: start PeerConnection: %w", err), l.Close())
+	a, err := newAgent(t.port, c, t.ice(), t.log, t.watch)
+	if err != nil {
+		t.port.withdraw(c)
+		return nil, err
+	}
+	t.mu.Lock()
+	t.agents[c] = a
+	t.mu.Unlock()
+	return c, nil
+}
+
+func (t *pion) Withdraw(c *credentials) {
+	t.port.withdraw(c)
+	t.mu.Lock()
+	a := t.agents[c]
+	delete(t.agents, c)
+	t.mu.Unlock()
+	if a != nil && !a.taken() {
+		_ = a.Close() // it was never used
+	}
+}
+
+func (t *pion) Lite() bool { return false }
+
+func (t *pion) Gather(c *credentials) error {
+	if a := t.agent(c); a != nil {
+		return a.gather()
+	}
+	return nil
+}
+
+func (t *pion) Candidates(c *credentials) (list []string, over <-chan struct{}) {
+	a := t.agent(c)
+	if a == nil {
+		return nil, nil
+	}
+	return a.candidates(), a.done
+}
+
+func (t *pion) agent(c *credentials) *agent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.agents[c]
+}
+
+// take gives the agent of credentials to a line. The second answer to one offer, and a rollback to what was withdrawn, get
+// another with the same credentials, whose candidates nobody is told.
+func (t *pion) take(c *credentials) (*agent, error) {
+	if a := t.agent(c); a != nil && a.take() {
+		return a, nil
+	}
+	a, err := newAgent(t.port, c, t.ice(), t.log, func(candidateFound) {})
+	if err != nil {
+		return nil, err
+	}
+	a.take()
+	if err := a.gather(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (t *pion) Join(d *deal, r receiver) (line, error) {
+	l := &pionLine{transport: t, port: t.port, r: r, born: udp.Now(), deal: d, drained: make(chan struct{})}
+	l.ring.init()
+	l.inner = newInner(l.leave, l.dropped)
+	l.work.Go(func() {
+		defer close(l.drained)
+		l.ring.drain(l.write)
+	})
+	if err := l.Update(d); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
 // pionLine is a line that a PeerConnection serves.
 type pionLine struct {
-	agentPaths
-	port  *Port
-	r     receiver
-	born  int64
-	deal  *deal
-	pc    *pwebrtc.PeerConnection
-	track pionTrack
-	ring  ring
-	conns map[*socket]*agentConn
-	work  sync.WaitGroup
+	transport *pion
+	port      *Port
+	r         receiver
+	born      int64
+	deal      *deal // the first: what the PeerConnection is told doesn't change
+	inner     *inner
+	track     pionTrack
+	ring      ring
+	drained   chan struct{}
+	work      sync.WaitGroup
+	starting  sync.WaitGroup
+	out       atomic.Pointer[agent] // what has a path
 
 	mu     sync.Mutex
+	now    *pionSession // ICE's
+	was    *pionSession // and the one before a restart, until the new one has a path
+	pc     *pwebrtc.PeerConnection
 	stats  lineStats
 	window rtpstream.Once
+	begun  bool // the PeerConnection is made
 	closed bool
 	once   sync.Once
 	err    error
 }
 
-// start makes the PeerConnection and tells it the deal, in the order in which it came about: ICE's roles follow from that.
+type pionSession struct {
+	pairing
+	agent *agent
+}
+
+// Update lets the peer in under the deal's credentials. After a restart the old paths are used until there is a new one.
+func (l *pionLine) Update(d *deal) error {
+	next := pairing{d.ours, credentials{d.theirs.ufrag, d.theirs.pwd}}
+	l.mu.Lock()
+	now, was := l.now, l.was
+	if l.closed {
+		l.mu.Unlock()
+		return net.ErrClosed
+	}
+	switch {
+	case now != nil && now.pairing == next:
+		l.mu.Unlock()
+		for _, c := range d.theirs.lines {
+			_ = now.agent.add(c) // as in start
+		}
+		return nil
+	case was != nil && was.pairing == next: // the restart is taken back
+		l.now, l.was = was, nil
+		l.mu.Unlock()
+		return now.agent.Close()
+	}
+	l.mu.Unlock()
+	a, err := l.transport.take(d.ours)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.now, l.was = &pionSession{next, a}, now
+	l.mu.Unlock()
+	l.r.Network(l, netChecking, PairSelected{})
+	if was != nil {
+		err = was.agent.Close()
+	}
+	return errors.Join(err, a.start(l, d))
+}
+
+// AddCandidate takes one of the peer's.
+func (l *pionLine) AddCandidate(value string) error {
+	l.mu.Lock()
+	now := l.now
+	l.mu.Unlock()
+	if now == nil {
+		return net.ErrClosed
+	}
+	return now.agent.add(value)
+}
+
+// network takes an agent's state, on goroutines of pion's.
+func (l *pionLine) network(a *agent, s ice.ConnectionState) {
+	l.mu.Lock()
+	if l.closed || l.now == nil || l.now.agent != a {
+		l.mu.Unlock()
+		return
+	}
+	var told step
+	var pair PairSelected
+	from := l.stats.State
+	switch s {
+	case ice.ConnectionStateConnected, ice.ConnectionStateCompleted:
+		local, remote, ok := a.pair()
+		if !ok {
+			l.mu.Unlock()
+			return
+		}
+		told, pair = netFound, PairSelected{"candidate:" + local.Marshal(), "candidate:" + remote.Marshal()}
+		l.connected(a)
+	case ice.ConnectionStateDisconnected:
+		told = netLost
+	case ice.ConnectionStateFailed:
+		told = netFailed
+		if l.stats.State = failed; l.stats.SetUp != 0 {
+			l.stats.State = disconnected
+		}
+	default:
+		l.mu.Unlock()
+		return
+	}
+	now := l.stats.State
+	l.mu.Unlock()
+	l.r.Network(l, told, pair)
+	if told == netFailed && from != now {
+		var why error
+		if now == failed {
+			why = errors.New("webrtc: no path to the peer")
+		}
+		l.r.State(l, now, why)
+	}
+}
+
+// connected puts an agent in force. The first has the PeerConnection made. The caller holds mu.
+func (l *pionLine) connected(a *agent) {
+	l.out.Store(a)
+	if old := l.was; old != nil {
+		l.was = nil
+		l.work.Go(func() { _ = old.agent.Close() }) // what it says is of no interest any more
+	}
+	if l.stats.State == disconnected {
+		l.stats.State = connected
+	}
+	if !l.begun {
+		l.begun = true
+		l.starting.Go(l.begin)
+	}
+}
+
+// leave sends what the PeerConnection has for the network.
+func (l *pionLine) leave(b []byte) error {
+	if a := l.out.Load(); a != nil {
+		return a.Write(b)
+	}
+	return errNoPath
+}
+
+func (l *pionLine) dropped() {
+	l.mu.Lock()
+	l.stats.Dropped++
+	l.mu.Unlock()
+}
+
+// begin makes the PeerConnection, once there is a path for its handshake.
+func (l *pionLine) begin() {
+	l.r.Shaking(l)
+	err := l.start(l.transport.log)
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	closed := l.closed
+	l.stats.State = failed
+	l.mu.Unlock()
+	if !closed {
+		l.r.State(l, failed, fmt.Errorf("webrtc: start PeerConnection: %w", err))
+	}
+}
+
+// start tells a PeerConnection the deal: as an offer of the peer's, whoever offered.
 func (l *pionLine) start(log *slog.Logger) error {
 	api, err := l.api(log)
 	if err != nil {
 		return err
 	}
-	leaf, err := x509.ParseCertificate(l.port.certificate.Certificate[0])
+	leaf, err := x509.ParseCertificate(l.deal.identity.certificate.Certificate[0])
 	if err != nil {
 		return err
 	}
-	cert := pwebrtc.CertificateFromX509(l.port.certificate.PrivateKey, leaf)
-	if l.pc, err = api.NewPeerConnection(pwebrtc.Configuration{Certificates: []pwebrtc.Certificate{cert}}); err != nil {
+	cert := pwebrtc.CertificateFromX509(l.deal.identity.certificate.PrivateKey, leaf)
+	pc, err := api.NewPeerConnection(pwebrtc.Configuration{Certificates: []pwebrtc.Certificate{cert}})
+	if err != nil {
 		return err
 	}
-	l.pc.OnConnectionStateChange(l.changed)
-	l.pc.OnTrack(l.listen)
-	way, err := l.pc.AddTransceiverFromTrack(&l.track, pwebrtc.RTPTransceiverInit{
+	l.mu.Lock()
+	l.pc = pc
+	l.mu.Unlock()
+	pc.OnConnectionStateChange(l.changed)
+	pc.OnTrack(l.listen)
+	way, err := pc.AddTransceiverFromTrack(&l.track, pwebrtc.RTPTransceiverInit{
 		Direction:     pwebrtc.RTPTransceiverDirectionSendrecv,
 		SendEncodings: []pwebrtc.RTPEncodingParameters{{RTPCodingParameters: pwebrtc.RTPCodingParameters{SSRC: pwebrtc.SSRC(l.deal.ssrc)}}},
 	})
@@ -97,29 +319,17 @@ func (l *pionLine) start(log *slog.Logger) error {
 		return err
 	}
 	l.work.Go(func() { l.reports(func(b []byte) (int, error) { n, _, err := way.Sender().Read(b); return n, err }) })
-	l.work.Go(func() { l.ring.drain(l.track.write) })
-	theirs := l.theirs()
-	if l.deal.offered {
-		ours, err := l.pc.CreateOffer(nil)
-		if err != nil {
-			return err
-		}
-		if err := l.pc.SetLocalDescription(ours); err != nil {
-			return err
-		}
-		return l.pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeAnswer, SDP: theirs})
-	}
-	if err := l.pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeOffer, SDP: theirs}); err != nil {
+	if err := pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeOffer, SDP: l.theirs()}); err != nil {
 		return err
 	}
-	ours, err := l.pc.CreateAnswer(nil)
+	ours, err := pc.CreateAnswer(nil)
 	if err != nil {
 		return err
 	}
-	return l.pc.SetLocalDescription(ours)
+	return pc.SetLocalDescription(ours)
 }
 
-// api has our port, our credentials, the deal's formats and the rules that our own stack keeps too. There are no interceptors:
+// api has the wire to the line, the deal's formats and the rules that our own stack keeps too. There are no interceptors:
 // RTCP is the endpoint's.
 func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
 	engine := &pwebrtc.MediaEngine{}
@@ -139,12 +349,11 @@ func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
 		return nil, err
 	}
 	se := pwebrtc.SettingEngine{LoggerFactory: pionLog{to: log}}
-	se.SetICECredentials(l.deal.ours.ufrag, l.deal.ours.pwd)
-	se.SetICEUDPMux(&agentMux{l})
-	se.SetIncludeLoopbackCandidate(true)
+	se.SetICECredentials(l.inner.ours.ufrag, l.inner.ours.pwd)
+	se.SetICEUDPMux(innerMux{l.inner})
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	se.SetNetworkTypes([]pwebrtc.NetworkType{pwebrtc.NetworkTypeUDP4, pwebrtc.NetworkTypeUDP6})
-	se.SetICETimeouts(l.port.cfg.consent/3, l.port.cfg.consent, 2*time.Second)
+	se.SetNetworkTypes([]pwebrtc.NetworkType{pwebrtc.NetworkTypeUDP4})
+	se.SetICETimeouts(0, 0, 0) // the wire doesn't break: the network is the agent's
 	se.SetSRTPProtectionProfiles(list...)
 	se.SetSRTPReplayProtectionWindow(replayRTP)
 	se.SetSRTCPReplayProtectionWindow(replayRTCP)
@@ -162,9 +371,6 @@ func (l *pionLine) theirs() string {
 	var b strings.Builder
 	line := func(format string, a ...any) { fmt.Fprintf(&b, format+"\r\n", a...) }
 	line("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0")
-	if t.lite {
-		line("a=ice-lite")
-	}
 	var pts []string
 	for _, p := range d.formats {
 		pts = append(pts, fmt.Sprint(p.Send))
@@ -184,44 +390,40 @@ func (l *pionLine) theirs() string {
 	if d.client {
 		setup = "passive"
 	}
-	line("a=setup:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s", setup, t.ufrag, t.pwd, t.fingerprints[len(t.fingerprints)-1])
+	line("a=setup:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s", setup, l.inner.theirs.ufrag, l.inner.theirs.pwd, t.fingerprints[len(t.fingerprints)-1])
 	for _, s := range d.theirSSRCs {
 		line("a=ssrc:%s", s)
 	}
-	for i, a := range t.candidates {
-		line("a=candidate:%s", candidate(i, a))
-	}
+	line("a=candidate:%s\r\na=end-of-candidates", candidate(0, innerTheirs()))
 	return b.String()
 }
 
 // changed takes the PeerConnection's state. It comes on goroutines of pion's.
 func (l *pionLine) changed(s pwebrtc.PeerConnectionState) {
-	now := failed
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return
 	}
-	switch {
-	case s == pwebrtc.PeerConnectionStateConnected:
-		now = connected
+	now := connected
+	switch s {
+	case pwebrtc.PeerConnectionStateConnected:
 		if l.stats.SetUp == 0 {
 			l.stats.SetUp = time.Duration(udp.Now() - l.born)
 		}
-	case s != pwebrtc.PeerConnectionStateFailed:
+	case pwebrtc.PeerConnectionStateFailed:
+		now = failed
+	default:
 		l.mu.Unlock()
 		return
-	case l.stats.SetUp != 0:
-		now = disconnected
 	}
 	l.stats.State = now
 	l.mu.Unlock()
+	var why error
 	if now == connected {
 		l.profile()
-	}
-	var why error
-	if now == failed {
-		why = errors.New("webrtc: ICE or DTLS failed")
+	} else {
+		why = errors.New("webrtc: DTLS failed")
 	}
 	l.r.State(l, now, why)
 }
@@ -255,8 +457,16 @@ func (l *pionLine) listen(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
 		if err != nil {
 			return
 		}
-		l.r.Receive(l, b[:n], l.latest(), udp.Now())
+		l.r.Receive(l, b[:n], l.from(), udp.Now())
 	}
+}
+
+// from is where the peer is.
+func (l *pionLine) from() netip.AddrPort {
+	if a := l.out.Load(); a != nil {
+		return a.where()
+	}
+	return netip.AddrPort{}
 }
 
 // reports hands the peer's RTCP on.
@@ -269,16 +479,6 @@ func (l *pionLine) reports(read func([]byte) (int, error)) {
 		l.r.ReceiveControl(l, b[:n], udp.Now())
 	}
 }
-
-// Update takes another agreement with the same peer. Formats and directions are the endpoint's: there is nothing to tell.
-func (l *pionLine) Update(d *deal) error {
-	if d.ours != l.deal.ours || d.theirs.ufrag != l.deal.theirs.ufrag || d.theirs.pwd != l.deal.theirs.pwd {
-		return errNoRestart
-	}
-	return nil
-}
-
-var errNoRestart = sdp.Refuse(sdp.ErrTransport, "ICE can't be restarted here")
 
 // Send hands a packet on to the PeerConnection, whose locks and allocations are none of the packet path's.
 func (l *pionLine) Send(b []byte) error {
@@ -300,19 +500,31 @@ func (l *pionLine) Send(b []byte) error {
 	return nil
 }
 
-// SendControl hands reports to the PeerConnection.
+// SendControl hands reports to the PeerConnection, behind the packets that wait.
 func (l *pionLine) SendControl(b []byte) error {
 	l.mu.Lock()
-	ok := !l.closed && l.stats.State == connected
-	l.mu.Unlock()
-	if !ok {
+	defer l.mu.Unlock()
+	if l.closed || l.stats.State != connected {
 		return errNoKeys
 	}
-	list, err := prtcp.Unmarshal(b)
-	if err != nil {
-		return err
+	if len(b) > ringSlot {
+		return errLong
 	}
-	return l.pc.WriteRTCP(list)
+	if l.ring.put(b) {
+		return udp.ErrFull
+	}
+	return nil
+}
+
+// write hands the PeerConnection what has waited. What can't be sent is lost, as on a network: the state tells why.
+func (l *pionLine) write(b []byte) {
+	if !rtpstream.IsControl(b) {
+		l.track.write(b)
+		return
+	}
+	if list, err := prtcp.Unmarshal(b); err == nil {
+		_ = l.pc.WriteRTCP(list)
+	}
 }
 
 // Tick does nothing: the agent asks for consent by itself.
@@ -323,24 +535,35 @@ func (l *pionLine) Stats() lineStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	st := l.stats
-	st.Path, st.LastSeen, st.Checks = l.latest(), l.seen.Load(), l.asked.Load()
+	if a := l.out.Load(); a != nil {
+		st.Path, st.LastSeen, st.Checks = a.where(), a.seen.Load(), a.asked.Load()
+	}
 	return st
 }
 
-// Close ends the PeerConnection and awaits its goroutines.
+// Close ends the PeerConnection and its network, and awaits their goroutines.
 func (l *pionLine) Close() error {
 	l.once.Do(func() {
 		l.mu.Lock()
 		l.closed = true
 		l.mu.Unlock()
-		l.ring.close()
-		if l.pc != nil {
-			l.err = l.pc.GracefulClose()
+		l.ring.close() // a last BYE goes out
+		select {
+		case <-l.drained:
+		case <-time.After(time.Second): // a server of TURN that doesn't read
 		}
-		l.port.part(l.deal.ours, l.deal.theirs.ufrag, l)
-		l.forget(l)
-		for _, c := range l.conns {
-			_ = c.Close()
+		l.starting.Wait()
+		l.mu.Lock()
+		pc, now, was := l.pc, l.now, l.was
+		l.mu.Unlock()
+		if pc != nil {
+			l.err = pc.GracefulClose()
+		}
+		_ = l.inner.Close()
+		for _, s := range []*pionSession{now, was} {
+			if s != nil {
+				l.err = errors.Join(l.err, s.agent.Close())
+			}
 		}
 		l.work.Wait()
 	})

@@ -1,21 +1,12 @@
 package webrtc
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +25,10 @@ type PortConfig struct {
 	// Advertise are the addresses in candidates, best first, where they aren't the sockets' own: behind NAT that maps each
 	// port to the same port. nil = the sockets', of a wildcard all of the machine's.
 	Advertise []netip.Addr
+	// Streams are the sockets of TCP, for peers to whom UDP is barred (RFC 6544); nil = none. Endpoints with full ICE have them.
+	Streams []netip.AddrPort
+	// RSA has the certificate with an RSA key made at once, in the background, rather than when it is first asked for.
+	RSA bool
 	// Endpoints is how many there may be at once; 0 = 10,000.
 	Endpoints int
 	// Handshakes is how many DTLS handshakes run at once; more wait for the peer's next try. 0 = 64.
@@ -94,20 +89,23 @@ func (c *PortConfig) complete() error {
 	return nil
 }
 
-// Port is the UDP port that all endpoints of a process share, with its one certificate. Its methods may be called from any
+// Port is the UDP port that all endpoints of a process share, with its certificates. Its methods may be called from any
 // goroutine.
 type Port struct {
-	cfg         PortConfig
-	sockets     []*socket
-	addresses   []netip.AddrPort // as in candidates, best first
-	certificate tls.Certificate
-	fingerprint string        // as in SDP
-	shaking     chan struct{} // one for each handshake that runs
-	work        sync.WaitGroup
+	cfg       PortConfig
+	sockets   []*socket
+	addresses []netip.AddrPort // as in candidates, best first
+
+	streamAddresses []netip.AddrPort // and those of TCP
+
+	identities identities
+	streams    streams
+	shaking    chan struct{} // one for each handshake that runs
+	work       sync.WaitGroup
 
 	mu     sync.RWMutex
 	users  map[string]*user // by our ufrag
-	asked  map[[12]byte]*peer
+	asked  map[[12]byte]asker
 	ends   map[*Endpoint]struct{}
 	rounds [rounds]map[*Endpoint]struct{} // whom the ticker serves when
 	round  int
@@ -118,7 +116,7 @@ type Port struct {
 	close sync.Once
 	err   error
 
-	drops struct{ stun, strangers, other, limited, taken atomic.Uint64 }
+	drops struct{ stun, strangers, other, limited, taken, queued atomic.Uint64 }
 }
 
 // NewPort opens the sockets. The caller closes the port, after its endpoints and before Net.
@@ -127,16 +125,19 @@ func NewPort(cfg PortConfig) (*Port, error) {
 		return nil, err
 	}
 	p := &Port{
-		cfg: cfg, users: map[string]*user{}, asked: map[[12]byte]*peer{}, ends: map[*Endpoint]struct{}{},
+		cfg: cfg, users: map[string]*user{}, asked: map[[12]byte]asker{}, ends: map[*Endpoint]struct{}{},
 		shaking: make(chan struct{}, cfg.Handshakes), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range p.rounds {
 		p.rounds[i] = map[*Endpoint]struct{}{}
 	}
-	var err error
-	if p.certificate, p.fingerprint, err = newCertificate(); err != nil {
-		return nil, fmt.Errorf("webrtc: make certificate: %w", err)
+	if _, err := p.identities.get(ECDSA); err != nil {
+		return nil, err
 	}
+	if cfg.RSA {
+		p.work.Go(func() { _, _ = p.identities.get(RSA) }) // who asks for it is told what went wrong
+	}
+	var err error
 	for _, at := range cfg.Bind {
 		s := newSocket(p)
 		if s.udp, err = cfg.Net.OpenShared(at, s); err != nil {
@@ -148,12 +149,20 @@ func NewPort(cfg PortConfig) (*Port, error) {
 	if p.addresses, err = p.advertised(); err != nil {
 		return nil, errors.Join(err, p.shut())
 	}
+	if err = p.listen(); err != nil {
+		return nil, errors.Join(err, p.shut())
+	}
+	for _, a := range p.addresses {
+		if n := p.streamPort(a.Addr()); n != 0 {
+			p.streamAddresses = append(p.streamAddresses, netip.AddrPortFrom(a.Addr(), n))
+		}
+	}
 	go p.run()
 	return p, nil
 }
 
 func (p *Port) shut() error {
-	var errs []error
+	errs := []error{p.hush()}
 	for _, s := range p.sockets {
 		errs = append(errs, s.udp.Close())
 	}
@@ -179,8 +188,8 @@ func (p *Port) Addresses() []netip.AddrPort { return slices.Clone(p.addresses) }
 
 func (p *Port) main() netip.AddrPort { return p.addresses[0] }
 
-// Fingerprint is that of the port's certificate, as a=fingerprint has it.
-func (p *Port) Fingerprint() string { return p.fingerprint }
+// Fingerprint is that of the port's ECDSA certificate, as a=fingerprint has it.
+func (p *Port) Fingerprint() string { return p.identities.ecdsa.it.fingerprint }
 
 // Stats counts what came to the port and was for nobody, and what there is now.
 func (p *Port) Stats(s *media.Snapshot) {
@@ -193,6 +202,10 @@ func (p *Port) Stats(s *media.Snapshot) {
 	s.Note("webrtc.port.other", float64(p.drops.other.Load()))
 	s.Note("webrtc.port.limited", float64(p.drops.limited.Load()))
 	s.Note("webrtc.port.taken", float64(p.drops.taken.Load()))
+	s.Note("webrtc.port.queued", float64(p.drops.queued.Load()))
+	p.streams.mu.Lock()
+	s.Note("webrtc.streams", float64(len(p.streams.conns)))
+	p.streams.mu.Unlock()
 }
 
 // advertised are the addresses for candidates.
@@ -252,43 +265,6 @@ func ownAddresses(six bool) ([]netip.Addr, error) {
 		out = loopback
 	}
 	return out[:min(len(out), 16)], nil
-}
-
-// newCertificate makes the one of this process. Nobody looks at its names or dates: its fingerprint in SDP is the identity
-// (RFC 8827 6.5).
-func newCertificate() (tls.Certificate, string, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, "", err
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return tls.Certificate{}, "", err
-	}
-	name := pkix.Name{CommonName: "WebRTC"}
-	c := &x509.Certificate{
-		SerialNumber: serial, Subject: name, Issuer: name, NotBefore: time.Now().Add(-24 * time.Hour),
-		NotAfter: time.Now().AddDate(10, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		return tls.Certificate{}, "", err
-	}
-	sum := sha256.Sum256(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, "sha-256 " + colons(sum[:]), nil
-}
-
-// colons writes a digest as SDP does.
-func colons(b []byte) string {
-	var s strings.Builder
-	for i, c := range b {
-		if i > 0 {
-			s.WriteByte(':')
-		}
-		fmt.Fprintf(&s, "%02X", c)
-	}
-	return s.String()
 }
 
 // enter has an endpoint served by the ticker.

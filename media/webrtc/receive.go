@@ -163,6 +163,9 @@ func (e *Endpoint) State(l line, s state, why error) {
 		r.quiet, silent = true, int64(consentTime)
 	}
 	r.mu.Unlock()
+	if e.speaks(l) {
+		e.shaken(s)
+	}
 	switch {
 	case !active:
 	case silent > 0:

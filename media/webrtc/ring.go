@@ -44,7 +44,7 @@ func (r *ring) put(p []byte) (lost bool) {
 	return lost
 }
 
-// drain hands packets over until the ring is closed.
+// drain hands packets over until the ring is closed, and then those that still wait.
 func (r *ring) drain(do func([]byte)) {
 	for {
 		select {
@@ -52,6 +52,10 @@ func (r *ring) drain(do func([]byte)) {
 			do(r.slots[i][:r.sizes[i]])
 			r.free <- i
 		case <-r.done:
+			for len(r.full) > 0 {
+				i := <-r.full
+				do(r.slots[i][:r.sizes[i]])
+			}
 			return
 		}
 	}

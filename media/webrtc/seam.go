@@ -17,8 +17,10 @@ type transport interface {
 	Withdraw(c *credentials)
 	// Lite reports whether we only answer checks (RFC 8445 2.5): then SDP says so.
 	Lite() bool
-	// Restarts reports whether a line takes fresh credentials.
-	Restarts() bool
+	// Gather looks for the candidates that go with credentials; again is as good as once. They are told as they are found.
+	Gather(c *credentials) error
+	// Candidates are those found so far, as in SDP. over is closed when there will be no more; nil if nothing is looked for.
+	Candidates(c *credentials) (list []string, over <-chan struct{})
 	// Join begins to exchange packets with one peer. There may be several, as there may be several answers to an offer.
 	Join(d *deal, r receiver) (line, error)
 }
@@ -27,6 +29,8 @@ type transport interface {
 type line interface {
 	// Update is another agreement with the same peer: fresh credentials are an ICE restart. DTLS and SRTP go on.
 	Update(d *deal) error
+	// AddCandidate takes a candidate of the peer's, as in SDP.
+	AddCandidate(value string) error
 	// Send encrypts and sends one RTP packet, which has room behind it (udp.Room), in place. A second packet of one
 	// sequence number is refused with ErrReused.
 	Send(p []byte) error
@@ -48,6 +52,10 @@ type receiver interface {
 	ReceiveControl(l line, p []byte, now int64)
 	// State tells what became of the line; why is nil unless it failed.
 	State(l line, s state, why error)
+	// Network tells what became of ICE, and of netFound by which pair. It may be called under the line's locks.
+	Network(l line, s step, pair PairSelected)
+	// Shaking says that the handshake has begun. It may be called under the line's locks.
+	Shaking(l line)
 }
 
 // state of a line.
@@ -68,8 +76,9 @@ func (s state) String() string {
 type deal struct {
 	ours       *credentials
 	theirs     side
-	client     bool // we begin the DTLS handshake (a=setup)
-	offered    bool // the offer was ours
+	identity   *identity // ours
+	client     bool      // we begin the DTLS handshake (a=setup)
+	offered    bool      // the offer was ours
 	ssrc       uint32
 	cname      string
 	formats    []sdp.Pair
@@ -99,6 +108,7 @@ var (
 	ErrReused = errors.New("webrtc: sequence number was sent already")
 	errNoKeys = errors.New("webrtc: no keys yet")
 	errNoPath = errors.New("webrtc: the peer can't be reached")
+	errLong   = errors.New("webrtc: packet is too long")
 )
 
 // credentials are ICE's, of our side (RFC 8445 5.3).

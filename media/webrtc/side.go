@@ -18,6 +18,7 @@ type side struct {
 	setup        string   // actpass, active, passive; "" = not said
 	fingerprints []string // "sha-256 AB:CD…", the hash in lower case, the rest in upper; only of hashes that count
 	candidates   []netip.AddrPort
+	lines        []string // all of them, as they came
 }
 
 // What a peer's description may have.
@@ -86,7 +87,11 @@ func readSide(d *sdp.Description, m *sdp.Media) (side, error) {
 	}
 	slices.Sort(s.fingerprints)
 	for _, v := range attributes(d, m, "candidate") {
-		if a, ok := readCandidate(v); ok && len(s.candidates) < maxCandidates {
+		if len(s.lines) == maxCandidates {
+			break
+		}
+		s.lines = append(s.lines, v)
+		if a, ok := readCandidate(v); ok {
 			s.candidates = append(s.candidates, a)
 		}
 	}
@@ -159,20 +164,23 @@ func (e *Endpoint) lines(c *credentials, setup string) []sdp.Attribute {
 	a := []sdp.Attribute{
 		{Key: "mid", Value: e.mid},
 		{Key: "ice-ufrag", Value: c.ufrag}, {Key: "ice-pwd", Value: c.pwd},
-		{Key: "fingerprint", Value: e.cfg.Port.fingerprint}, {Key: "setup", Value: setup},
+		{Key: "fingerprint", Value: e.ident.fingerprint}, {Key: "setup", Value: setup},
 		{Key: "msid", Value: e.stream + " audio"},
 		{Key: "ssrc", Value: fmt.Sprintf("%d cname:%s", e.sink.SSRC, e.control.Name)},
 	}
-	for i, addr := range e.cfg.Port.addresses {
-		a = append(a, sdp.Attribute{Key: "candidate", Value: candidate(i, addr)})
-	}
-	return append(a, sdp.Attribute{Key: "end-of-candidates"})
+	return a
 }
 
 // write makes the body: to what the session of media/sdp says it adds what stands at session level, and the a=mid of refused
 // lines, without which some peers refuse the whole. other is the peer's offer, nil in an offer of ours.
-func (e *Endpoint) write(local, other *sdp.Description) ([]byte, error) {
+func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte, error) {
 	d := *local
+	d.Media = slices.Clone(local.Media)
+	for i := range d.Media {
+		if m := &d.Media[i]; m.Port != 0 && m.Kind == "audio" {
+			m.Attributes = append(slices.Clone(m.Attributes), e.candidates(c)...)
+		}
+	}
 	d.Attributes = nil
 	if other == nil || bundled(other, e.mid) {
 		d.Attributes = append(d.Attributes, sdp.Attribute{Key: "group", Value: "BUNDLE " + e.mid})
@@ -199,6 +207,21 @@ func (e *Endpoint) write(local, other *sdp.Description) ([]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// candidates are the attributes of those found so far.
+func (e *Endpoint) candidates(c *credentials) []sdp.Attribute {
+	list, over := e.transport.Candidates(c)
+	var out []sdp.Attribute
+	for _, v := range list {
+		out = append(out, sdp.Attribute{Key: "candidate", Value: v})
+	}
+	select {
+	case <-over:
+		out = append(out, sdp.Attribute{Key: "end-of-candidates"})
+	default:
+	}
+	return out
 }
 
 // bundled reports whether an offer groups the line with that mid.

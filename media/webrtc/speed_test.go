@@ -175,9 +175,9 @@ func TestLegsAreSmall(t *testing.T) {
 		if err := c.shakes(); err != nil {
 			t.Fatal(err)
 		}
+		await(t, "keys", func() bool { return all[i].Negotiated().Profile != "" })
 		_ = c.session.Close()
 		c.session = nil
-		await(t, "keys", func() bool { return all[i].Negotiated().Profile != "" })
 	}
 	for _, l := range all {
 		await(t, "sleep", func() bool { return l.peer().Stats().Asleep })

@@ -26,7 +26,15 @@ type Config struct {
 	Registry *media.Registry // conversions towards linked sinks; nil = none
 	Address  netip.Addr      // of its socket; zero = 127.0.0.1
 	Profiles []uint16        // SRTP's (RFC 5764 4.1.2), best first; nil = pion's default
+
+	Servers   []Server     // of STUN and TURN
+	RelayOnly bool         // candidates that a TURN server relays, no others
+	TCPOnly   bool         // no UDP
+	Found     func(string) // is told the browser's candidates, "" at their end, and its SDP has none; nil = SDP has them all
 }
+
+// Server is one of STUN or TURN.
+type Server struct{ URL, User, Password string }
 
 // Browser is one. Negotiation is done by one goroutine at a time.
 type Browser struct {
@@ -36,6 +44,8 @@ type Browser struct {
 	sink   sink
 	up     chan struct{}
 	once   sync.Once
+
+	trickle bool
 
 	mu     sync.Mutex
 	state  pwebrtc.PeerConnectionState
@@ -65,8 +75,24 @@ func New(cfg Config) (*Browser, error) {
 	}
 	b := &Browser{up: make(chan struct{}), source: media.NewSource(cfg.Registry, nil)}
 	b.sink.b = b
-	if b.pc, err = api.NewPeerConnection(pwebrtc.Configuration{}); err != nil {
+	var servers pwebrtc.Configuration
+	for _, s := range cfg.Servers {
+		servers.ICEServers = append(servers.ICEServers, pwebrtc.ICEServer{URLs: []string{s.URL}, Username: s.User, Credential: s.Password})
+	}
+	if cfg.RelayOnly {
+		servers.ICETransportPolicy = pwebrtc.ICETransportPolicyRelay
+	}
+	if b.pc, err = api.NewPeerConnection(servers); err != nil {
 		return nil, fmt.Errorf("webrtctest: %w", err)
+	}
+	if b.trickle = cfg.Found != nil; b.trickle {
+		b.pc.OnICECandidate(func(c *pwebrtc.ICECandidate) {
+			if c == nil {
+				cfg.Found("")
+			} else {
+				cfg.Found(c.ToJSON().Candidate)
+			}
+		})
 	}
 	b.pc.OnConnectionStateChange(func(s pwebrtc.PeerConnectionState) {
 		b.mu.Lock()
@@ -110,6 +136,9 @@ func newAPI(cfg *Config) (*pwebrtc.API, error) {
 	se.SetIncludeLoopbackCandidate(true)
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetNetworkTypes([]pwebrtc.NetworkType{pwebrtc.NetworkTypeUDP4, pwebrtc.NetworkTypeUDP6})
+	if cfg.TCPOnly {
+		se.SetNetworkTypes([]pwebrtc.NetworkType{pwebrtc.NetworkTypeTCP4})
+	}
 	own := net.IP(cfg.Address.AsSlice())
 	se.SetIPFilter(func(ip net.IP) bool { return ip.Equal(own) })
 	if cfg.Profiles != nil {
@@ -157,6 +186,14 @@ func (b *Browser) Accept(answer []byte) error {
 	return nil
 }
 
+// AddCandidate takes a candidate of the peer's: candidate:…
+func (b *Browser) AddCandidate(c string) error {
+	if err := b.pc.AddICECandidate(pwebrtc.ICECandidateInit{Candidate: c}); err != nil {
+		return fmt.Errorf("webrtctest: candidate: %w", err)
+	}
+	return nil
+}
+
 // Answer makes the answer to an offer, with all candidates in it.
 func (b *Browser) Answer(ctx context.Context, offer []byte) ([]byte, error) {
 	if err := b.pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeOffer, SDP: string(offer)}); err != nil {
@@ -180,6 +217,9 @@ func (b *Browser) local(ctx context.Context, d pwebrtc.SessionDescription) ([]by
 	gathered := pwebrtc.GatheringCompletePromise(b.pc)
 	if err := b.pc.SetLocalDescription(d); err != nil {
 		return nil, fmt.Errorf("webrtctest: %w", err)
+	}
+	if b.trickle {
+		return []byte(d.SDP), nil
 	}
 	select {
 	case <-gathered:

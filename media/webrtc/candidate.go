@@ -1,0 +1,171 @@
+package webrtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pion/ice/v4"
+
+	"github.com/patchbay/patchbay/media/sdp"
+)
+
+// ErrCandidate is what AddCandidate says of what can't be read.
+var ErrCandidate = errors.New("webrtc: candidate is malformed")
+
+const (
+	maxEarly  = 64              // candidates that wait for the peer's description
+	gatherMax = 5 * time.Second // in which SDP waits for all candidates
+)
+
+// told is a description of ours and what its candidates are found by.
+type told struct {
+	local, others *sdp.Description
+	creds         *credentials
+}
+
+// SetICE changes where to look for the peer: for the candidates that are gathered next. Whether there is a PeerConnection is
+// decided by the first offer. The error names what is wrong, and changes nothing.
+func (e *Endpoint) SetICE(c ICE) error {
+	c.Interfaces = slices.Clone(c.Interfaces)
+	if err := c.check(e.cfg.Port); err != nil {
+		return err
+	}
+	e.ice.Store(&c)
+	return nil
+}
+
+// Gather looks for candidates, which Config.Watch is told one by one; before there is an offer, as soon as there is one. It
+// is for endpoints that trickle; others have done so.
+func (e *Endpoint) Gather() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.gathers = true
+	if e.told == nil {
+		return nil
+	}
+	return e.gather(e.told.creds)
+}
+
+func (e *Endpoint) gather(c *credentials) error {
+	e.watch.gather()
+	return e.transport.Gather(c)
+}
+
+// enroll makes fresh credentials, and their candidates if they belong into SDP.
+func (e *Endpoint) enroll(ctx context.Context, t transport) (*credentials, error) {
+	c, err := t.Enroll()
+	if err != nil {
+		return nil, err
+	}
+	if !e.cfg.Trickle || e.gathers {
+		err = e.gather(c)
+	}
+	if err == nil && !e.cfg.Trickle {
+		_, over := t.Candidates(c)
+		timer := time.NewTimer(gatherMax)
+		defer timer.Stop()
+		select {
+		case <-over:
+		case <-timer.C: // what is there will have to do
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		t.Withdraw(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// Local is our latest description, with the candidates found so far; nil before there is one.
+func (e *Endpoint) Local() []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.told == nil {
+		return nil
+	}
+	body, err := e.write(e.told.local, e.told.others, e.told.creds)
+	if err != nil {
+		return nil // it was written before
+	}
+	return body
+}
+
+// AddCandidate takes a candidate that the peer has found since (RFC 8838): candidate:… or the value of a=candidate. "" is the
+// end of them. What comes before the peer's description waits for it. Names that the peer has hidden its addresses behind
+// (mDNS) are passed over: its checks tell. The error satisfies errors.Is(err, ErrCandidate) if it can't be read.
+func (e *Endpoint) AddCandidate(value string) error {
+	value = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(value), "a="), "candidate:")
+	if value == "" || value == "end-of-candidates" {
+		return nil
+	}
+	c, err := ice.UnmarshalCandidate(value)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCandidate, err)
+	}
+	ufrag := ""
+	if x, ok := c.GetExtension("ufrag"); ok {
+		ufrag = x.Value
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	a := e.agreed.Load()
+	if e.offer != nil {
+		for _, n := range e.offer.answers {
+			a = n.agreed
+		}
+	}
+	if a == nil || ufrag != "" && ufrag != a.deal.theirs.ufrag {
+		if len(e.early) < maxEarly {
+			e.early = append(e.early, value)
+		}
+		return nil
+	}
+	if err := a.line.AddCandidate(value); err != nil {
+		return fmt.Errorf("%w: %w", ErrCandidate, err)
+	}
+	return nil
+}
+
+// introduce hands a line the candidates that came before it.
+func (e *Endpoint) introduce(l line) {
+	for _, v := range e.early {
+		if err := l.AddCandidate(v); err != nil {
+			e.cfg.Log.Debug("candidate", "endpoint", e.cfg.Name, "err", err)
+		}
+	}
+	e.early = nil
+}
+
+// index is the place of our media line in the description that is agreed.
+func (e *Endpoint) index() int {
+	if last := e.session.Local(); last != nil {
+		return max(0, slices.IndexFunc(last.Media, func(m sdp.Media) bool { return m.Kind == "audio" && m.Port != 0 }))
+	}
+	return 0
+}
+
+// placeOf is where a line of an offer stands. It keeps our name if it has none.
+func placeOf(d *sdp.Description, m *sdp.Media, mid string) place {
+	p := place{mid: mid}
+	for i := range d.Media {
+		if &d.Media[i] == m {
+			p.line = i
+		}
+	}
+	if v, ok := m.Attribute("mid"); ok {
+		p.mid = v
+	}
+	return p
+}
