@@ -32,7 +32,8 @@ func openSoftphone(t *testing.T, url string, hz float64) *softphone {
 	if err := audio.WriteWAV(mic, audio.Tone(48000, hz, toneLevel, 10)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	// The browser outlives the test, to show what the page looked like when it failed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 100*time.Second)
 	t.Cleanup(cancel)
 	b, err := webtest.Start(ctx, webtest.Config{Microphone: mic})
 	if err != nil {

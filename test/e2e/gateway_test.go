@@ -24,6 +24,7 @@ type gateway struct {
 type settings struct {
 	users, trunks, routes string
 	sip                   string // further lines of the section, indented
+	http                  string // further keys of http, each with a comma in front
 	more                  string // whole further sections
 }
 
@@ -41,7 +42,7 @@ func startGateway(t *testing.T, addr netip.Addr, s settings) *gateway {
 	fmt.Fprintf(&b, `demo: false
 node: {name: e2e, drain: 2s}
 log: {level: debug, format: json}
-http: {listen: "%s"}
+http: {listen: "%s"%s}
 sip:
   listen:
     - {transport: udp, address: "%s"}
@@ -51,7 +52,7 @@ sip:
   addresses: [{bind: %s}]
   ports: {min: 20000, max: 24999}
 billing: {database: "${DATABASE}", stall: 5s}
-`, http, g.sip, g.sip, s.sip, addr)
+`, http, s.http, g.sip, g.sip, s.sip, addr)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)
