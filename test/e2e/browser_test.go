@@ -21,9 +21,10 @@ const webrtcPort = 8890
 
 // softphone is the page in a headless browser whose microphone plays a tone.
 type softphone struct {
-	t    *testing.T
-	ctx  context.Context
-	page *webtest.Page
+	t       *testing.T
+	ctx     context.Context
+	browser *webtest.Browser
+	page    *webtest.Page
 }
 
 func openSoftphone(t *testing.T, url string, hz float64) *softphone {
@@ -35,22 +36,37 @@ func openSoftphone(t *testing.T, url string, hz float64) *softphone {
 	// The browser outlives the test, to show what the page looked like when it failed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 100*time.Second)
 	t.Cleanup(cancel)
-	b, err := webtest.Start(ctx, webtest.Config{Microphone: mic})
+	b, err := webtest.Start(ctx, webtest.Config{Microphone: mic, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
-	s := &softphone{t: t, ctx: ctx}
-	if s.page, err = b.Open(ctx, url); err != nil {
-		t.Fatal(err)
+	return (&softphone{t: t, ctx: ctx, browser: b}).another(url)
+}
+
+// another is one more page in the same browser, in a profile of its own.
+func (s *softphone) another(url string) *softphone {
+	s.t.Helper()
+	o := &softphone{t: s.t, ctx: s.ctx, browser: s.browser}
+	var err error
+	if o.page, err = s.browser.Open(s.ctx, url); err != nil {
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			s.shot("failed")
-			t.Logf("errors of the page: %q", s.page.Errors())
+	o.must(o.page.Eval(o.ctx, `(() => {
+		window.connections = []
+		window.RTCPeerConnection = new Proxy(RTCPeerConnection, {construct(to, args) {
+			const c = new to(...args)
+			connections.push(c)
+			return c
+		}})
+	})()`, nil))
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			o.shot("failed")
+			s.t.Logf("errors of the page: %q", o.page.Errors())
 		}
 	})
-	return s
+	return o
 }
 
 func (s *softphone) must(err error) {
