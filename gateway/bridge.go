@@ -23,7 +23,7 @@ func (c *Call) bridged() ending {
 	}
 	grant := c.granted()
 	defer grant.Stop()
-	for _, l := range []*sipLeg{c.caller, c.callee} {
+	for _, l := range c.parties() {
 		if l.broken != "" { // since before the answer
 			return bySystem(failed(l))
 		}
