@@ -28,7 +28,7 @@ type digits struct {
 func newDigits(p *media.Pipeline, to media.Sink) (*digits, error) {
 	d := &digits{to: to}
 	var err error
-	d.sender, err = dtmf.NewSender(dtmf.Config{Clock: p.Clock(), Post: func(media.Notice) { d.done() }})
+	d.sender, err = dtmf.NewSender(dtmf.Config{Clock: p.Clock(), Registry: p.Registry(), Post: func(media.Notice) { d.done() }})
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,6 @@ type sipLeg struct {
 	want     sdp.Direction // what was last negotiated with the peer, our view
 	peer     sdp.Direction // what the peer itself last asked for, its view
 	silent   bool          // nothing comes from it
-	broken   string        // why nothing ever will; "" = it may
 	earlier  bool          // it was answered in a provisional response
 	digits   *digits
 
@@ -239,8 +238,7 @@ func (l *sipLeg) notice(n media.Notice) {
 	case media.Silent:
 		l.send(LegEvent{Kind: LegSilent, Held: int(n.For / 1e6)})
 	case media.Failed:
-		l.log.Warn("media failed", "err", n.Err)
-		l.send(LegEvent{Kind: LegFailed, Phrase: n.Err.Error()})
+		l.log.Error("media failed", "err", n.Err)
 	}
 }
 

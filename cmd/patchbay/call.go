@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,7 @@ type callFlags struct {
 	data, server, http, transport string
 	user, password, codecs, play  string
 	plan                          phone.Plan
+	browser                       bool
 	answer, demo, json, debug     bool
 }
 
@@ -26,35 +28,48 @@ func newCallCommand() *cobra.Command {
 	var f callFlags
 	cmd := &cobra.Command{
 		Use:   "call NUMBER",
-		Short: "Call a number from a phone without a handset, and measure what is heard",
+		Short: "Call a number from a phone without a handset or a browser without a window, and measure what is heard",
 		Long: `Call a number from a phone without a handset: it registers, dials (or waits with --answer), plays, measures what it hears,
 and tells its story. The exit code is 0 if the call was answered and ended as planned.
+
+With --browser it is a browser instead: it logs in at --http as the page does, SIP goes over WebSocket to the same server, and
+media is WebRTC (ICE, DTLS-SRTP). --demo calls from a browser.
 
 The passwords of alice and bob, the users of the demo, are read from the data folder.`,
 		Example: `  patchbay call 9000 --user alice --play tone:440@-10 --duration 8s
   patchbay call 9005 --user alice --dtmf 159#
+  patchbay call 9000 --browser
   patchbay call --answer --user bob --record heard.wav
   patchbay call --demo`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.demo && len(args)+btoi(f.answer) == 0:
+				f.browser = true
+				if err := f.choose(cmd); err != nil {
+					return err
+				}
 				return demo(cmd, f)
 			case f.demo || f.answer == (len(args) == 1):
 				return fmt.Errorf("expected either a number to dial, or --answer, or --demo")
 			case len(args) == 1:
 				f.plan.Number = args[0]
 			}
+			if err := f.choose(cmd); err != nil {
+				return err
+			}
 			return callOnce(cmd, f)
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.data, "data", "", "data folder of the demo; the default one if empty")
+	fl.BoolVar(&f.browser, "browser", false, "call from a browser rather than a phone: WebRTC, SIP over WebSocket")
+	fl.StringVar(&f.http, "http", "127.0.0.1:8888", "with --browser: where to log in, host:port, or a URL of http or https")
 	fl.StringVar(&f.server, "server", "127.0.0.1:5060", "where to register, host or host:port")
 	fl.StringVar(&f.transport, "transport", "udp", "udp or tcp")
 	fl.StringVar(&f.user, "user", "alice", "user to register as")
 	fl.StringVar(&f.password, "password", "", "password of the user; alice's and bob's are found by themselves")
-	fl.StringVar(&f.codecs, "codecs", "pcmu,pcma", "codecs to offer, best first")
+	fl.StringVar(&f.codecs, "codecs", "pcmu,pcma", "codecs to offer, of pcmu, pcma and opus, best first; a browser offers opus,pcmu,pcma")
 	fl.StringVar(&f.play, "play", "tone:440@-10", "what to play: tone:HZ@DBM0, a WAV file (8 kHz, mono), or silence")
 	fl.StringVar(&f.plan.Record, "record", "", "WAV file for what is heard")
 	fl.DurationVar(&f.plan.Talk, "duration", 5*time.Second, "hang up so long after the answer; 0 = only the other side does")
@@ -62,7 +77,6 @@ The passwords of alice and bob, the users of the demo, are read from the data fo
 	fl.StringVar(&f.plan.Digits, "dtmf", "", "digits to send after the answer: 0-9 * # A-D")
 	fl.BoolVar(&f.answer, "answer", false, "wait for a call instead of dialling")
 	fl.BoolVar(&f.demo, "demo", false, "make the calls of `make demo` on a running demo and check that all is as it must be")
-	fl.StringVar(&f.http, "http", "127.0.0.1:8888", "with --demo: HTTP address of Patchbay")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	fl.BoolVar(&f.debug, "debug", false, "log what the phone's SIP and media do")
 	return cmd
@@ -73,6 +87,34 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// choose makes sure that the flags are of one kind of phone.
+func (f *callFlags) choose(cmd *cobra.Command) error {
+	set := cmd.Flags().Changed
+	if !f.browser {
+		if set("http") {
+			return errors.New("--http is a browser's: expected --browser with it, or --server")
+		}
+		return nil
+	}
+	for _, name := range []string{"server", "transport"} {
+		if set(name) {
+			return fmt.Errorf("--%s is a phone's: a browser goes to --http (%s)", name, f.http)
+		}
+	}
+	if !set("codecs") {
+		f.codecs = "opus,pcmu,pcma"
+	}
+	return nil
+}
+
+// page is the URL of --http.
+func (f *callFlags) page() string {
+	if strings.Contains(f.http, "://") {
+		return strings.TrimSuffix(f.http, "/")
+	}
+	return "http://" + f.http
 }
 
 // callOnce registers, makes or takes one call, and prints how it was.
@@ -119,8 +161,12 @@ func (f *callFlags) phone(ctx context.Context, out, logs io.Writer) (*phone.Phon
 		}
 		f.password = string(pw)
 	}
-	cfg := phone.Config{Server: f.server, Transport: strings.ToLower(f.transport), User: f.user, Password: f.password,
-		Codecs: strings.Split(f.codecs, ",")}
+	cfg := phone.Config{User: f.user, Password: f.password, Codecs: strings.Split(f.codecs, ",")}
+	if f.browser {
+		cfg.Page = f.page()
+	} else {
+		cfg.Server, cfg.Transport = f.server, strings.ToLower(f.transport)
+	}
 	if !f.json {
 		cfg.Tell = func(l phone.Line) { fmt.Fprintf(out, "%7d ms  %s\n", l.MS, plain(l.Text)) }
 	}

@@ -30,11 +30,11 @@ const (
 type demoCall struct {
 	number, what string
 	talk         time.Duration
-	hears        leg.Tone // what the phone hears at the end; the carrier hears the phone's own tone
+	hears        leg.Tone // what the browser hears at the end; the carrier hears the browser's own tone
 	digits       string
 }
 
-// ownTone is what the phone plays.
+// ownTone is what the browser plays.
 var ownTone = leg.Tone{Hz: 440, Level: -10}
 
 // demoCalls are short: speech of 4 s, and a second of each tone to measure.
@@ -68,11 +68,11 @@ func (c *checks) tone(who string, got, want leg.Tone) {
 		who, got.Hz, got.Level, want.Hz, want.Level)
 }
 
-// demo makes its calls from alice's phone through Patchbay to the demo carrier, and prints their story, what both ends heard, and
-// the records.
+// demo makes its calls from alice's browser through Patchbay to the demo carrier, and prints their story, what both ends heard, which
+// way the media took, and the records.
 func demo(cmd *cobra.Command, f callFlags) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	if err := waitReady(ctx, "http://"+f.http+"/readyz"); err != nil {
+	if err := waitReady(ctx, f.page()+"/readyz"); err != nil {
 		return err
 	}
 	dir, err := dataFolder(f.data)
@@ -81,7 +81,7 @@ func demo(cmd *cobra.Command, f callFlags) error {
 	}
 	c := &checks{w: out}
 	began := time.Now()
-	fmt.Fprintf(out, "== the phone of %s at %s\n", f.user, f.server)
+	fmt.Fprintf(out, "== the browser of %s at %s\n", f.user, f.page())
 	p, err := f.phone(ctx, out, cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -122,15 +122,17 @@ func (f *callFlags) demoCalls(ctx context.Context, p *phone.Phone, c *checks, fa
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(heardText(c.w, r.Report, "the phone"), heardText(c.w, there.Report, "the carrier")); err != nil {
+		if err := errors.Join(heardText(c.w, r.Report, "the browser"), heardText(c.w, there.Report, "the carrier")); err != nil {
 			return nil, err
 		}
+		c.that(r.Cipher != "", "the browser's media is DTLS-SRTP with %s and goes to Patchbay's shared port %d", r.Cipher, r.Remote.Port())
+		c.that(r.Codec == there.Codec, "%s at the browser and %s at the carrier: not transcoded", r.Codec, there.Codec)
 		if d.digits != "" {
 			c.that(there.Digits == d.digits, "the carrier hears the digits %q; expected %q", there.Digits, d.digits)
-			c.that(r.Digits == d.digits, "the phone hears them read back as %q; expected %q", r.Digits, d.digits)
+			c.that(r.Digits == d.digits, "the browser hears them read back as %q; expected %q", r.Digits, d.digits)
 			continue
 		}
-		c.tone("the phone", r.Heard.Strongest, d.hears)
+		c.tone("the browser", r.Heard.Strongest, d.hears)
 		c.tone("the carrier", there.Heard.Strongest, ownTone)
 		c.that(r.Heard.Lost == 0 && there.Heard.Lost == 0, "%d and %d packets are lost; expected none", r.Heard.Lost, there.Heard.Lost)
 	}
@@ -213,6 +215,11 @@ func demoRecords(ctx context.Context, r records, began time.Time, ids []string, 
 	for _, k := range list {
 		c.that(k.AnsweredAt != nil && k.EndedBy == call.Caller && k.Cause.Q850 == 16 && k.User == "alice",
 			"the record of the call to %s says: answered, ended by the caller, cause 16", k.To)
+		var srtp []string
+		for _, l := range k.Legs {
+			srtp = append(srtp, l.Media.SRTP)
+		}
+		c.that(!k.Transcoded && slices.Equal(srtp, []string{"dtls", "none"}), "and that its legs have SRTP %q, without transcoding; expected dtls and none", srtp)
 	}
 	c.that(len(list) == len(ids), "%d calls have %d closed records", len(ids), len(list))
 	why := reader.Database()

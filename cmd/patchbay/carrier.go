@@ -242,7 +242,11 @@ func heardText(w io.Writer, r leg.Report, who string) error {
 		say("%s%d packets in, %d lost, jitter %.1f ms, longest pause %.1f ms, %d pauses over 60 ms", first, h.Packets, h.Lost, h.Jitter,
 			h.Longest, h.Pauses)
 	}
-	say("%d packets out, %s", r.Sent, r.Codec)
+	cipher := ""
+	if r.Cipher != "" {
+		cipher = ", DTLS-SRTP with " + r.Cipher
+	}
+	say("%d packets out, %s%s", r.Sent, r.Codec, cipher)
 	if r.Digits != "" {
 		say("DTMF heard: %s", r.Digits)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/patchbay/patchbay/sip/siptest"
 )
 
-// running is the whole process on free ports of loopback, with users anna (401) and ben (402).
+// running is the whole process on free ports of loopback, with users anna (401), ben (402), and cora (403), who prefers Opus.
 type running struct {
 	*server
 	sip    netip.AddrPort // UDP
@@ -43,7 +43,8 @@ func startServer(t *testing.T) *running {
 	cfg.SIP.Listen = []Listen{{Transport: "udp", Address: free}}
 	cfg.Media.Ports, cfg.Media.WebRTC.Port = Ports{Min: 31000, Max: 31999}, freePort(t)
 	cfg.Billing.Database, cfg.Billing.Reserve = "none", 1<<20
-	cfg.Users = []User{{ID: "anna", Password: "anna-secret", Numbers: []string{"401"}}, {ID: "ben", Password: "ben-secret", Numbers: []string{"402"}}}
+	cfg.Users = []User{{ID: "anna", Password: "anna-secret", Numbers: []string{"401"}}, {ID: "ben", Password: "ben-secret", Numbers: []string{"402"}},
+		{ID: "cora", Password: "cora-secret", Numbers: []string{"403"}, Codecs: []string{"opus", "pcmu"}}}
 	cfg.complete()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := wire(ctx, cfg, quiet)

@@ -12,10 +12,11 @@ import (
 
 // Config of a sender.
 type Config struct {
-	Clock *media.Clock
-	Rate  int                // of the telephone-event format, Hz; 0 = 8000
-	Gap   time.Duration      // between digits, 50 ms to 1 s; 0 = 80 ms
-	Post  func(media.Notice) // is told media.Ended when all that was asked for is sent; may be nil
+	Clock    *media.Clock
+	Rate     int                // of the telephone-event format, Hz; 0 = 8000
+	Registry *media.Registry    // conversions towards sinks whose events have another clock (RFC 4733 2.5.1.1); nil = none
+	Gap      time.Duration      // between digits, 50 ms to 1 s; 0 = 80 ms
+	Post     func(media.Notice) // is told media.Ended when all that was asked for is sent; may be nil
 }
 
 // Sender is an element that sends digits. It is meant to override the audio of a leg while it sends: link nothing, call
@@ -72,7 +73,7 @@ func NewSender(cfg Config) (*Sender, error) {
 		return nil, fmt.Errorf("dtmf: gap %s, expected 50ms to 1s", cfg.Gap)
 	}
 	s := &Sender{
-		cfg: cfg, src: media.NewSource(nil, nil), format: media.TelephoneEvent(cfg.Rate),
+		cfg: cfg, src: media.NewSource(cfg.Registry, nil), format: media.TelephoneEvent(cfg.Rate),
 		step: uint16(cfg.Rate / 50), gap: ticks(cfg.Gap),
 	}
 	s.src.SetFormats(s.format)

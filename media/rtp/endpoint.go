@@ -118,7 +118,7 @@ type Endpoint struct {
 }
 
 const (
-	gapBefore  = 32
+	gapBefore  = 24
 	gapBetween = 8
 
 	linesIn, linesOut = 4, 3

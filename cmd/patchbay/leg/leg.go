@@ -1,5 +1,5 @@
-// Package leg is one party's side of a call, made of our own sip and media: a dialog and its RTP endpoint, what is played
-// into it and what is heard from it. The demo carrier and the headless phone are made of legs.
+// Package leg is one party's side of a call, made of our own sip and media: a dialog and its endpoint, of plain RTP or of WebRTC,
+// what is played into it and what is heard from it. The demo carrier and the headless phone are made of legs.
 package leg
 
 import (
@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/media"
-	"github.com/patchbay/patchbay/media/rtp"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/sip"
 )
@@ -30,11 +29,12 @@ type Config struct {
 
 // Leg is a dialog with its media. Events must be read until the channel is closed, or the leg closed.
 type Leg struct {
-	cfg  Config
-	log  *slog.Logger
-	d    *sip.Dialog
-	ep   *rtp.Endpoint
-	pipe *media.Pipeline
+	cfg    Config
+	log    *slog.Logger
+	d      *sip.Dialog
+	ep     media.Endpoint
+	agreed func() agreement // what ep has negotiated
+	pipe   *media.Pipeline
 
 	events  chan Event
 	notices chan media.Notice
@@ -75,13 +75,11 @@ func open(cfg Config, peer netip.Addr) (*Leg, error) {
 		quit: make(chan struct{}), pumped: make(chan struct{}), began: time.Now()}
 	m := cfg.Media
 	l.pipe = media.NewPipeline(media.Config{Registry: m.registry, Clock: m.clock, Log: cfg.Log})
-	var err error
 	timeout := cfg.Silence
 	if timeout == 0 {
 		timeout = -1
 	}
-	l.ep, err = rtp.New(rtp.Config{Net: m.net, Ports: m.ports, Bind: m.bind, Signalling: peer, Formats: cfg.Formats,
-		Registry: m.registry, Timeout: timeout, Notify: l.notify, Log: cfg.Log})
+	err := l.openEndpoint(peer, timeout)
 	if err != nil {
 		return nil, fmt.Errorf("media of a leg: %w", err)
 	}

@@ -9,13 +9,16 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/g711"
+	"github.com/patchbay/patchbay/media/opus"
 	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/media/webrtc"
 )
 
 // MediaConfig says where RTP is received.
 type MediaConfig struct {
 	Bind             netip.Addr // one address: it stands in SDP
 	MinPort, MaxPort uint16     // range of ports, a pair for each leg; 0 = 30000 to 39999
+	Browsers         bool       // legs are browsers' (ICE, DTLS-SRTP by pion's PeerConnection) on one port rather than phones'
 	Log              *slog.Logger
 }
 
@@ -24,6 +27,7 @@ type Media struct {
 	bind     netip.Addr
 	net      *udp.Net
 	ports    *udp.Ports
+	browsers *webrtc.Port // nil: legs are phones'
 	clock    *media.Clock
 	registry *media.Registry
 }
@@ -46,6 +50,12 @@ func OpenMedia(cfg MediaConfig) (*Media, error) {
 	}
 	m := &Media{bind: cfg.Bind, net: n, ports: ports, clock: media.NewClock(), registry: media.NewRegistry()}
 	m.registry.Register(g711.Conversions()...)
+	m.registry.Register(opus.Conversions()...)
+	if cfg.Browsers {
+		if err := m.openBrowsers(cfg); err != nil {
+			return nil, errors.Join(fmt.Errorf("media port of browsers: %w", err), m.Close())
+		}
+	}
 	return m, nil
 }
 
@@ -58,10 +68,11 @@ func (m *Media) Registry() *media.Registry { return m.registry }
 // Close stops the sockets and the clock; close all legs first. Twice is as good as once.
 func (m *Media) Close() error {
 	m.clock.Close()
-	return m.net.Close()
+	return errors.Join(m.closeEndpoints(), m.net.Close(), m.registry.Close())
 }
 
-// Formats are the audio formats of codec names (PCMU, PCMA, in any case; best first) and telephone-events. None: PCMU, then PCMA.
+// Formats are the audio formats of codec names (PCMU, PCMA, OPUS, in any case; best first) and telephone-events. None: PCMU, then
+// PCMA.
 func Formats(codecs []string) ([]*media.Format, error) {
 	if len(codecs) == 0 {
 		codecs = []string{"PCMU", "PCMA"}
@@ -74,8 +85,10 @@ func Formats(codecs []string) ([]*media.Format, error) {
 			f = media.PCMU()
 		case "PCMA":
 			f = media.PCMA()
+		case "OPUS":
+			f = opus.Format()
 		default:
-			return nil, fmt.Errorf("codec %q: expected pcmu or pcma", name)
+			return nil, fmt.Errorf("codec %q: expected pcmu, pcma or opus", name)
 		}
 		for _, g := range out {
 			if g.Same(f) {

@@ -146,7 +146,7 @@ func (l *Leg) answerOffer(o *sip.Offer) error {
 
 // turned tells Held and Resumed.
 func (l *Leg) turned() {
-	held := !l.ep.Negotiated().Direction.Sends()
+	held := !l.agreed().direction.Sends()
 	l.neg.Lock()
 	changed := held != l.held
 	l.held = held

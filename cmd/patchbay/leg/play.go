@@ -69,12 +69,12 @@ var ErrNoEvents = errors.New("the peer takes no telephone-events (RFC 4733)")
 // Press sends DTMF digits (0-9 * # A-D), each for so long (0 = 100 ms), in place of the audio. done gets one value when
 // they are sent.
 func (l *Leg) Press(digits string, each time.Duration) (done <-chan struct{}, err error) {
-	if !l.ep.Negotiated().Events {
+	if !l.agreed().events {
 		return nil, ErrNoEvents
 	}
 	ch := make(chan struct{}, 1)
 	over := make(chan struct{}, 1)
-	s, err := dtmf.NewSender(dtmf.Config{Clock: l.cfg.Media.clock, Post: func(media.Notice) { over <- struct{}{} }})
+	s, err := dtmf.NewSender(dtmf.Config{Clock: l.cfg.Media.clock, Registry: l.cfg.Media.registry, Post: func(media.Notice) { over <- struct{}{} }})
 	if err != nil {
 		return nil, err
 	}

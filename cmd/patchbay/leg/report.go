@@ -23,6 +23,8 @@ type Report struct {
 	Ptime    int            `json:"ptime_ms,omitempty"`
 	Local    netip.AddrPort `json:"rtp_local,omitzero"`
 	Remote   netip.AddrPort `json:"rtp_remote,omitzero"`
+	Cipher   string         `json:"srtp,omitempty"`        // of a browser: SRTP's profile as IANA names it, with keys from DTLS
+	SetUp    float64        `json:"srtp_set_up,omitempty"` // from offer and answer to those keys
 	Held     bool           `json:"held"`
 	Digits   string         `json:"digits"` // DTMF heard
 	Heard    Heard          `json:"heard"`
@@ -54,8 +56,8 @@ func (l *Leg) Report() Report {
 	held := l.held
 	l.neg.Unlock()
 	r := Report{CallID: l.d.CallID(), Held: held, Heard: l.heard()}
-	n := l.ep.Negotiated()
-	r.Codec, r.Ptime, r.Local, r.Remote = n.Codec, n.Ptime, n.Local, n.Remote
+	n := l.agreed()
+	r.Codec, r.Ptime, r.Local, r.Remote, r.Cipher, r.SetUp = n.codec, n.ptime, n.local, n.remote, n.profile, ms(n.setUp)
 	var s media.Snapshot
 	l.ep.Stats(&s)
 	for _, x := range s.Streams {

@@ -64,7 +64,7 @@ func (p *Phone) Call(ctx context.Context, plan Plan) (Result, error) {
 		return Result{}, err
 	}
 	p.tell(time.Time{}, "dials %s", plan.Number)
-	l, err := leg.Dial(ctx, p.config(plan), p.ua, sip.Invite{Target: target, From: sip.NameAddr{URI: from}, Destination: p.destination(),
+	l, err := leg.Dial(ctx, p.config(plan), p.ua, sip.Invite{Target: target, From: sip.NameAddr{URI: from}, Destination: p.way,
 		Timeout: plan.Ring, TrialTimeout: 2 * registerTime})
 	if err != nil {
 		return Result{}, err
@@ -141,7 +141,16 @@ func (c *call) event(e leg.Event) {
 	switch e.Kind {
 	case leg.Answered:
 		r := c.leg.Report()
-		c.p.tell(e.At, "answered: %s, RTP %s to %s", r.Codec, r.Local, r.Remote)
+		to := r.Remote.String()
+		if !r.Remote.IsValid() { // a browser's has to be found
+			to = "where ICE finds it"
+		}
+		c.p.tell(e.At, "answered: %s, RTP %s to %s", r.Codec, r.Local, to)
+	case leg.Flowing:
+		c.p.tell(e.At, "%s", e)
+		if r := c.leg.Report(); r.Cipher != "" {
+			c.p.tell(e.At, "media is encrypted: DTLS-SRTP, %s, %.0f ms after offer and answer", r.Cipher, r.SetUp)
+		}
 	case leg.Ended:
 		c.ended = &e
 		c.p.tell(e.At, "%s", e)

@@ -1,5 +1,5 @@
-// Package phone is a phone without a handset: it registers, dials or waits, plays, measures what it hears, and tells its
-// story. It is a user of our own sip and media, and knows nothing of the gateway.
+// Package phone is a phone without a handset, or a browser without a window: it registers, dials or waits, plays, measures what it
+// hears, and tells its story. It is a user of our own sip and media, and knows nothing of the gateway.
 package phone
 
 import (
@@ -21,11 +21,14 @@ import (
 
 // Config of a phone.
 type Config struct {
+	// Page makes it a browser: the http or https URL of the server at which it logs in. SIP goes over WebSocket to the same server,
+	// media is WebRTC. Server, Transport and the range of ports are a phone's and must be empty.
+	Page      string
 	Server    string   // host or host:port of the registrar; port 5060 if none is given
 	Transport string   // udp or tcp; "" = udp
 	User      string   // also for the digest
 	Password  string   // of the user
-	Codecs    []string // pcmu, pcma, best first; none = both
+	Codecs    []string // pcmu, pcma, opus, best first; none = the first two, of a browser all, opus first
 	MinPort   uint16   // range of RTP ports; 0 = 40000 to 49999
 	MaxPort   uint16
 	Tell      func(Line) // hears each line of the story as it happens; nil = nobody
@@ -47,6 +50,8 @@ type Phone struct {
 	log     *slog.Logger
 	server  netip.AddrPort
 	domain  string // host of addresses, as it was given
+	page    *page  // nil: it is a phone
+	way     sip.Destination
 	formats []*media.Format
 	media   *leg.Media
 	front   *sip.Front
@@ -70,16 +75,10 @@ func New(ctx context.Context, cfg Config) (_ *Phone, err error) {
 	if cfg.User == "" {
 		return nil, errors.New("user is empty: expected the name of an account")
 	}
-	if p.cfg.Transport == "" {
-		p.cfg.Transport = "udp"
-	}
-	if p.cfg.Transport != "udp" && p.cfg.Transport != "tcp" {
-		return nil, fmt.Errorf("transport %q: expected udp or tcp", cfg.Transport)
-	}
-	if p.formats, err = leg.Formats(cfg.Codecs); err != nil {
+	if err := p.complete(); err != nil {
 		return nil, err
 	}
-	if err := p.find(ctx); err != nil {
+	if p.formats, err = leg.Formats(p.cfg.Codecs); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -87,29 +86,61 @@ func New(ctx context.Context, cfg Config) (_ *Phone, err error) {
 			err = errors.Join(err, p.Close())
 		}
 	}()
+	if err := p.find(ctx); err != nil {
+		return nil, err
+	}
 	local, err := p.facing()
 	if err != nil {
 		return nil, err
 	}
-	if p.cfg.MinPort == 0 && p.cfg.MaxPort == 0 {
-		p.cfg.MinPort, p.cfg.MaxPort = 40000, 49999
-	}
-	p.media, err = leg.OpenMedia(leg.MediaConfig{Bind: local, MinPort: p.cfg.MinPort, MaxPort: p.cfg.MaxPort, Log: p.log})
+	p.media, err = leg.OpenMedia(leg.MediaConfig{Bind: local, MinPort: p.cfg.MinPort, MaxPort: p.cfg.MaxPort, Browsers: p.page != nil, Log: p.log})
 	if err != nil {
 		return nil, err
 	}
 	if p.front, err = sip.NewFront(sip.FrontConfig{Log: p.log}); err != nil {
 		return nil, err
 	}
-	p.ua, err = p.front.NewUA(sip.Config{Name: "phone", UserAgent: "Patchbay phone", Invite: p.invite,
-		Bind:        &sip.Listen{Network: p.cfg.Transport, Addr: netip.AddrPortFrom(local, 0)},
+	uc := sip.Config{Name: "phone", UserAgent: "Patchbay phone", Invite: p.invite,
 		Credentials: sip.Credentials{Username: cfg.User, Password: cfg.Password},
-		Match:       func(in sip.Inbound) bool { return in.Source.Addr() == p.server.Addr() }})
-	return p, err
+		Match:       func(in sip.Inbound) bool { return in.Source.Addr() == p.server.Addr() }}
+	if p.page == nil {
+		uc.Bind = &sip.Listen{Network: p.cfg.Transport, Addr: netip.AddrPortFrom(local, 0)}
+	}
+	if p.ua, err = p.front.NewUA(uc); err != nil || p.page == nil {
+		return p, err
+	}
+	return p, p.connect(ctx)
 }
 
-// find resolves the server.
+// complete checks the settings and fills in defaults.
+func (p *Phone) complete() error {
+	c := &p.cfg
+	if c.Page != "" {
+		if c.Server != "" || c.Transport != "" || c.MinPort != 0 || c.MaxPort != 0 {
+			return errors.New("server, transport and ports are a phone's: a browser has the URL of the page alone")
+		}
+		if len(c.Codecs) == 0 {
+			c.Codecs = []string{"opus", "pcmu", "pcma"} // as browsers do
+		}
+		return nil
+	}
+	if c.Transport == "" {
+		c.Transport = "udp"
+	}
+	if c.Transport != "udp" && c.Transport != "tcp" {
+		return fmt.Errorf("transport %q: expected udp or tcp", c.Transport)
+	}
+	if c.MinPort == 0 && c.MaxPort == 0 {
+		c.MinPort, c.MaxPort = 40000, 49999
+	}
+	return nil
+}
+
+// find learns where the server is. A browser logs in for that.
 func (p *Phone) find(ctx context.Context) error {
+	if p.cfg.Page != "" {
+		return p.logIn(ctx)
+	}
 	host, port := p.cfg.Server, uint64(5060)
 	if h, s, err := net.SplitHostPort(host); err == nil {
 		if port, err = strconv.ParseUint(s, 10, 16); err != nil || port == 0 {
@@ -121,14 +152,23 @@ func (p *Phone) find(ctx context.Context) error {
 	if host == "" {
 		return fmt.Errorf("server %q: expected host or host:port", p.cfg.Server)
 	}
+	addr, err := resolve(ctx, host)
+	if err != nil {
+		return fmt.Errorf("server %q: %w", p.cfg.Server, err)
+	}
+	p.domain, p.server = host, netip.AddrPortFrom(addr, uint16(port))
+	p.way = sip.Destination{Network: p.cfg.Transport, Addr: p.server}
+	return nil
+}
+
+func resolve(ctx context.Context, host string) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return fmt.Errorf("server %q: %w", p.cfg.Server, err)
+		return netip.Addr{}, err
 	}
-	p.domain, p.server = host, netip.AddrPortFrom(addrs[0].Unmap(), uint16(port))
-	return nil
+	return addrs[0].Unmap(), nil
 }
 
 // facing is our address towards the server. Connecting a UDP socket sends nothing: it asks the kernel for a route.
@@ -174,7 +214,7 @@ func (p *Phone) Register(ctx context.Context) error {
 	}
 	first := make(chan sip.RegistrationStatus, 1)
 	p.tell(time.Time{}, "registers as %s at %s over %s", p.cfg.User, p.server, p.cfg.Transport)
-	p.reg, err = p.ua.Register(sip.RegisterConfig{Registrar: registrar, AOR: sip.NameAddr{URI: aor}, Destination: p.destination(),
+	p.reg, err = p.ua.Register(sip.RegisterConfig{Registrar: registrar, AOR: sip.NameAddr{URI: aor}, Destination: p.way,
 		Timeout: registerTime, Changed: func(s sip.RegistrationStatus) {
 			select {
 			case first <- s:
@@ -198,19 +238,15 @@ func (p *Phone) Register(ctx context.Context) error {
 	}
 }
 
-// port is the server's, where it isn't SIP's own.
+// port is that of addresses: the server's, where it isn't SIP's own. A browser's is HTTP's, which isn't in addresses.
 func (p *Phone) port() uint16 {
-	if p.server.Port() == 5060 {
+	if p.server.Port() == 5060 || p.page != nil {
 		return 0
 	}
 	return p.server.Port()
 }
 
 func (p *Phone) address(user string) (sip.URI, error) { return sip.NewURI(user, p.domain, p.port()) }
-
-func (p *Phone) destination() sip.Destination {
-	return sip.Destination{Network: p.cfg.Transport, Addr: p.server}
-}
 
 // Close unregisters, ends what is left, and stops. Calls must be over. Twice is as good as once.
 func (p *Phone) Close() error {
@@ -229,6 +265,7 @@ func (p *Phone) Close() error {
 		if p.media != nil {
 			errs = append(errs, p.media.Close())
 		}
+		p.logOut()
 		p.err = errors.Join(errs...)
 	})
 	return p.err

@@ -161,12 +161,14 @@ func TestSilentServer(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for name, cfg := range map[string]phone.Config{
-		"no user":      {Server: "127.0.0.1"},
-		"no server":    {User: "a"},
-		"port":         {User: "a", Server: "127.0.0.1:99999"},
-		"transport":    {User: "a", Server: "127.0.0.1", Transport: "tls"},
-		"codec":        {User: "a", Server: "127.0.0.1", Codecs: []string{"opus"}},
-		"unknown name": {User: "a", Server: "no.such.host.invalid"},
+		"no user":           {Server: "127.0.0.1"},
+		"no server":         {User: "a"},
+		"port":              {User: "a", Server: "127.0.0.1:99999"},
+		"transport":         {User: "a", Server: "127.0.0.1", Transport: "tls"},
+		"codec":             {User: "a", Server: "127.0.0.1", Codecs: []string{"g729"}},
+		"phone and browser": {User: "a", Server: "127.0.0.1", Page: "http://127.0.0.1:1"},
+		"no URL":            {User: "a", Page: "127.0.0.1:8888"},
+		"unknown name":      {User: "a", Server: "no.such.host.invalid"},
 	} {
 		if p, err := phone.New(t.Context(), cfg); err == nil {
 			p.Close()
