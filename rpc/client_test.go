@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ type served struct {
 	server *rpc.Server
 	http   *httptest.Server
 	dials  int
+	narrow atomic.Bool // the system's send buffers are small
 }
 
 // serve lets principals come by name: the path /NAME; others are "local".
@@ -49,7 +52,14 @@ func serveRig(t testing.TB, r *rig, cfg rpc.ServerConfig, principals ...rpc.Prin
 		return rpc.Principal{Name: "local", Tenant: "a", Roles: rpc.AllRoles}, nil
 	}
 	s.server = s.space.Serve(cfg)
-	s.http = httptest.NewServer(s.server)
+	s.http = httptest.NewUnstartedServer(s.server)
+	s.http.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if s.narrow.Load() {
+			_ = c.(*net.TCPConn).SetWriteBuffer(4096)
+		}
+		return ctx
+	}
+	s.http.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

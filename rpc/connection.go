@@ -20,6 +20,7 @@ type conn struct {
 	standing *standing
 	scope    Scope
 	session  *session // that requests without a session id belong to; the reader's
+	net      net.Conn // nil until it is upgraded; set before anything is sent
 	out      outbox
 }
 
@@ -36,6 +37,7 @@ func newConn(s *Server, who Principal, p *standing) *conn {
 
 // run reads until the connection ends.
 func (c *conn) run(ws *websocket.Conn) error {
+	c.net = ws.NetConn()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -126,9 +128,15 @@ func (c *conn) send(msg []byte) {
 	if c.out.push(msg) {
 		return
 	}
+	c.tooSlow()
+}
+
+// tooSlow cuts a client off; the writer may be stuck in the middle of a message.
+func (c *conn) tooSlow() {
 	if c.out.abandon() {
 		c.server.stats.slow.Add(1)
-		c.server.log.Warn("client can't keep up and is cut off", "principal", c.who.Name, "queued", c.server.cfg.MaxQueued)
+		c.server.log.Warn("client can't keep up and is cut off", "principal", c.who.Name)
+		cut(c.net)
 	}
 }
 
@@ -147,9 +155,8 @@ func (c *conn) write(ws *websocket.Conn) {
 			_ = ws.SetWriteDeadline(time.Now().Add(writeTimeout))
 			if err := ws.WriteMessage(websocket.TextMessage, msg); err != nil {
 				var ne net.Error
-				if errors.As(err, &ne) && ne.Timeout() && c.out.abandon() {
-					c.server.stats.slow.Add(1)
-					c.server.log.Warn("client takes nothing and is cut off", "principal", c.who.Name, "after", writeTimeout)
+				if errors.As(err, &ne) && ne.Timeout() {
+					c.tooSlow()
 				}
 				c.out.shut()
 				cut(ws.NetConn())

@@ -237,7 +237,7 @@ func newFamily() *family {
 		Ops: []rpc.Op{
 			rpc.Method("add", (*volume).Add, rpc.Arg("a"), rpc.Arg("b")), rpc.Method("join", (*volume).Join, rpc.Arg("list")),
 			rpc.Method("count", (*volume).Count, rpc.Arg("map")), rpc.Method("not", (*volume).Not, rpc.Arg("b")),
-			rpc.Method("half", (*volume).Half, rpc.Arg("f")), rpc.Method("maybe", (*volume).Maybe, rpc.Opt("s")),
+			rpc.Method("half", (*volume).Half, rpc.Arg("f")).Needs(rpc.Billing), rpc.Method("maybe", (*volume).Maybe, rpc.Opt("s")),
 			rpc.Method("explode", (*volume).Explode), rpc.Method("fail", (*volume).Fail), rpc.Method("busy", (*volume).Busy),
 			rpc.Method("whose", (*volume).Whose, rpc.Arg("object").Of("ServerManager")), rpc.Method("wrong", (*volume).Wrong),
 			rpc.Method("start", (*volume).Start).About("Begins."), rpc.Method("bad", (*volume).Bad),
@@ -264,7 +264,12 @@ type rig struct {
 
 func newRig(t testing.TB, cfg rpc.Config) *rig {
 	t.Helper()
-	r := &rig{f: newFamily()}
+	return newRigOf(t, newFamily(), cfg)
+}
+
+func newRigOf(t testing.TB, f *family, cfg rpc.Config) *rig {
+	t.Helper()
+	r := &rig{f: f}
 	r.T, _ = t.(*testing.T)
 	cfg.Faults = append(cfg.Faults, rpc.Fault{Is: errBusy, Code: rpc.NotSupported})
 	r.space = r.f.classes.Open(cfg)
