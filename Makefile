@@ -15,7 +15,7 @@ CARRIER  ?= 127.0.0.1:5090
 STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
 RUN_PACKAGES = postgresql
-E2E_PACKAGES = sip-tester baresip-core kamailio sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools
+E2E_PACKAGES = sip-tester baresip-core kamailio sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools npm
 BENCH_PACKAGES = rtpengine-daemon
 
 .PHONY: help deps deps-run deps-e2e deps-bench build run demo check picture e2e test fuzz bench soak fmt clean
@@ -58,7 +58,13 @@ check: picture build ## format, vet, staticcheck, imports, build, unit tests wit
 picture: ## the imports are those of the picture in README.md, and no others
 	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
 
-e2e: deps-e2e build ## tests against real peers; T=first only one story
+CLIENTS := test/e2e/clients
+
+# Libraries of others that call in a browser: what the lock file names, checked against its sums.
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json | deps-e2e
+	@echo '== npm ci $(CLIENTS)'; cd $(CLIENTS) && npm ci --ignore-scripts && touch node_modules/.package-lock.json
+
+e2e: deps-e2e build $(CLIENTS)/node_modules/.package-lock.json ## tests against real peers; T=first only one story
 	@echo '== e2e $(T)'; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus
 
 test: check e2e ## check and e2e: what every change must pass

@@ -23,6 +23,11 @@ func (c *Call) bridged() ending {
 	}
 	grant := c.granted()
 	defer grant.Stop()
+	for _, l := range c.parties() {
+		if l.broken != "" { // since before the answer
+			return bySystem(failed(l))
+		}
+	}
 	for {
 		select {
 		case e := <-c.events:
@@ -68,6 +73,13 @@ func (c *Call) mute(l *sipLeg) (call.Cause, bool) {
 	cause := call.MediaLost
 	cause.Text = "no media from the " + string(l.role) + " for " + limit.String()
 	return cause, true
+}
+
+// failed is the cause of a call one of whose legs can never have media.
+func failed(l *sipLeg) call.Cause {
+	cause := call.MediaLost
+	cause.Text = "no media with the " + string(l.role) + ": " + l.broken
+	return cause
 }
 
 func (c *Call) qualities() map[int]*call.Quality {
@@ -116,6 +128,9 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 		if cause, ok := c.mute(l); ok {
 			return bySystem(cause), true
 		}
+	case LegFailed:
+		l.broken = e.Phrase
+		return bySystem(failed(l)), true
 	}
 	return ending{}, false
 }

@@ -48,6 +48,7 @@ const (
 	LegDigit                        // the peer sent a DTMF digit; InMedia if it is relayed as an event frame already
 	LegFlowing                      // the peer's media came, for the first time or again
 	LegSilent                       // the peer's media stopped
+	LegFailed                       // the peer's media can never come: its DTLS certificate isn't the one its SDP names, …; Phrase says why
 	LegNotified                     // the peer tells how the call goes that Refer asked for: Status, Phrase; Final if it tells no more
 	LegEnded                        // the last event
 )

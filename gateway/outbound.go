@@ -104,6 +104,8 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			case LegMoved:
 				c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
 				c.rec.note(l.no, e.At, call.Dialog{Dialog: l.state()}) // a crash must find it there
+			case LegFailed: // of early media
+				l.broken = e.Phrase
 			case LegForked:
 				c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
 			case LegAnswered:
@@ -172,6 +174,8 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 		c.tell(AppEvent{Kind: AppDigit, At: e.At, Digit: e.Digit, Held: e.Held})
 	case LegFlowing, LegSilent:
 		c.caller.silent = e.Kind == LegSilent
+	case LegFailed:
+		c.caller.broken = e.Phrase
 	}
 	return false
 }

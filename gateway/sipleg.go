@@ -56,6 +56,7 @@ type sipLeg struct {
 	want     sdp.Direction // what was last negotiated with the peer, our view
 	peer     sdp.Direction // what the peer itself last asked for, its view
 	silent   bool          // nothing comes from it
+	broken   string        // why nothing ever will; "" = it may
 	earlier  bool          // it was answered in a provisional response
 	digits   *digits
 
@@ -238,7 +239,8 @@ func (l *sipLeg) notice(n media.Notice) {
 	case media.Silent:
 		l.send(LegEvent{Kind: LegSilent, Held: int(n.For / 1e6)})
 	case media.Failed:
-		l.log.Error("media failed", "err", n.Err)
+		l.log.Warn("media failed", "err", n.Err)
+		l.send(LegEvent{Kind: LegFailed, Phrase: n.Err.Error()})
 	}
 }
 

@@ -26,13 +26,19 @@ type Source struct {
 	shared  map[laneKey]*conversion
 	closed  bool
 
+	codec   string   // what SetCodec asked for
+	through *Through // whose output it is
+
+	await atomic.Pointer[func(*Format)]
+
 	said sync.Mutex
 	heed map[*Inlet]float64 // last Bitrate, by sink
 	loss map[*Inlet]float64
 
 	// What a frame touches stands at the end, where an element that embeds the source goes on with its own.
 	dropped atomic.Uint64
-	sending bool // the sender's own: a frame that comes back in a circle of links ends here
+	sending bool          // the sender's own: a frame that comes back in a circle of links ends here
+	awaited atomic.Uint32 // not 0: await wants the next frame
 	routes  atomic.Pointer[table]
 }
 

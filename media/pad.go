@@ -37,9 +37,13 @@ type Inlet struct {
 	last  uint32                 // that source's epoch
 	epoch uint32                 // the sink's own count of changes
 
-	home  *Source // the source it is linked to; guarded by topology
-	guest *Source // who interrupts it; guarded by topology
-	gone  bool    // detached; guarded by topology
+	await func(*Format) // wants the next frame; then seen is nil, and what it was is in was
+	was   *Source
+
+	home    *Source  // the source it is linked to; guarded by topology
+	guest   *Source  // who interrupts it; guarded by topology
+	gone    bool     // detached; guarded by topology
+	through *Through // that it is the input of; nil as a rule
 
 	refused atomic.Uint64
 }
@@ -81,10 +85,13 @@ func (in *Inlet) admit(c *change, s *Source) {
 	}
 	in.mu.Lock()
 	in.cur.Store(s)
-	in.seen = nil // whoever comes next is new, even if it was here before: what it sent meanwhile isn't lost
+	in.seen, in.was = nil, nil // whoever comes next is new, even if it was here before: what it sent meanwhile isn't lost
 	in.mu.Unlock()
 	if was != nil {
 		was.forget(c, in)
+	}
+	if s == nil && in.through != nil {
+		in.through.follow(nil)
 	}
 }
 
@@ -97,12 +104,23 @@ func (in *Inlet) push(s Sink, src *Source, f *Frame, to *Format) {
 		return
 	}
 	if in.seen != src || in.last != f.Epoch {
-		in.seen, in.last = src, f.Epoch
-		in.epoch++
+		in.meet(src, f.Epoch, to)
 	}
 	format, epoch := f.Format, f.Epoch
 	f.Format, f.Epoch = to, in.epoch
 	s.Push(f)
 	f.Format, f.Epoch = format, epoch
 	in.mu.Unlock()
+}
+
+// meet is for a frame that is the first of its stream, or that somebody waits for.
+func (in *Inlet) meet(src *Source, epoch uint32, to *Format) {
+	if do := in.await; do != nil {
+		in.seen, in.was, in.await = in.was, nil, nil
+		do(to)
+	}
+	if in.seen != src || in.last != epoch {
+		in.seen, in.last = src, epoch
+		in.epoch++
+	}
 }

@@ -61,6 +61,11 @@ const maxPayload = 48 * 60 * 2 * 2
 // refuse if they aren't linked any more. It is called under topology.
 func (s *Source) rebuild() {
 	links := s.audience()
+	for _, l := range links {
+		if l.in.through != nil {
+			l.in.through.follow(s.formats)
+		}
+	}
 	t := &table{lanes: make([]lane, 0, len(s.formats))}
 	used := map[laneKey]*conversion{}
 	for _, f := range s.formats {
@@ -76,6 +81,9 @@ func (s *Source) rebuild() {
 		if used[k] == nil && c.job != nil {
 			c.job.end()
 		}
+	}
+	if s.through != nil {
+		s.through.prefer(t.wanted)
 	}
 }
 
@@ -110,7 +118,7 @@ func (s *Source) lane(f *Format, links []*link, used map[laneKey]*conversion) la
 	ln := lane{from: f}
 	via := map[laneKey]int{}
 	for _, l := range links {
-		caps := l.sink.Caps()
+		caps := s.narrow(l.sink.Caps(), f)
 		if to := caps.Find(f); to != nil {
 			ln.direct = append(ln.direct, route{l.sink, l.in, to})
 			continue
@@ -179,6 +187,9 @@ func (s *Source) Wanted() *Format {
 // frame that comes back to the source that is sending it, because links form a circle, is dropped.
 func (s *Source) Send(f *Frame) {
 	t := s.routes.Load()
+	if s.awaited.Load() != 0 {
+		s.arrived(f)
+	}
 	if t == nil || s.sending {
 		s.dropped.Add(1)
 		return

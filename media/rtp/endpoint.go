@@ -118,7 +118,7 @@ type Endpoint struct {
 }
 
 const (
-	gapBefore  = 24
+	gapBefore  = 32
 	gapBetween = 8
 
 	linesIn, linesOut = 4, 3

@@ -21,9 +21,10 @@ const webrtcPort = 8890
 
 // softphone is the page in a headless browser whose microphone plays a tone.
 type softphone struct {
-	t    *testing.T
-	ctx  context.Context
-	page *webtest.Page
+	t       *testing.T
+	ctx     context.Context
+	browser *webtest.Browser
+	page    *webtest.Page
 }
 
 func openSoftphone(t *testing.T, url string, hz float64) *softphone {
@@ -32,24 +33,40 @@ func openSoftphone(t *testing.T, url string, hz float64) *softphone {
 	if err := audio.WriteWAV(mic, audio.Tone(48000, hz, toneLevel, 10)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	// The browser outlives the test, to show what the page looked like when it failed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 100*time.Second)
 	t.Cleanup(cancel)
-	b, err := webtest.Start(ctx, webtest.Config{Microphone: mic})
+	b, err := webtest.Start(ctx, webtest.Config{Microphone: mic, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
-	s := &softphone{t: t, ctx: ctx}
-	if s.page, err = b.Open(ctx, url); err != nil {
-		t.Fatal(err)
+	return (&softphone{t: t, ctx: ctx, browser: b}).another(url)
+}
+
+// another is one more page in the same browser, in a profile of its own.
+func (s *softphone) another(url string) *softphone {
+	s.t.Helper()
+	o := &softphone{t: s.t, ctx: s.ctx, browser: s.browser}
+	var err error
+	if o.page, err = s.browser.Open(s.ctx, url); err != nil {
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			s.shot("failed")
-			t.Logf("errors of the page: %q", s.page.Errors())
+	o.must(o.page.Eval(o.ctx, `(() => {
+		window.connections = []
+		window.RTCPeerConnection = new Proxy(RTCPeerConnection, {construct(to, args) {
+			const c = new to(...args)
+			connections.push(c)
+			return c
+		}})
+	})()`, nil))
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			o.shot("failed")
+			s.t.Logf("errors of the page: %q", o.page.Errors())
 		}
 	})
-	return s
+	return o
 }
 
 func (s *softphone) must(err error) {
@@ -129,6 +146,49 @@ func (s *softphone) hears() (hz, level float64) {
 	return got.Hz, got.Level
 }
 
+// listenForDigits begins to take down the digits whose pairs of tones (ITU-T Q.23) the page plays.
+func (s *softphone) listenForDigits() {
+	s.t.Helper()
+	s.must(s.page.Eval(s.ctx, `(async () => {
+		const context = new AudioContext()
+		await context.resume()
+		const analyser = new AnalyserNode(context, {fftSize: 2048, smoothingTimeConstant: 0})
+		for (const a of document.querySelectorAll('audio')) if (a.srcObject) context.createMediaStreamSource(a.srcObject).connect(analyser)
+		const wave = new Float32Array(analyser.fftSize)
+		const level = hz => { // of a tone, against full scale, in dB
+			let re = 0, im = 0
+			for (let i = 0; i < wave.length; i++) {
+				const v = wave[i] * (1 - Math.cos(2 * Math.PI * i / wave.length)), turn = 2 * Math.PI * hz * i / context.sampleRate
+				re += v * Math.cos(turn); im += v * Math.sin(turn)
+			}
+			return 20 * Math.log10(2 * Math.hypot(re, im) / wave.length + 1e-9)
+		}
+		const strongest = list => { // the one tone that stands out
+			const levels = list.map(level), best = Math.max(...levels), i = levels.indexOf(best)
+			return best > -40 && levels.every((v, j) => j === i || v < best - 12) ? i : -1
+		}
+		window.digits = ''
+		let before = '', at = 0
+		setInterval(() => {
+			analyser.getFloatTimeDomainData(wave)
+			const row = strongest([697, 770, 852, 941]), column = strongest([1209, 1336, 1477])
+			const now = row >= 0 && column >= 0 ? '123456789*0#'[3 * row + column] : ''
+			if (now === '') return
+			// A jitter buffer may stretch a short tone, with a seam in it; the next digit is further off.
+			if (now !== before || performance.now() - at > 150) window.digits += now
+			before = now
+			at = performance.now()
+		}, 20)
+	})()`, nil))
+}
+
+// heardDigits is what listenForDigits took down so far.
+func (s *softphone) heardDigits() (digits string) {
+	s.t.Helper()
+	s.must(s.page.Eval(s.ctx, `window.digits`, &digits))
+	return digits
+}
+
 // toneAt waits until half a second after from, and measures a tone in what reached a phone in that half second.
 func toneAt(c *peers.Capture, who *peers.Baresip, hz float64, from time.Time) float64 {
 	time.Sleep(time.Until(from.Add(600 * time.Millisecond)))
@@ -187,6 +247,17 @@ func TestBrowserToTrunk(t *testing.T) {
 		t.Errorf("bob got the digits %q, expected 159#", bob.DTMF())
 	}
 	alice.click("#pad")
+	// Digits of the phone come as telephone-events; the browser plays what they stand for.
+	bob.Command(t, "mute", "")
+	alice.listenForDigits()
+	for _, key := range "38*" {
+		time.Sleep(400 * time.Millisecond)
+		bob.SendDTMF(t, string(key))
+	}
+	if got := ""; !eventually(3*time.Second, func() bool { got = alice.heardDigits(); return got == "38*" }) {
+		t.Errorf("the page played the digits %q, expected 38*", got)
+	}
+	bob.Command(t, "mute", "")
 	alice.click("#hold")
 	alice.call("held", "true")
 	// A browser on hold goes on sending, but nothing of what is said.

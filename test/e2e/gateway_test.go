@@ -23,8 +23,10 @@ type gateway struct {
 // settings are the parts of the settings file that a story chooses, as YAML list items.
 type settings struct {
 	users, trunks, routes string
-	sip                   string // further lines of the section, indented
-	more                  string // whole further sections
+	sip                   string     // further lines of the section, indented
+	http                  string     // further keys of http, each with a comma in front
+	advertise             netip.Addr // for media; zero: the address itself
+	more                  string     // whole further sections
 }
 
 // address is the one that Patchbay gets. It must be the first that a test takes:
@@ -35,23 +37,26 @@ func address(t *testing.T) netip.Addr { t.Helper(); return peers.Address(t) }
 func startGateway(t *testing.T, addr netip.Addr, s settings) *gateway {
 	t.Helper()
 	g := &gateway{addr: addr, sip: netip.AddrPortFrom(addr, 5060), db: peers.StartPostgres(t, peers.PostgresConfig{})}
+	if !s.advertise.IsValid() {
+		s.advertise = addr
+	}
 	http := netip.AddrPortFrom(addr, 8888).String()
 	var b strings.Builder
 	// A test machine's disk may stall for longer than the default allows; then new calls would be refused, rightly.
 	fmt.Fprintf(&b, `demo: false
 node: {name: e2e, drain: 2s}
 log: {level: debug, format: json}
-http: {listen: "%s"}
+http: {listen: "%s"%s}
 sip:
   listen:
     - {transport: udp, address: "%s"}
     - {transport: tcp, address: "%s"}
   domain: test.local
 %smedia:
-  addresses: [{bind: %s}]
+  addresses: [{bind: %s, advertise: %s}]
   ports: {min: 20000, max: 24999}
 billing: {database: "${DATABASE}", stall: 5s}
-`, http, g.sip, g.sip, s.sip, addr)
+`, http, s.http, g.sip, g.sip, s.sip, addr, s.advertise)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)

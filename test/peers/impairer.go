@@ -1,0 +1,113 @@
+package peers
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+)
+
+// Impairer stands between clients and a server's UDP port as a NAT does: to the server each client is a port of the
+// impairer's. Move gives all of them others, as when a phone leaves a WLAN or a NAT forgets.
+type Impairer struct {
+	Front netip.AddrPort // where clients send to
+
+	server netip.AddrPort
+	front  *net.UDPConn
+	work   sync.WaitGroup
+
+	mu     sync.Mutex
+	from   netip.Addr                      // of the sockets to come
+	backs  map[netip.AddrPort]*net.UDPConn // by client
+	closed bool
+}
+
+// StartImpairer forwards what comes to front to the server, and back, until the test ends. To the server it comes from
+// ports of the address from.
+func StartImpairer(t testing.TB, front, server netip.AddrPort, from netip.Addr) *Impairer {
+	t.Helper()
+	i := &Impairer{Front: front, server: server, from: from, backs: map[netip.AddrPort]*net.UDPConn{}}
+	var err error
+	if i.front, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(front)); err != nil {
+		t.Fatalf("peers: impairer: %v", err)
+	}
+	i.work.Go(func() { i.forward(t) })
+	t.Cleanup(i.close)
+	return i
+}
+
+// Move drops the ports that clients had at the server and takes others, of the address from: at each client's next
+// packet. What the server sends to the old ones is gone.
+func (i *Impairer) Move(from netip.Addr) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.from = from
+	for client, c := range i.backs {
+		_ = c.Close()
+		delete(i.backs, client)
+	}
+}
+
+func (i *Impairer) close() {
+	_ = i.front.Close()
+	i.mu.Lock()
+	i.closed = true
+	for _, c := range i.backs {
+		_ = c.Close()
+	}
+	i.mu.Unlock()
+	i.work.Wait()
+}
+
+// forward takes clients' packets to the server.
+func (i *Impairer) forward(t testing.TB) {
+	b := make([]byte, 64<<10)
+	for {
+		n, client, err := i.front.ReadFromUDPAddrPort(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // what a port that has gone answers
+		}
+		c, err := i.back(client)
+		if err != nil {
+			t.Errorf("peers: impairer: %v", err)
+			return
+		}
+		if c != nil {
+			_, _ = c.Write(b[:n]) // a lost packet is a lost packet
+		}
+	}
+}
+
+// back is the socket that stands for a client at the server; nil once the impairer is closed.
+func (i *Impairer) back(client netip.AddrPort) (*net.UDPConn, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if c := i.backs[client]; c != nil || i.closed {
+		return c, nil
+	}
+	c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(i.from, 0)), net.UDPAddrFromAddrPort(i.server))
+	if err != nil {
+		return nil, err
+	}
+	i.backs[client] = c
+	i.work.Go(func() { i.backward(c, client) })
+	return c, nil
+}
+
+// backward takes the server's packets to a client, until the socket is closed.
+func (i *Impairer) backward(c *net.UDPConn, client netip.AddrPort) {
+	b := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			_, _ = i.front.WriteToUDPAddrPort(b[:n], client)
+		}
+	}
+}
