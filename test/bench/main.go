@@ -2,7 +2,7 @@
 
 // Command bench measures the product against floors and peers, in ratios.
 //
-//	go run ./test/bench [relay|webrtc|opus] [flags]
+//	go run ./test/bench [relay|webrtc|opus|setup] [flags]
 //
 // It prints tables, then each goal and whether it was met; -goal makes it fail if one wasn't. Without a name it runs all.
 //
@@ -12,10 +12,12 @@
 // webrtc bridges browsers to plain RTP: the product, rtpengine in user space, and pion's PeerConnection, under the load of
 // PeerConnections that talk to phones which send back what they get. opus does the same between Opus and PCMU, with speech.
 //
+// setup is how long Chromium waits for its connection, from its offer on, when the product's page calls the demo carrier.
+//
 // What is measured runs on core 0 and the load on core 1; the programs take turns, round after round, so that what the machine
 // does beside hits all of them. Microseconds differ between machines and days; the ratio doesn't.
 //
-// As root it runs in a network namespace of its own, at the highest priority. It needs gcc, rtpengine and two cores.
+// As root it runs in a network namespace of its own, at the highest priority. It needs gcc, rtpengine, Chromium and two cores.
 package main
 
 import (
@@ -48,7 +50,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}}
+	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}}
 }
 
 func run(ctx context.Context, args []string) error {
