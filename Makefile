@@ -65,7 +65,8 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json | deps-
 	@echo '== npm ci $(CLIENTS)'; cd $(CLIENTS) && npm ci --ignore-scripts && touch node_modules/.package-lock.json
 
 e2e: deps-e2e build $(CLIENTS)/node_modules/.package-lock.json ## tests against real peers; T=first only one story
-	@echo '== e2e $(T)'; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus
+	@echo '== e2e $(T)'; failed=0; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; \
+	  echo '== pictures of the page'; ls $(CURDIR)/out/page/*.png 2>/dev/null || true; exit $$failed
 
 test: check e2e ## check and e2e: what every change must pass
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,13 +102,32 @@ func (s *softphone) dial(number string) {
 	s.click("#dial")
 }
 
-// shot keeps a picture of the page with the run's output.
+// screens is where pictures of the page are left, for people to look at.
+const screens = "../../out/page"
+
+// shots keeps pictures of the page at a desk's and a telephone's width, light and dark.
+func (s *softphone) shots(name string) {
+	s.t.Helper()
+	for _, width := range []int{1280, 390} {
+		for _, scheme := range []string{"light", "dark"} {
+			s.must(s.page.Screen(s.ctx, width, 820, scheme == "dark"))
+			time.Sleep(250 * time.Millisecond) // for bars and transitions to settle
+			s.shot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
+		}
+	}
+	s.must(s.page.Screen(s.ctx, 1280, 820, false))
+}
+
+// shot keeps one picture.
 func (s *softphone) shot(name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
 	defer cancel()
 	b, err := s.page.Screenshot(ctx)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(peers.Folder(s.t), name+".png"), b, 0o644)
+		err = os.MkdirAll(screens, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(screens, strings.ReplaceAll(s.t.Name(), "/", "-")+"-"+name+".png"), b, 0o644)
 	}
 	if err != nil {
 		s.t.Logf("picture %s: %v", name, err)
@@ -211,7 +231,7 @@ func TestBrowserToTrunk(t *testing.T) {
 	peers.Wait(t, 5*time.Second, "the trunk to register", func() bool { return len(k.Registered(t, "trunk")) == 1 })
 	alice := openSoftphone(t, fmt.Sprintf("http://%s:8888/", addr), 440)
 	alice.login("alice", "wonder-land-1")
-	alice.shot("idle")
+	alice.shots("idle")
 
 	alice.dial("4930111")
 	bob.Expect(t, "CALL_INCOMING", 10*time.Second)
@@ -232,7 +252,7 @@ func TestBrowserToTrunk(t *testing.T) {
 	} else {
 		t.Logf("the page plays %.1f Hz at %.2f dBFS", hz, level)
 	}
-	alice.shot("in-call")
+	alice.shots("call")
 	if rest := 6*time.Second - time.Since(from); rest > 0 {
 		time.Sleep(rest)
 	}
