@@ -100,6 +100,7 @@ type MediaAddress struct {
 // WebRTC is where browsers' media is received, on each of Media.Addresses.
 type WebRTC struct {
 	Port uint16 `yaml:"port"` // UDP, one for all browsers; 0 = browsers can't call
+	TCP  bool   `yaml:"tcp"`  // ICE over TCP on the port of the same number
 }
 
 // TURN is a server that relays for browsers which can't reach us directly. They are told credentials that end.

@@ -29,7 +29,7 @@ func defaults() Config {
 		Media: Media{
 			Addresses: []MediaAddress{{Bind: loopback}},
 			Ports:     Ports{Min: 20000, Max: 29999},
-			WebRTC:    WebRTC{Port: 8890},
+			WebRTC:    WebRTC{Port: 8890, TCP: true},
 			Codecs:    []string{"PCMU", "PCMA"},
 			DTMF:      "rfc4733",
 			Timeout:   30 * time.Second,

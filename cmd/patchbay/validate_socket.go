@@ -40,6 +40,9 @@ func (d *document) sockets(c *Config) {
 	for i, a := range c.Media.Addresses {
 		if p := c.Media.WebRTC.Port; i < 2 && p != 0 && a.Bind.IsValid() {
 			list = append(list, socket{"udp", netip.AddrPortFrom(a.Bind, p), "media.webrtc.port", "browsers' media"})
+			if c.Media.WebRTC.TCP {
+				list = append(list, socket{"tcp", netip.AddrPortFrom(a.Bind, p), "media.webrtc.port", "browsers' media over TCP (media.webrtc.tcp)"})
+			}
 		}
 	}
 	for i, s := range list {

@@ -13,9 +13,12 @@ func (c Config) browsers(net *udp.Net, log *slog.Logger) (*webrtc.Port, error) {
 	if c.Media.WebRTC.Port == 0 {
 		return nil, nil
 	}
-	pc := webrtc.PortConfig{Net: net, Endpoints: max(10_000, 4*c.Limits.Calls), Log: log} // two legs a call, and more while it rings
+	pc := webrtc.PortConfig{Net: net, Endpoints: max(10_000, 4*c.Limits.Calls), Log: log, RSA: true} // two legs a call, and more while it rings
 	for _, a := range c.Media.Addresses {
 		pc.Bind = append(pc.Bind, netip.AddrPortFrom(a.Bind, c.Media.WebRTC.Port))
+		if c.Media.WebRTC.TCP {
+			pc.Streams = append(pc.Streams, netip.AddrPortFrom(a.Bind, c.Media.WebRTC.Port))
+		}
 		if a.Advertise.IsValid() {
 			pc.Advertise = append(pc.Advertise, a.Advertise)
 		} else {

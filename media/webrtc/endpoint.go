@@ -154,7 +154,7 @@ func New(cfg Config) (*Endpoint, error) {
 	}
 	e.ice.Store(&cfg.ICE)
 	e.place.Store(&place{mid: e.mid})
-	e.watch.init(cfg.Watch)
+	e.watch.init(cfg.Watch, cfg.Trickle)
 	e.source = media.NewSource(cfg.Registry, nil)
 	e.sink.init(e)
 	e.control.Init()

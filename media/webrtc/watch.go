@@ -72,14 +72,17 @@ type watcher struct {
 	closed    bool
 	ice       ICEState
 	dtls      DTLSState
-	gathering bool
+	gathering bool // candidates are looked for, or will be
 	announced bool // ICEGathering is told
 	done      bool // gathering is
 	checks    bool // have begun
 	pair      PairSelected
 }
 
-func (w *watcher) init(tell func(Event)) { w.tell, w.idle.L = tell, &w.mu }
+// init says whether gathering is a step of its own: then nothing is told of checks before.
+func (w *watcher) init(tell func(Event), gathers bool) {
+	w.tell, w.idle.L, w.gathering = tell, &w.mu, gathers
+}
 
 // do changes what is known under the lock, and tells what came of it.
 func (w *watcher) do(change func()) {
