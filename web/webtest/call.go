@@ -1,0 +1,158 @@
+package webtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// Call is a page's RTCPeerConnection, which trickles: its SDP has no candidates.
+type Call struct {
+	page *Page
+	name string
+}
+
+// CallConfig says what a page brings to a call. The zero value is its microphone alone.
+type CallConfig struct {
+	Name      string         // of several in one page
+	Video     bool           // offers a picture too
+	Data      bool           // and a data channel
+	RelayOnly bool           // candidates that a TURN server relays, no others
+	Servers   []ServerConfig // of STUN and TURN
+}
+
+// ServerConfig is an RTCIceServer of WebRTC's API (W3C webrtc 4.2.4).
+type ServerConfig struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"`
+}
+
+// Call makes one. The page must come from a server of this host or over HTTPS, else it gets no microphone.
+func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
+	servers := cfg.Servers
+	if servers == nil {
+		servers = []ServerConfig{}
+	}
+	policy := "all"
+	if cfg.RelayOnly {
+		policy = "relay"
+	}
+	settings, err := json.Marshal(map[string]any{"iceServers": servers, "iceTransportPolicy": policy})
+	if err != nil {
+		return nil, err
+	}
+	c := &Call{page: p, name: "call_" + cfg.Name}
+	return c, p.Eval(ctx, fmt.Sprintf(`(async () => {
+		const pc = new RTCPeerConnection(%s)
+		const c = window[%q] = {pc, found: [], ended: false}
+		pc.onicecandidate = e => { if (e.candidate?.candidate) c.found.push(e.candidate.toJSON()); else c.ended = true }
+		pc.ontrack = e => {
+			if (e.track.kind !== 'audio') return
+			const a = document.createElement('audio')
+			a.autoplay = true
+			a.srcObject = new MediaStream([e.track])
+			document.body.append(a)
+			c.sound = a.srcObject
+		}
+		const m = await navigator.mediaDevices.getUserMedia({audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}})
+		pc.addTrack(m.getTracks()[0], m)
+		if (%t) pc.addTransceiver('video')
+		if (%t) c.channel = pc.createDataChannel('data')
+	})()`, settings, c.name, cfg.Video, cfg.Data), nil)
+}
+
+func (c *Call) eval(ctx context.Context, out any, format string, args ...any) error {
+	return c.page.Eval(ctx, fmt.Sprintf("(async c => { %s })(window[%q])", fmt.Sprintf(format, args...), c.name), out)
+}
+
+// Offer makes an offer.
+func (c *Call) Offer(ctx context.Context, restart bool) (sdp string, err error) {
+	err = c.eval(ctx, &sdp, "const o = await c.pc.createOffer({iceRestart: %t}); await c.pc.setLocalDescription(o); return o.sdp", restart)
+	return sdp, err
+}
+
+// Accept takes the answer to the page's offer.
+func (c *Call) Accept(ctx context.Context, sdp string) error {
+	return c.eval(ctx, nil, "await c.pc.setRemoteDescription({type: 'answer', sdp: %s})", quoted(sdp))
+}
+
+// Answer answers an offer.
+func (c *Call) Answer(ctx context.Context, offer string) (sdp string, err error) {
+	err = c.eval(ctx, &sdp, `await c.pc.setRemoteDescription({type: 'offer', sdp: %s}); const a = await c.pc.createAnswer()
+		await c.pc.setLocalDescription(a); return a.sdp`, quoted(offer))
+	return sdp, err
+}
+
+// Candidate is an RTCIceCandidateInit.
+type Candidate struct {
+	Candidate string `json:"candidate"`
+	MID       string `json:"sdpMid"`
+	Line      int    `json:"sdpMLineIndex"`
+}
+
+// AddCandidate takes a candidate of the other side's.
+func (c *Call) AddCandidate(ctx context.Context, cand Candidate) error {
+	b, err := json.Marshal(cand)
+	if err != nil {
+		return err
+	}
+	return c.eval(ctx, nil, "await c.pc.addIceCandidate(%s)", b)
+}
+
+// Found takes the candidates that the page has found since the last time. ended says that there will be no more.
+func (c *Call) Found(ctx context.Context) (list []Candidate, ended bool, err error) {
+	var got struct {
+		List  []Candidate
+		Ended bool
+	}
+	err = c.eval(ctx, &got, "return {List: c.found.splice(0), Ended: c.ended}")
+	return got.List, got.Ended, err
+}
+
+// Connected returns when the page is connected, and an error when ctx ends before.
+func (c *Call) Connected(ctx context.Context) error {
+	return c.page.Wait(ctx, fmt.Sprintf("window[%q].pc.connectionState === 'connected'", c.name))
+}
+
+// Hears measures the strongest frequency that the page is sent, and its level against full scale, in dB.
+func (c *Call) Hears(ctx context.Context) (hz, level float64, err error) {
+	var got struct{ Hz, Level float64 }
+	err = c.eval(ctx, &got, `if (!c.sound) return {Hz: 0, Level: -200}
+		const context = new AudioContext()
+		await context.resume()
+		const analyser = new AnalyserNode(context, {fftSize: 32768, smoothingTimeConstant: 0})
+		context.createMediaStreamSource(c.sound).connect(analyser)
+		await new Promise(done => setTimeout(done, 1500))
+		const bins = new Float32Array(analyser.frequencyBinCount), wave = new Float32Array(analyser.fftSize)
+		analyser.getFloatFrequencyData(bins)
+		analyser.getFloatTimeDomainData(wave)
+		const top = bins.indexOf(Math.max(...bins)), power = wave.reduce((sum, x) => sum + x * x, 0) / wave.length
+		const rate = context.sampleRate
+		await context.close()
+		return {Hz: top * rate / analyser.fftSize, Level: power > 0 ? 10 * Math.log10(2 * power) : -200}`)
+	return got.Hz, got.Level, err
+}
+
+// Pair is the pair of candidates that is used: kinds and transports, as the page sees them.
+type Pair struct{ Local, Remote, Protocol string }
+
+// Pair tells which pair of candidates is used.
+func (c *Call) Pair(ctx context.Context) (p Pair, err error) {
+	err = c.eval(ctx, &p, `const all = new Map(); (await c.pc.getStats()).forEach(s => all.set(s.id, s))
+		const t = [...all.values()].find(s => s.type === 'transport'), p = all.get(t?.selectedCandidatePairId)
+		const l = all.get(p?.localCandidateId), r = all.get(p?.remoteCandidateId)
+		return {Local: l?.candidateType ?? '', Remote: r?.candidateType ?? '', Protocol: l?.protocol ?? ''}`)
+	return p, err
+}
+
+// Close hangs up.
+func (c *Call) Close(ctx context.Context) error { return c.eval(ctx, nil, "c.pc.close()") }
+
+func quoted(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string is always JSON
+	}
+	return string(b)
+}
