@@ -32,7 +32,7 @@ func (u *UA) newInbound(t *serverTx, user string) (*Dialog, error) {
 	d.phase = ringing
 	d.in, d.flow = t, t.flow
 	d.local, d.peer = m.Headers.Get("To"), m.From.WithTag("").String()
-	d.contact = "<" + u.contactURI(wire.Unescape(m.URI.User), t.flow).String() + ">"
+	d.contact = "<" + u.contactURI(wire.Unescape(m.URI.User), t.flow, m.URI.Scheme).String() + ">"
 	l := &leg{tag: m.From.Tag(), routes: m.Headers.Values("Record-Route"), cseq: m.CSeq, flow: t.flow}
 	l.retarget(m)
 	d.legs[l.tag], d.winner = l, l

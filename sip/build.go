@@ -307,15 +307,17 @@ func (u *UA) Ping(ctx context.Context, target URI, to Destination) (status int, 
 
 func (u *UA) newCallID() string { return randomHex(16) }
 
-// contact is our Contact for a flow.
-func (u *UA) contactURI(user string, f *flow.Flow) URI {
+// contactURI is our Contact for a flow. In a dialog that began with a sips URI it is one too (RFC 5630 5.1.1).
+func (u *UA) contactURI(user string, f *flow.Flow, scheme string) URI {
 	by := u.sentBy(f)
 	c := URI{Scheme: "sip", User: wire.EscapeUser(user), Host: by.Host, Port: by.Port}
 	switch {
+	case scheme == "sips":
+		c.Scheme = scheme
 	case f.Web():
 		c = c.With("transport", "ws") // over TLS too (RFC 7118 5.2.4)
-	case f.Network() == "tcp":
-		c = c.With("transport", "tcp")
+	case f.Network() == "tcp" || f.Network() == "tls":
+		c = c.With("transport", f.Network())
 	}
 	return c
 }

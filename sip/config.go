@@ -2,6 +2,8 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -18,6 +20,9 @@ type FrontConfig struct {
 	Log    *slog.Logger // nil: nothing is logged
 	Limits Limits
 	Timers Timers
+	// TLS are the settings of listeners over TLS: our certificate and, if clients are to show theirs, whom we trust. Needed for
+	// such listeners only.
+	TLS *tls.Config
 	// DNS are the name servers to ask, in this order; none = those of /etc/resolv.conf.
 	DNS []netip.AddrPort
 	// Resolve finds the addresses of a host name instead of DNS; then nobody is asked for NAPTR and SRV.
@@ -43,13 +48,15 @@ type Limits struct {
 // Inbound is what decides to which UA a request from outside belongs.
 type Inbound struct {
 	Source  netip.AddrPort
-	Network string         // "udp", "tcp", "ws", "wss"
+	Network string         // "udp", "tcp", "tls", "ws", "wss"
 	Local   netip.AddrPort // our socket
 	Method  string
 	URI     URI // request-URI
 	From    NameAddr
 	To      NameAddr
 	Headers Headers
+	// Chains are the certificates that the peer has shown, verified to a root of FrontConfig.TLS.
+	Chains [][]*x509.Certificate
 }
 
 // Config are a UA's settings.
@@ -73,6 +80,9 @@ type Config struct {
 	Authenticate *auth.Server
 	// Registrar answers REGISTER; nil: 405.
 	Registrar *Registrar
+	// TLS is asked, before a connection over TLS is opened, for its settings: roots, client certificate; ServerName overrides
+	// the name that the peer must prove, which is else the one that led to it. nil: the system's roots, no certificate.
+	TLS func() *tls.Config
 	// Symmetric sends requests within a dialog back to where its messages came from instead of where Contact points,
 	// as phones behind NAT need it (RFC 5626, RFC 3581). On by itself with a Registrar.
 	Symmetric bool

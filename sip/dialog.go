@@ -313,6 +313,13 @@ func (d *Dialog) ways(ctx context.Context, l *leg) ([]place, error) {
 		d.ua.log.Debug("next hop not found, using the INVITE's", "dialog", d.callID, "err", err)
 		return []place{{flow: f}}, nil
 	}
+	if f != nil {
+		for i := range list { // who sits at the address has proved its name already; Contact mostly names the address alone
+			if list[i].Network == "tls" && list[i].Addr.Addr() == f.Remote().Addr() && f.Name() != "" {
+				list[i].Name = f.Name()
+			}
+		}
+	}
 	return stay(list, f), err
 }
 

@@ -131,8 +131,12 @@ func (f *Front) open(l Listen, owner *UA) (*socket, error) {
 		if s.tcp, err = flow.ListenTCP(l.Addr, h, f.limits()); err == nil {
 			s.listen.Addr = s.tcp.Addr()
 		}
+	case "tls":
+		if s.tcp, err = flow.ListenTLS(l.Addr, f.cfg.TLS, h, f.limits()); err == nil {
+			s.listen.Addr = s.tcp.Addr()
+		}
 	default:
-		return nil, fmt.Errorf("sip: Listen.Network %q: expected udp or tcp", l.Network)
+		return nil, fmt.Errorf("sip: Listen.Network %q: expected udp, tcp or tls", l.Network)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sip: listen: %w", err)

@@ -146,7 +146,7 @@ func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
 	}
 	about := Inbound{
 		Source: fl.Remote(), Network: fl.Network(), Local: fl.Local(), Method: m.Method, URI: m.URI,
-		From: m.From, To: m.To, Headers: m.Headers,
+		From: m.From, To: m.To, Headers: m.Headers, Chains: fl.Chains(),
 	}
 	for _, u := range uas {
 		if in.owner != nil && in.owner != u {

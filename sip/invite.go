@@ -165,7 +165,7 @@ func (d *Dialog) try(find context.Context, list []place, err error) {
 	if first {
 		d.compose()
 	} else {
-		d.contact = "<" + d.ua.contactURI(d.out.inv.contactUser(), f).String() + ">"
+		d.contact = "<" + d.ua.contactURI(d.out.inv.contactUser(), f, d.out.inv.Target.Scheme).String() + ">"
 		d.out.o.contact, d.out.o.branch = d.contact, ""
 		d.emit(Event{Kind: KindMoved, Phrase: at.Addr.String()})
 	}
@@ -182,7 +182,7 @@ func (inv *Invite) contactUser() string {
 // compose writes the INVITE and starts the clocks; d.mu is held.
 func (d *Dialog) compose() {
 	inv := &d.out.inv
-	d.contact = "<" + d.ua.contactURI(inv.contactUser(), d.flow).String() + ">"
+	d.contact = "<" + d.ua.contactURI(inv.contactUser(), d.flow, inv.Target.Scheme).String() + ">"
 	d.cseq = 1
 	routes := make([]string, 0, len(inv.Route))
 	for _, r := range inv.Route {

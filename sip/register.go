@@ -300,7 +300,7 @@ func (r *Registration) learn(m *wire.Message, f *flow.Flow) bool {
 	if f.Network() != "udp" || !r.ua.cfg.Advertise.IsZero() {
 		return false
 	}
-	before := r.ua.contactURI(r.cfg.Contact, f)
+	before := r.ua.contactURI(r.cfg.Contact, f, r.cfg.Registrar.Scheme)
 	if before.Host == seen.Addr().String() && before.Port == seen.Port() {
 		return false
 	}
@@ -372,7 +372,7 @@ func (r *Registration) send(ctx context.Context, expires time.Duration) (*wire.M
 // request is a REGISTER for a way to the registrar.
 func (r *Registration) request(f *flow.Flow, expires time.Duration, cseq uint32) *outgoing {
 	seconds := strconv.Itoa(int(expires.Seconds()))
-	contact := "<" + r.ua.contactURI(r.cfg.Contact, f).String() + ">"
+	contact := "<" + r.ua.contactURI(r.cfg.Contact, f, r.cfg.Registrar.Scheme).String() + ">"
 	value := contact + ";expires=" + seconds
 	if r.contact != "" && r.contact != contact && expires > 0 {
 		value += ", " + r.contact + ";expires=0" // our address changed: the old one is no longer ours

@@ -91,7 +91,7 @@ func (u *UA) serveInside(t *serverTx) {
 // serveOutside handles a request that begins something.
 func (u *UA) serveOutside(t *serverTx) {
 	// A sips URI asks for TLS on every hop (RFC 5630 3.1.3): nobody shall believe that a call in the clear was secret.
-	if t.m.URI.Scheme == "sips" && t.flow.Network() != "wss" {
+	if t.m.URI.Scheme == "sips" && t.flow.Network() != "wss" && t.flow.Network() != "tls" {
 		t.refuse(&wire.Refusal{Status: 416, Header: "Request-URI", Why: "a sips URI over " + t.flow.Network() + ": expected TLS"})
 		return
 	}

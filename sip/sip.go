@@ -59,7 +59,7 @@ func (h HostPort) String() string { return wire.HostPort(h.Host, h.Port) }
 
 // Listen is one socket to receive on.
 type Listen struct {
-	Network string         // "udp" or "tcp"
+	Network string         // "udp", "tcp" or "tls"
 	Addr    netip.AddrPort // port 0: any free one
 	// Advertise is what Via and Contact say instead of Addr. An open part is filled from the bound address, or, when
 	// that is unspecified, from the address that faces the peer.
@@ -68,8 +68,9 @@ type Listen struct {
 
 // Destination is where a request is sent, whatever its URIs say.
 type Destination struct {
-	Network string         // "udp" or "tcp"; "" = from the transport parameter of the URI, or udp; see UA.Connect for ws
+	Network string         // "udp", "tcp" or "tls"; "" = from the transport parameter of the URI, or udp; see UA.Connect for ws
 	Addr    netip.AddrPort // used when valid
+	Name    string         // that a certificate must show over TLS; "" = Host, or the address
 	Host    string         // otherwise this name is resolved (RFC 3263: NAPTR, SRV, A, AAAA)
 	Port    uint16         // with Host; 0 = what SRV says, else 5060
 	peer    *flow.Flow     // a registered contact's own flow, when still up

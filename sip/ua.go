@@ -127,6 +127,7 @@ func (u *UA) bind() error {
 		}
 	}
 	u.dialer = flow.NewDialer(local, dialedConnections, &inlet{front: u.front, owner: u, opened: true}, u.front.limits())
+	u.dialer.TLS = u.cfg.TLS
 	return nil
 }
 

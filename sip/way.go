@@ -27,10 +27,10 @@ func (u *UA) places(ctx context.Context, d Destination) ([]place, error) {
 	if isWeb(d.Network) {
 		return nil, fmt.Errorf("sip: the WebSocket connection from %s is gone: %w", d.Addr, ErrTransport)
 	}
-	if d.Network != "" && d.Network != "udp" && d.Network != "tcp" {
-		return nil, fmt.Errorf("sip: Destination.Network %q: expected udp or tcp", d.Network)
+	if d.Network != "" && d.Network != "udp" && d.Network != "tcp" && d.Network != "tls" {
+		return nil, fmt.Errorf("sip: Destination.Network %q: expected udp, tcp or tls", d.Network)
 	}
-	q := dns.Query{Host: d.Host, Port: d.Port, Network: d.Network, Networks: []string{"udp", "tcp"}}
+	q := dns.Query{Host: d.Host, Port: d.Port, Network: d.Network}
 	if d.Addr.IsValid() {
 		q.Host, q.Port = d.Addr.Addr().WithZone("").String(), d.Addr.Port()
 	}
@@ -42,6 +42,9 @@ func (u *UA) places(ctx context.Context, d Destination) ([]place, error) {
 	for _, t := range found {
 		if d.Addr.IsValid() { // with its zone
 			t.Addr = netip.AddrPortFrom(d.Addr.Addr(), t.Addr.Port())
+		}
+		if d.Name != "" {
+			t.Name = d.Name
 		}
 		if t.Network == "udp" && u.socketFor("udp", t.Addr.Addr()) == nil {
 			if d.Network != "" || u.socketFor("tcp", t.Addr.Addr()) == nil {
@@ -64,14 +67,14 @@ func (u *UA) placesFor(ctx context.Context, uri URI, network string) ([]place, e
 		f, err := u.webFlow(uri)
 		return []place{{flow: f}}, err
 	}
-	if uri.Scheme == "sips" {
-		return nil, fmt.Errorf("sip: %s: TLS is not available", uri)
-	}
-	if uri.Scheme != "sip" {
+	if uri.Scheme != "sip" && uri.Scheme != "sips" {
 		return nil, fmt.Errorf("sip: %s: expected a sip URI, or a Route or Destination", uri)
 	}
 	if t, ok := uri.Param("transport"); ok {
 		network = strings.ToLower(t)
+	}
+	if uri.Scheme == "sips" { // whatever it says of the transport, TLS is on top (RFC 5630 4)
+		network = "tls"
 	}
 	host := uri.Host
 	if m, ok := uri.Param("maddr"); ok {
@@ -86,8 +89,8 @@ func (u *UA) open(ctx context.Context, p place) (*flow.Flow, error) {
 	switch {
 	case p.flow != nil:
 		return p.flow, nil
-	case p.Network == "tcp":
-		f, err := u.dialer.Dial(ctx, p.Addr)
+	case p.Network == "tcp" || p.Network == "tls":
+		f, err := u.connect(ctx, p)
 		if err != nil {
 			u.blame(p)
 		}
@@ -98,6 +101,13 @@ func (u *UA) open(ctx context.Context, p place) (*flow.Flow, error) {
 		return nil, fmt.Errorf("sip: no UDP socket of %s reaches %s", u.cfg.Name, p.Addr)
 	}
 	return s.udp.Flow(p.Addr), nil
+}
+
+func (u *UA) connect(ctx context.Context, p place) (*flow.Flow, error) {
+	if p.Network == "tls" {
+		return u.dialer.DialTLS(ctx, p.Addr, p.Name)
+	}
+	return u.dialer.Dial(ctx, p.Addr)
 }
 
 // openFirst opens the first place that can be reached, and tells which others are left.
@@ -218,7 +228,7 @@ func (u *UA) sentBy(f *flow.Flow) HostPort {
 	var advertise HostPort
 	if s := u.socketFor(f.Network(), f.Remote().Addr()); s != nil {
 		advertise = s.listen.Advertise
-		if f.Network() == "tcp" {
+		if f.Network() != "udp" {
 			port = s.listen.Addr.Port()
 		}
 	}

@@ -8,6 +8,8 @@
 package flow
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +36,7 @@ const (
 	DropTimeout   = "connection_timeout"     // no welcome message, or none that ended, in time
 	DropSlow      = "connection_slow"        // the peer doesn't read
 	DropReadError = "read_error"
+	DropTLS       = "tls_handshake" // one that failed, or took too long
 
 	// Of WebSocket.
 	DropSubprotocol = "websocket_subprotocol" // a handshake that doesn't offer sip
@@ -76,10 +79,13 @@ type Flow struct {
 	local    netip.AddrPort
 	remote   netip.AddrPort
 	accepted bool
+	to       server // of a connection that we opened
+	chains   [][]*x509.Certificate
 
 	udp *UDP
 
 	conn    net.Conn
+	raw     net.Conn           // below TLS; nil without
 	put     func([]byte) error // writes one message
 	web     *web               // over WebSocket
 	out     chan []byte
@@ -92,7 +98,7 @@ type Flow struct {
 	flush   atomic.Bool
 }
 
-// Network is "udp", "tcp", "ws" or, over TLS, "wss".
+// Network is "udp", "tcp", "tls", "ws" or, over TLS, "wss".
 func (f *Flow) Network() string { return f.network }
 
 // Reliable tells whether the transport retransmits by itself.
@@ -186,6 +192,10 @@ func (f *Flow) Close() {
 func (f *Flow) shut() {
 	f.once.Do(func() {
 		close(f.done)
+		if f.raw != nil {
+			f.raw.Close()
+			return
+		}
 		f.conn.Close()
 	})
 }
@@ -200,6 +210,13 @@ func newConn(c net.Conn, accepted bool) *Flow {
 		_, err := c.Write(b)
 		return err
 	}
+	return f
+}
+
+// newTLS is newConn for a connection over TLS. Closing goes around TLS's close_notify, which may block.
+func newTLS(c *tls.Conn, raw net.Conn, accepted bool) *Flow {
+	f := newConn(c, accepted)
+	f.network, f.raw = "tls", raw
 	return f
 }
 

@@ -2,10 +2,12 @@ package flow
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +17,7 @@ import (
 type TCP struct {
 	ln    net.Listener
 	local netip.AddrPort
+	tls   *tls.Config // nil: plain TCP
 	h     Handler
 	lim   Limits
 	work  sync.WaitGroup
@@ -27,11 +30,15 @@ type TCP struct {
 
 // ListenTCP opens a listener and starts to accept. Port 0 takes a free port.
 func ListenTCP(addr netip.AddrPort, h Handler, lim Limits) (*TCP, error) {
+	return listen(addr, nil, h, lim)
+}
+
+func listen(addr netip.AddrPort, cfg *tls.Config, h Handler, lim Limits) (*TCP, error) {
 	ln, err := net.ListenTCP(network("tcp", addr.Addr()), net.TCPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, fmt.Errorf("flow: listen on tcp %s: %w", addr, err)
 	}
-	t := &TCP{ln: ln, local: addrPort(ln.Addr()), h: h, lim: lim, flows: map[*Flow]struct{}{}, source: map[netip.Addr]int{}}
+	t := &TCP{ln: ln, local: addrPort(ln.Addr()), tls: cfg, h: h, lim: lim, flows: map[*Flow]struct{}{}, source: map[netip.Addr]int{}}
 	t.work.Go(t.accept)
 	return t, nil
 }
@@ -75,15 +82,21 @@ func (t *TCP) accept() {
 			continue
 		}
 		f := newConn(c, true)
+		if t.tls != nil {
+			f = newTLS(tls.Server(c, t.tls), c, true)
+		}
 		if reason := t.admit(f); reason != "" {
 			t.h.Dropped(reason)
 			f.shut()
 			continue
 		}
-		t.work.Go(func() { f.write(t.h) })
 		t.work.Go(func() {
+			defer t.remove(f)
+			if t.tls != nil && !t.secure(f) {
+				return
+			}
+			t.work.Go(func() { f.write(t.h) })
 			f.read(t.h, t.lim)
-			t.remove(f)
 		})
 	}
 }
@@ -125,11 +138,21 @@ type Dialer struct {
 	work  sync.WaitGroup
 	count atomic.Int64
 
+	// TLS is asked, before a connection over TLS is opened, for its settings: roots, client certificate; ServerName overrides
+	// the name that the server must prove. nil, or a nil result: the system's roots, no certificate.
+	TLS func() *tls.Config
+
 	mu     sync.Mutex
-	flows  map[netip.AddrPort]*Flow
+	flows  map[server]*Flow
 	webs   map[*Flow]struct{} // over WebSocket
-	dials  map[netip.AddrPort]*dial
+	dials  map[server]*dial
 	closed bool
+}
+
+// server is whom a connection is to. Over TLS one address may stand for several names, which aren't mixed up.
+type server struct {
+	at   netip.AddrPort
+	name string // "" = plain TCP
 }
 
 type dial struct {
@@ -144,13 +167,25 @@ func NewDialer(local netip.Addr, limit int, h Handler, lim Limits) *Dialer {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Dialer{
 		h: h, lim: lim, local: local, max: limit, ctx: ctx, stop: stop,
-		flows: map[netip.AddrPort]*Flow{}, webs: map[*Flow]struct{}{}, dials: map[netip.AddrPort]*dial{},
+		flows: map[server]*Flow{}, webs: map[*Flow]struct{}{}, dials: map[server]*dial{},
 	}
 }
 
 // Dial returns the open connection to the peer, or opens one. Calls for the same peer share one attempt.
 func (d *Dialer) Dial(ctx context.Context, remote netip.AddrPort) (*Flow, error) {
-	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	return d.dial(ctx, server{at: remote})
+}
+
+// DialTLS is Dial over TLS: the peer must prove that it is name (RFC 5922), a domain or an address.
+func (d *Dialer) DialTLS(ctx context.Context, remote netip.AddrPort, name string) (*Flow, error) {
+	if name == "" {
+		return nil, fmt.Errorf("flow: TLS to %s: expected the name that its certificate must show", remote)
+	}
+	return d.dial(ctx, server{remote, strings.ToLower(name)})
+}
+
+func (d *Dialer) dial(ctx context.Context, remote server) (*Flow, error) {
+	remote.at = netip.AddrPortFrom(remote.at.Addr().Unmap(), remote.at.Port())
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -180,22 +215,35 @@ func (d *Dialer) Dial(ctx context.Context, remote netip.AddrPort) (*Flow, error)
 }
 
 // open connects on behalf of all who wait, whoever gives up meanwhile.
-func (d *Dialer) open(a *dial, remote netip.AddrPort) {
+func (d *Dialer) open(a *dial, remote server) {
 	nd := net.Dialer{Timeout: 10 * time.Second}
 	if d.local.IsValid() && !d.local.IsUnspecified() {
 		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.local, 0))
 	}
-	conn, err := nd.DialContext(d.ctx, "tcp", remote.String())
+	conn, err := nd.DialContext(d.ctx, "tcp", remote.at.String())
+	raw := conn
+	if err == nil && remote.name != "" {
+		var cfg *tls.Config
+		if d.TLS != nil {
+			cfg = d.TLS()
+		}
+		conn, err = dialTLS(d.ctx, conn, remote.name, cfg)
+	}
 	d.mu.Lock()
 	delete(d.dials, remote)
 	switch {
 	case err != nil:
-		a.err = fmt.Errorf("flow: connect to tcp %s: %w", remote, err)
+		a.err = fmt.Errorf("flow: connect to tcp %s: %w", remote.at, err)
 	case d.closed:
 		conn.Close()
 		a.err = ErrClosed
 	default:
 		f := newConn(conn, false)
+		if c, ok := conn.(*tls.Conn); ok {
+			f = newTLS(c, raw, false)
+			f.learn()
+		}
+		f.to = remote
 		a.flow, d.flows[remote] = f, f
 		d.count.Add(1)
 		d.work.Go(func() { f.write(d.h) })
@@ -212,8 +260,8 @@ func (d *Dialer) remove(f *Flow) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.count.Add(-1)
-	if d.flows[f.remote] == f {
-		delete(d.flows, f.remote)
+	if d.flows[f.to] == f {
+		delete(d.flows, f.to)
 	}
 }
 
