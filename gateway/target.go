@@ -73,7 +73,7 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 // peer is where the trunk's signalling comes from, if that is known before anything came.
 func (t *trunk) peer() netip.AddrPort {
 	if a, err := netip.ParseAddr(t.Proxy.Host); err == nil {
-		return netip.AddrPortFrom(a, port(t.Proxy))
+		return netip.AddrPortFrom(a, t.port(t.Proxy))
 	}
 	return netip.AddrPort{}
 }

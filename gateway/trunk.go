@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +19,7 @@ type Trunk struct {
 	Register   bool         // we register there
 	Registrar  sip.HostPort // where, with Register
 	Proxy      sip.HostPort // where requests go
-	Network    string       // udp, tcp
+	Network    string       // udp, tcp, tls
 	Domain     string       // host of From, To and request-URI
 	User       string       // our account
 	Creds      sip.Credentials
@@ -30,6 +33,12 @@ type Trunk struct {
 	From       string // caller, account, fixed
 	FromNumber string
 	MaxCalls   int
+
+	// TLS are the settings of connections to the carrier; nil: the system's roots, no certificate.
+	TLS func() *tls.Config
+	// Clients are the names in certificates that calls of the carrier's come with, vouched for by a root that Trusts.
+	Clients []string
+	Trusts  func(root *x509.Certificate) bool
 }
 
 // trunk is a Trunk at work.
@@ -47,7 +56,7 @@ type trunk struct {
 func (g *Gateway) addTrunk(cfg Trunk) error {
 	t := &trunk{Trunk: cfg, g: g}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
-	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise,
+	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS,
 		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, source{trunk: t}) }}
 	if t.Bind.IsValid() {
 		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
@@ -82,7 +91,7 @@ func (t *trunk) fixed() (map[netip.Addr]bool, map[netip.AddrPort]bool) {
 	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
 		if a, err := netip.ParseAddr(hp.Host); err == nil {
 			addrs[a.Unmap()] = true
-			servers[netip.AddrPortFrom(a.Unmap(), port(hp))] = true
+			servers[netip.AddrPortFrom(a.Unmap(), t.port(hp))] = true
 		}
 	}
 	return addrs, servers
@@ -157,6 +166,9 @@ func (t *trunk) match(in sip.Inbound) bool {
 			return true
 		}
 	}
+	if t.proved(in.Chains) {
+		return true
+	}
 	t.mu.Lock()
 	known, exact := t.sources[src], t.servers[netip.AddrPortFrom(src, in.Source.Port())]
 	t.mu.Unlock()
@@ -165,7 +177,20 @@ func (t *trunk) match(in sip.Inbound) bool {
 	if !known || exact {
 		return exact
 	}
-	return t.User != "" && in.URI.User == t.User || in.Network == "tcp" && t.Network == "tcp" && !src.IsLoopback()
+	return t.User != "" && in.URI.User == t.User || in.Network == t.Network && t.Network != "udp" && !src.IsLoopback()
+}
+
+// proved tells whether a client's certificate is the carrier's.
+func (t *trunk) proved(chains [][]*x509.Certificate) bool {
+	for _, chain := range chains {
+		if t.Trusts == nil || !t.Trusts(chain[len(chain)-1]) {
+			continue
+		}
+		if slices.ContainsFunc(t.Clients, func(name string) bool { return sip.CertificateNames(chain[0], name) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *trunk) start() error {
@@ -195,16 +220,19 @@ func (t *trunk) start() error {
 
 func (t *trunk) at(hp sip.HostPort) sip.Destination {
 	if a, err := netip.ParseAddr(hp.Host); err == nil {
-		return sip.Destination{Network: t.Network, Addr: netip.AddrPortFrom(a, port(hp))}
+		return sip.Destination{Network: t.Network, Addr: netip.AddrPortFrom(a, t.port(hp))}
 	}
 	return sip.Destination{Network: t.Network, Host: hp.Host, Port: hp.Port}
 }
 
-func port(hp sip.HostPort) uint16 {
-	if hp.Port == 0 {
-		return 5060
+func (t *trunk) port(hp sip.HostPort) uint16 {
+	switch {
+	case hp.Port != 0:
+		return hp.Port
+	case t.Network == "tls":
+		return 5061
 	}
-	return hp.Port
+	return 5060
 }
 
 // stop unregisters.

@@ -10,6 +10,7 @@
 package sip
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -80,6 +81,9 @@ type Destination struct {
 func (d Destination) IsZero() bool {
 	return d.Network == "" && !d.Addr.IsValid() && d.Host == "" && d.peer == nil
 }
+
+// CertificateNames tells whether a certificate is that of a SIP domain, or of an address (RFC 5922 7.1).
+func CertificateNames(c *x509.Certificate, domain string) bool { return flow.Names(c, domain) }
 
 // Errors that callers may test for.
 var (

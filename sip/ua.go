@@ -127,7 +127,7 @@ func (u *UA) bind() error {
 		}
 	}
 	u.dialer = flow.NewDialer(local, dialedConnections, &inlet{front: u.front, owner: u, opened: true}, u.front.limits())
-	u.dialer.TLS = u.cfg.TLS
+	u.dialer.TLS, u.dialer.Local = u.cfg.TLS, u.leaving
 	return nil
 }
 

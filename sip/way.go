@@ -196,6 +196,17 @@ func (u *UA) socketFor(network string, to netip.Addr) *socket {
 	return best
 }
 
+// leaving is the address that connections to a peer leave from: the one that we listen at, so that Contact is true of both.
+// On a host with several the system might take another.
+func (u *UA) leaving(to netip.Addr) netip.Addr {
+	for _, network := range []string{"tls", "tcp", "udp"} {
+		if s := u.socketFor(network, to); s != nil {
+			return s.listen.Addr.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
 func (u *UA) rank(s *socket, to netip.Addr) int {
 	at := s.listen.Addr.Addr()
 	r := 0

@@ -76,7 +76,7 @@ type SIP struct {
 
 // Listen is one SIP listener.
 type Listen struct {
-	Transport string         `yaml:"transport"` // udp, tcp
+	Transport string         `yaml:"transport"` // udp, tcp, tls; tls shows the certificate of HTTPS
 	Address   netip.AddrPort `yaml:"address"`   // what the socket binds to
 	Advertise string         `yaml:"advertise"` // host or host:port in Contact and Via; the bound one if empty
 }
@@ -154,7 +154,8 @@ type Trunk struct {
 	Mode       string         `yaml:"mode"`      // register, address, carrier
 	Registrar  string         `yaml:"registrar"` // host or host:port that we register at
 	Proxy      string         `yaml:"proxy"`     // host or host:port that every request is sent to; the registrar if empty
-	Transport  string         `yaml:"transport"` // udp, tcp
+	Transport  string         `yaml:"transport"` // udp, tcp, tls
+	TLS        TrunkTLS       `yaml:"tls"`
 	Domain     string         `yaml:"domain"`    // in the URIs of From, To and the request; the host of registrar or proxy if empty
 	User       string         `yaml:"user"`      // our account there
 	AuthUser   string         `yaml:"auth_user"` // digest user name; user if empty
@@ -178,6 +179,15 @@ type App struct {
 	CallerID   string `yaml:"caller_id"`   // of calls that it makes, unless it says otherwise; anonymous if empty
 	CallerName string `yaml:"caller_name"` // likewise
 	MaxCalls   int    `yaml:"max_calls"`   // at a time, both ways; 0 = limits.calls
+}
+
+// TrunkTLS is how a carrier and we prove to each other who we are, with transport tls.
+type TrunkTLS struct {
+	Name        string   `yaml:"name"`        // whom the carrier's certificate must name; the host that we connect to if empty
+	CA          string   `yaml:"ca"`          // PEM file: who may vouch for the carrier; the system's if empty
+	Certificate string   `yaml:"certificate"` // PEM file: ours, if the carrier wants one
+	Key         string   `yaml:"key"`         // PEM file
+	Clients     []string `yaml:"clients"`     // names in certificates that calls of the carrier's come with; needs ca
 }
 
 // Route says where calls go. The first whose source and number fit is taken.

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	transports = []string{"udp", "tcp"}
+	transports = []string{"udp", "tcp", "tls"}
 	codecs     = []string{"PCMU", "PCMA", "opus"}
 	dtmfs      = []string{"rfc4733", "info", "none"}
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -95,6 +96,7 @@ func (d *document) trunks(c *Config) {
 		d.tenant(f+".tenant", t.Tenant)
 		d.trunkMode(f, t)
 		d.trunkAddress(f, t)
+		d.trunkTLS(f, t)
 		nets = d.networks(nets, f, t)
 		if t.Expires != 0 {
 			d.between(f+".expires", t.Expires, time.Minute, 24*time.Hour)
@@ -123,8 +125,8 @@ func (d *document) trunkMode(f string, t *Trunk) {
 		need("password", string(t.Password), "the account's password")
 	case "address":
 		need("proxy", t.Proxy, "the host that calls are sent to")
-		if len(t.Addresses) == 0 {
-			d.bad(f+".addresses", "missing, expected the addresses that the carrier's calls come from")
+		if len(t.Addresses) == 0 && len(t.TLS.Clients) == 0 {
+			d.bad(f+".addresses", "missing, expected the addresses that the carrier's calls come from, or tls.clients")
 		}
 		if t.Registrar != "" {
 			d.bad(f+".registrar", "expected none in mode address; did you mean mode register, or proxy?")
@@ -161,6 +163,39 @@ func (d *document) trunkAddress(f string, t *Trunk) {
 		d.mediaAddress(f+".media", t.Media)
 	} else if t.Media.Advertise.IsValid() && t.Media.Advertise.IsUnspecified() {
 		d.bad(f+".media.advertise", "expected an address that RTP can be sent to")
+	}
+}
+
+// trunkTLS checks how both sides prove who they are.
+func (d *document) trunkTLS(f string, t *Trunk) {
+	x := t.TLS
+	f += ".tls"
+	if t.Transport != "tls" && (x.Name != "" || x.CA != "" || x.Certificate != "" || x.Key != "" || len(x.Clients) > 0) {
+		d.bad(f, "expected none unless transport is tls")
+		return
+	}
+	for _, file := range [...][2]string{{"ca", x.CA}, {"certificate", x.Certificate}, {"key", x.Key}} {
+		if file[1] != "" && !filepath.IsAbs(file[1]) {
+			d.bad(f+"."+file[0], "expected an absolute path of a PEM file")
+		}
+	}
+	switch {
+	case x.Certificate != "" && x.Key == "":
+		d.bad(f+".key", "missing, expected the PEM file that belongs to certificate")
+	case x.Key != "" && x.Certificate == "":
+		d.bad(f+".certificate", "missing, expected the PEM file that belongs to key")
+	}
+	if len(x.Clients) > 0 && x.CA == "" {
+		d.bad(f+".ca", "missing, expected who may vouch for clients: with the system's authorities anybody could become one")
+	}
+	for i, n := range append([]string{x.Name}, x.Clients...) {
+		at := f + ".name"
+		if i > 0 {
+			at = fmt.Sprintf("%s.clients[%d]", f, i-1)
+		}
+		if (n != "" || i > 0) && (n == "" || host(n) != strings.Trim(n, "[]")) {
+			d.bad(at, "expected a domain name or an IP address")
+		}
 	}
 }
 

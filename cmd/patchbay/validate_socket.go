@@ -26,7 +26,11 @@ func overlap(a, b netip.Addr) bool {
 func (d *document) sockets(c *Config) {
 	list := []socket{{"tcp", c.HTTP.Listen, "http.listen", "HTTP"}, {"tcp", c.https(), "https.listen", "HTTPS"}}
 	for i, l := range c.SIP.Listen {
-		list = append(list, socket{l.Transport, l.Address, fmt.Sprintf("sip.listen[%d].address", i), "SIP"})
+		network := l.Transport
+		if network == "tls" {
+			network = "tcp"
+		}
+		list = append(list, socket{network, l.Address, fmt.Sprintf("sip.listen[%d].address", i), "SIP"})
 	}
 	for i, t := range c.Trunks {
 		network := t.Transport

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -80,6 +82,15 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	if err != nil {
 		return nil, err
 	}
+	carriers := map[string]*trunkTLS{}
+	for _, t := range cfg.Trunks {
+		if t.Transport == "tls" {
+			if carriers[t.ID], err = newTrunkTLS(t, log); err != nil {
+				return nil, err
+			}
+		}
+	}
+	fc.TLS = sipTLS(s.certificates.config(), slices.Collect(maps.Values(carriers)))
 	if s.front, err = sip.NewFront(fc); err != nil {
 		return nil, err
 	}
@@ -90,6 +101,11 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	gc.Journal, gc.Front = s.store, s.front
 	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, s.registry
 	gc.Media.WebRTC = s.browsers
+	for i := range gc.Trunks {
+		if x := carriers[gc.Trunks[i].ID]; x != nil {
+			gc.Trunks[i].TLS, gc.Trunks[i].Clients, gc.Trunks[i].Trusts = x.client, x.set.Clients, x.trusts
+		}
+	}
 	if s.gateway, err = gateway.New(gc); err != nil {
 		return nil, err
 	}

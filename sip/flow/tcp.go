@@ -142,6 +142,10 @@ type Dialer struct {
 	// the name that the server must prove. nil, or a nil result: the system's roots, no certificate.
 	TLS func() *tls.Config
 
+	// Local, if set, picks the address that a connection leaves from, where NewDialer was given none; an invalid one leaves it
+	// to the system.
+	Local func(to netip.Addr) netip.Addr
+
 	mu     sync.Mutex
 	flows  map[server]*Flow
 	webs   map[*Flow]struct{} // over WebSocket
@@ -217,8 +221,12 @@ func (d *Dialer) dial(ctx context.Context, remote server) (*Flow, error) {
 // open connects on behalf of all who wait, whoever gives up meanwhile.
 func (d *Dialer) open(a *dial, remote server) {
 	nd := net.Dialer{Timeout: 10 * time.Second}
-	if d.local.IsValid() && !d.local.IsUnspecified() {
-		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.local, 0))
+	local := d.local
+	if d.Local != nil && (!local.IsValid() || local.IsUnspecified()) {
+		local = d.Local(remote.at.Addr())
+	}
+	if local.IsValid() && !local.IsUnspecified() {
+		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
 	}
 	conn, err := nd.DialContext(d.ctx, "tcp", remote.at.String())
 	raw := conn

@@ -23,6 +23,7 @@ type gateway struct {
 // settings are the parts of the settings file that a story chooses, as YAML list items.
 type settings struct {
 	users, trunks, routes string
+	listen                string     // further listeners of SIP, indented list items
 	sip                   string     // further lines of the section, indented
 	http                  string     // further keys of http, each with a comma in front
 	advertise             netip.Addr // for media; zero: the address itself
@@ -51,12 +52,12 @@ sip:
   listen:
     - {transport: udp, address: "%s"}
     - {transport: tcp, address: "%s"}
-  domain: test.local
+%s  domain: test.local
 %smedia:
   addresses: [{bind: %s, advertise: %s}]
   ports: {min: 20000, max: 24999}
 billing: {database: "${DATABASE}", stall: 5s}
-`, http, s.http, g.sip, g.sip, s.sip, addr, s.advertise)
+`, http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)

@@ -3,11 +3,16 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/patchbay/patchbay/sip/siptest"
+	"github.com/patchbay/patchbay/test/audio"
 	"github.com/patchbay/patchbay/test/peers"
 )
 
@@ -43,5 +48,76 @@ func TestSipDeadServer(t *testing.T) {
 		if t.Logf("call %d was answered after %v", i, took); took > limits[i] {
 			t.Errorf("call %d was answered after %v, expected %v at most", i, took, limits[i])
 		}
+	}
+}
+
+// pemFiles writes an authority's certificate, and one that it issued, into a folder of their own.
+func pemFiles(t *testing.T, ca *siptest.Authority, c tls.Certificate) *peers.Certificates {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := &peers.Certificates{Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem")}
+	cert, key := ca.Pair(c)
+	for name, b := range map[string][]byte{f.Certificate: cert, f.Key: key, f.CA: ca.PEM()} {
+		if err := os.WriteFile(name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// A phone that speaks TLS calls through a trunk over TLS, on which both sides prove who they are, and is called back the same
+// way. A carrier with a certificate for another name isn't spoken to.
+func TestSipTLS(t *testing.T) {
+	addr := address(t)
+	ca := siptest.NewAuthority(t)
+	server := pemFiles(t, ca, ca.Issue("sip:test.local", addr.String()))
+	carrier, client := pemFiles(t, ca, ca.Issue("carrier.test")), pemFiles(t, ca, ca.Issue("gateway.test"))
+	k := peers.StartKamailio(t, peers.KamailioConfig{Users: map[string]string{"trunk": "carried", "bob": "builder"},
+		Numbers: map[string]peers.Number{"4930111": {Target: "bob"}, "4930100": {Target: "trunk"}}, TLS: carrier})
+	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "builder", Domain: "test.local", Proxy: k.SIP.String(), Codecs: "PCMU/8000/1",
+		Audio: audio.Tone(8000, 880, toneLevel, 60)})
+	trunk := func(id, name string) string {
+		return fmt.Sprintf("  - {id: %s, mode: register, registrar: \"%s:5061\", transport: tls, domain: test.local, user: trunk, password: carried,\n"+
+			"     tls: {name: %s, ca: %s, certificate: %s, key: %s}}\n", id, k.SIP.Addr(), name, client.CA, client.Certificate, client.Key)
+	}
+	g := startGateway(t, addr, settings{
+		listen: fmt.Sprintf("    - {transport: tls, address: \"%s:5061\"}\n", addr),
+		users:  "  - {id: alice, password: wonder-land-1, numbers: [\"4930100\"]}\n",
+		trunks: trunk("telco", "carrier.test") + trunk("false", "other.test"),
+		routes: "  - {id: out, source: user, number: \"*\", to: [{trunk: telco}]}\n  - {id: in, source: trunk, to: [{user: alice}]}\n",
+		more:   fmt.Sprintf("https: {listen: \"%s:8433\", certificate: %s, key: %s}\n", addr, server.Certificate, server.Key),
+	})
+	peers.Wait(t, 5*time.Second, "the trunk to register", func() bool { return len(k.Registered(t, "trunk")) == 1 })
+	alice := peers.StartBaresip(t, peers.BaresipConfig{User: "alice", Password: "wonder-land-1", Domain: "test.local", Proxy: fmt.Sprintf("%s:5061", addr), CA: server.CA,
+		Codecs: "PCMU/8000/1", Audio: audio.Tone(8000, 440, toneLevel, 60)})
+	call := func(from, to *peers.Baresip, number string, length time.Duration) {
+		from.Dial(t, "sip:"+number+"@test.local")
+		to.Expect(t, "CALL_INCOMING", 5*time.Second)
+		to.Accept(t)
+		from.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+		to.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+		time.Sleep(length)
+		from.Hangup(t)
+		to.Expect(t, "CALL_CLOSED", 3*time.Second)
+	}
+	call(alice, bob, "4930111", 5700*time.Millisecond)
+	heard(t, "bob", bob.Heard(t), 440, 880, audio.MuLaw)
+	heard(t, "alice", alice.Heard(t), 880, 440, audio.MuLaw)
+	call(bob, alice, "4930100", time.Second)
+	for _, r := range g.records(t, 2) {
+		if got, want := recordOf(r), (record{"closed", "caller", 200, 16}); got != want {
+			t.Errorf("the record says %+v, expected %+v", got, want)
+		}
+	}
+	for _, l := range g.db.Query(t, "select transport, count(*) as n from patchbay.leg group by transport") {
+		if l["transport"] != "tls" {
+			t.Errorf("%v legs are over %v, expected all over tls", l["n"], l["transport"])
+		}
+	}
+	if _, said := g.Get(t, "/api/v1/trunks"); !strings.Contains(said, "the certificate is for carrier.test, not for other.test") {
+		t.Errorf("the trunk whose carrier has another name says %s", said)
 	}
 }

@@ -23,6 +23,7 @@ type BaresipConfig struct {
 	Domain         string     // of the address of record
 	Proxy          string     // host:port that it registers at and sends to; empty: neither
 	TCP            bool       // SIP over TCP
+	CA             string     // PEM file: SIP over TLS, with a server that this authority vouches for
 	Codecs         string     // such as "PCMU/8000/1"; empty: PCMU and PCMA
 	Audio          audio.Clip // what its microphone hears; empty: silence
 	Bind           netip.Addr // its address; zero: one of its own
@@ -104,6 +105,10 @@ func (b *Baresip) configure(t testing.TB, cfg BaresipConfig, control netip.AddrP
 	if err := audio.WriteWAV(wav, source); err != nil {
 		t.Fatalf("peers: baresip: %v", err)
 	}
+	trust := ""
+	if cfg.CA != "" {
+		trust = "sip_cafile " + cfg.CA + "\nsip_verify_server yes\n"
+	}
 	write(t, filepath.Join(b.dir, "config"), fmt.Sprintf(`poll_method epoll
 sip_listen %s
 net_interface lo
@@ -127,10 +132,13 @@ module_app ctrl_tcp.so
 ctrl_tcp_listen %s
 snd_path %s
 ringback_disabled yes
-`, b.SIP, wav, cfg.User, cfg.User, b.ports(), b.ports()+portsEach-1, control, b.dir))
+%s`, b.SIP, wav, cfg.User, cfg.User, b.ports(), b.ports()+portsEach-1, control, b.dir, trust))
 	transport := ""
 	if cfg.TCP {
 		transport = ";transport=tcp"
+	}
+	if cfg.CA != "" {
+		transport = ";transport=tls"
 	}
 	account := fmt.Sprintf("<sip:%s@%s%s>;answermode=manual", cfg.User, cfg.Domain, transport)
 	if cfg.Password != "" {

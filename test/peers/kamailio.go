@@ -20,7 +20,11 @@ type KamailioConfig struct {
 	Trusted []netip.Addr      // sources that need not authenticate their INVITEs
 	Numbers map[string]Number // what happens to a dialled number that isn't a registered user
 	Bind    netip.Addr        // zero: an address of its own
+	TLS     *Certificates     // listens over TLS on 5061 too, to those who show a certificate that CA vouches for
 }
+
+// Certificates are PEM files of a TLS peer.
+type Certificates struct{ Certificate, Key, CA string }
 
 // Number is what Kamailio does with a dialled number (one that ends with * is a
 // prefix): answers Status with Reason, or sends the call to Target, which is a
@@ -91,6 +95,11 @@ func kamailioConfig(cfg KamailioConfig, k *Kamailio) string {
 	var modules strings.Builder
 	for _, m := range []string{"tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar", "auth", "xlog", "htable", "jsonrpcs"} {
 		fmt.Fprintf(&modules, "loadmodule \"%s.so\"\n", m)
+	}
+	if c := cfg.TLS; c != nil {
+		fmt.Fprintf(&modules, "enable_tls=yes\nloadmodule \"tls.so\"\nlisten=tls:%s:5061\n", k.SIP.Addr())
+		fmt.Fprintf(&modules, "modparam(\"tls\", \"certificate\", \"%s\")\nmodparam(\"tls\", \"private_key\", \"%s\")\nmodparam(\"tls\", \"ca_list\", \"%s\")\n", c.Certificate, c.Key, c.CA)
+		modules.WriteString("modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\nmodparam(\"tls\", \"verify_certificate\", 1)\nmodparam(\"tls\", \"require_certificate\", 1)\n")
 	}
 	return fmt.Sprintf(`#!KAMAILIO
 debug=2
