@@ -1,9 +1,15 @@
 package media
 
-// Await has do called once, with the format, by the next frame that s sends, whether anybody takes it or not. do is called
+// Passed is a frame that somebody awaited.
+type Passed struct {
+	Format  *Format
+	Arrival int64 // the frame's: CLOCK_MONOTONIC, ns; 0 if an element made it
+}
+
+// Await has do called once by the next frame that s sends, whether anybody takes it or not. do is called
 // on the packet path: it neither blocks nor calls into the source. A later Await takes its place; nil takes it away, though
 // it may be running. What this costs while nothing is awaited is nothing that could be measured.
-func (s *Source) Await(do func(*Format)) {
+func (s *Source) Await(do func(Passed)) {
 	if do == nil {
 		s.awaited.Store(0)
 		s.await.Store(nil)
@@ -18,14 +24,14 @@ func (s *Source) arrived(f *Frame) {
 		return
 	}
 	if do := s.await.Load(); do != nil {
-		(*do)(f.Format)
+		(*do)(Passed{f.Format, f.Arrival})
 	}
 }
 
-// Await has do called once, with the format as k takes it, by the next frame that is let into k. do is called on the packet
+// Await has do called once by the next frame that is let into k, with its format as k takes it. do is called on the packet
 // path: it neither blocks nor calls into the sink or what feeds it. A later Await takes its place; nil takes it away: when
 // it returns do isn't running.
-func Await(k Sink, do func(*Format)) {
+func Await(k Sink, do func(Passed)) {
 	in := k.inlet()
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -38,19 +44,23 @@ func Await(k Sink, do func(*Format)) {
 	in.await = do
 }
 
-// Converts reports whether frames of a format of the source's reach some sink by conversion now. It compares pointers, as
-// Send does, and takes no lock.
-func (s *Source) Converts(f *Format) bool {
+// Ways counts the sinks that frames of a format of the source's reach now: as they are, and by conversion. It compares
+// pointers, as Send does, and takes no lock.
+func (s *Source) Ways(f *Format) (relayed, converted int) {
 	t := s.routes.Load()
 	if t == nil || f == nil {
-		return false
+		return 0, 0
 	}
 	for i := range t.lanes {
-		if t.lanes[i].from == f {
-			return len(t.lanes[i].via) > 0
+		if t.lanes[i].from != f {
+			continue
 		}
+		for j := range t.lanes[i].via {
+			converted += len(t.lanes[i].via[j].to)
+		}
+		return len(t.lanes[i].direct), converted
 	}
-	return false
+	return 0, 0
 }
 
 // SetCodec has the source send audio in this codec to all sinks that take it, converted if need be, though they may take

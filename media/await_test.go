@@ -16,7 +16,7 @@ func TestAwait(t *testing.T) {
 	defer s.Close()
 	k := mediatest.NewRecorder(a)
 	var out, in []*media.Format
-	toOut, toIn := func(f *media.Format) { out = append(out, f) }, func(f *media.Format) { in = append(in, f) }
+	toOut, toIn := func(p media.Passed) { out = append(out, p.Format) }, func(p media.Passed) { in = append(in, p.Format) }
 	say := func() { s.Say(make([]byte, 160)) }
 
 	s.Await(toOut)
@@ -74,7 +74,7 @@ func TestAwaitBesideFrames(t *testing.T) {
 	send, sinks := path(media.PCMU())
 	var mu sync.Mutex
 	n := 0
-	do := func(*media.Format) { mu.Lock(); n++; mu.Unlock() }
+	do := func(media.Passed) { mu.Lock(); n++; mu.Unlock() }
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for range 2000 {
@@ -92,7 +92,7 @@ func TestAwaitBesideFrames(t *testing.T) {
 	if n == 0 {
 		t.Error("nothing was told")
 	}
-	media.Await(sinks[0], func(*media.Format) {})
+	media.Await(sinks[0], func(media.Passed) {})
 	if a := testing.AllocsPerRun(200, send); a != 0 {
 		t.Errorf("%v allocations", a)
 	}
@@ -114,17 +114,19 @@ func TestSetCodec(t *testing.T) {
 	}
 	for _, c := range []struct {
 		codec, both string
-		converts    bool
-	}{{"", "PCMU", false}, {"PCMA", "PCMA", true}, {"OPUS", "PCMU", false}, {"PCMU", "PCMU", false}, {"PCMA", "PCMA", true}, {"", "PCMU", false}} {
+		converts    int
+	}{{"", "PCMU", 0}, {"PCMA", "PCMA", 1}, {"OPUS", "PCMU", 0}, {"PCMU", "PCMU", 0}, {"PCMA", "PCMA", 1}, {"", "PCMU", 0}} {
 		s.SetCodec(c.codec)
 		if x, y := say(); x != c.both || y != "PCMU" {
 			t.Errorf("codec %q: %s and %s come", c.codec, x, y)
 		}
-		if got := s.Converts(u); got != c.converts {
-			t.Errorf("codec %q: converts %t", c.codec, got)
+		if relayed, converted := s.Ways(u); converted != c.converts || relayed+converted != 2 {
+			t.Errorf("codec %q: %d relayed, %d converted", c.codec, relayed, converted)
 		}
 	}
-	if s.Converts(a) || s.Converts(nil) {
-		t.Error("converts what it doesn't have")
+	for _, f := range []*media.Format{a, nil} {
+		if relayed, converted := s.Ways(f); relayed+converted != 0 {
+			t.Errorf("%s, which it doesn't have, goes %d ways", f, relayed+converted)
+		}
 	}
 }

@@ -29,7 +29,7 @@ type Source struct {
 	codec   string   // what SetCodec asked for
 	through *Through // whose output it is
 
-	await atomic.Pointer[func(*Format)]
+	await atomic.Pointer[func(Passed)]
 
 	said sync.Mutex
 	heed map[*Inlet]float64 // last Bitrate, by sink

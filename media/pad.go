@@ -37,7 +37,7 @@ type Inlet struct {
 	last  uint32                 // that source's epoch
 	epoch uint32                 // the sink's own count of changes
 
-	await func(*Format) // wants the next frame; then seen is nil, and what it was is in was
+	await func(Passed) // wants the next frame; then seen is nil, and what it was is in was
 	was   *Source
 
 	home    *Source  // the source it is linked to; guarded by topology
@@ -104,7 +104,7 @@ func (in *Inlet) push(s Sink, src *Source, f *Frame, to *Format) {
 		return
 	}
 	if in.seen != src || in.last != f.Epoch {
-		in.meet(src, f.Epoch, to)
+		in.meet(src, f, to)
 	}
 	format, epoch := f.Format, f.Epoch
 	f.Format, f.Epoch = to, in.epoch
@@ -114,13 +114,13 @@ func (in *Inlet) push(s Sink, src *Source, f *Frame, to *Format) {
 }
 
 // meet is for a frame that is the first of its stream, or that somebody waits for.
-func (in *Inlet) meet(src *Source, epoch uint32, to *Format) {
+func (in *Inlet) meet(src *Source, f *Frame, to *Format) {
 	if do := in.await; do != nil {
 		in.seen, in.was, in.await = in.was, nil, nil
-		do(to)
+		do(Passed{to, f.Arrival})
 	}
-	if in.seen != src || in.last != epoch {
-		in.seen, in.last = src, epoch
+	if in.seen != src || in.last != f.Epoch {
+		in.seen, in.last = src, f.Epoch
 		in.epoch++
 	}
 }

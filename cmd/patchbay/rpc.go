@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
@@ -12,6 +14,8 @@ import (
 func (s *server) serveRPC() (err error) {
 	classes, core := elementClasses(kurento.Config{
 		Pipeline: media.Config{Clock: s.clock, Registry: s.registry, Log: s.log},
+		Dots:     filepath.Join(s.cfg.Node.Data, "graphs"),
+		Now:      udp.Now,
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()

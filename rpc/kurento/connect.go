@@ -92,6 +92,9 @@ func (c *connection) link() {
 	}
 	if c.src, c.dest = src, dest; src != nil {
 		src.Link(dest)
+		if f := c.source.flow(c.kind, c.from, true); f != nil {
+			c.source.pipeline.core.flows.tell(f)
+		}
 	}
 }
 

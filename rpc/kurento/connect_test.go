@@ -55,11 +55,7 @@ func TestConnect(t *testing.T) {
 	names := map[string]*rpc.Object{"a": a, "b": b, "c": c}
 	e := r.listen(a, "ElementConnected", "ElementDisconnected")
 	for _, o := range []*rpc.Object{b, c} {
-		for _, name := range []string{"ElementConnected", "ElementDisconnected"} {
-			if _, err := r.a.Subscribe(o.ID(), name, e); err != nil {
-				t.Fatal(err)
-			}
-		}
+		r.join(e, o, "ElementConnected", "ElementDisconnected")
 	}
 	step := func(o *rpc.Object, op, params string, want ...string) {
 		t.Helper()

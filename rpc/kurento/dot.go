@@ -69,7 +69,23 @@ func (d *drawing) tree(o *rpc.Object, indent string) {
 	for _, c := range o.Children() {
 		d.tree(c, indent+"  ")
 	}
+	if h, ok := o.Value().(interface{ base() *Hub }); ok {
+		d.hub(h.base(), indent+"  ")
+	}
 	d.line("%s}", indent)
+}
+
+// hub draws what a hub sends from port to port.
+func (d *drawing) hub(h *Hub, indent string) {
+	for _, o := range h.self.Children() {
+		port, ok := o.Value().(*HubPort)
+		if !ok {
+			continue
+		}
+		if from := h.feeder(port); from != nil {
+			d.line("%s%s -> %s [style=dashed];", indent, quote(from.self.ID()), quote(o.ID()))
+		}
+	}
 }
 
 func (d *drawing) node(o *rpc.Object, indent string) {

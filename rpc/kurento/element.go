@@ -18,12 +18,14 @@ type Element struct {
 	media  media.Element // nil: there are no pads
 	in     []*connection // by which others feed it, in the order of connecting
 	out    []*connection // by which it feeds others
+	flows  []*flow
+	audio  *AudioCaps // nil: whatever sinks take
+	video  *VideoCaps
 	closed bool
 
 	mu       sync.Mutex
 	bitrates bitrates
-	audio    *AudioCaps // nil: whatever sinks take
-	video    *VideoCaps
+	stats    func(MediaType, ElementStats) map[string]AnyStats
 }
 
 // bitrates of encoders, bit/s.
@@ -57,8 +59,9 @@ func elementClass() *rpc.Class {
 // Init makes the element ready: self is how clients see it, p the pipeline that it is in, and m has its pads. m may be nil:
 // connections can be made before there are pads. m stays the caller's, who closes it after Element's Close.
 func (e *Element) Init(self *rpc.Object, p *Pipeline, m media.Element) {
-	e.self, e.pipeline, e.media = self, p, m
+	e.self, e.pipeline = self, p
 	e.bitrates.target = 300_000
+	e.Attach(m)
 }
 
 // Object is the element as clients see it.
@@ -81,6 +84,8 @@ func (e *Element) Attach(m media.Element) {
 			c.link()
 		}
 	}
+	e.shape()
+	e.watchPads()
 }
 
 // Close disconnects the element, both ways, and takes its pads away. Events tell of it.
@@ -95,6 +100,7 @@ func (e *Element) Close() error {
 		e.out[0].end()
 	}
 	e.media = nil
+	e.watchPads()
 	return nil
 }
 
@@ -140,14 +146,30 @@ func (e *Element) setBitrate(name string, of func(*bitrates) *int, v int) error 
 
 // SetAudioFormat makes the element send audio in this format to all sinks that take it.
 func (e *Element) SetAudioFormat(caps AudioCaps) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.pipeline.graph.Lock()
+	defer e.pipeline.graph.Unlock()
 	e.audio = &caps
+	e.shape()
 }
 
-// SetVideoFormat makes the element send video in this format to all sinks that take it.
+// shape has the element's audio pad send what SetAudioFormat asked for. The graph is held.
+func (e *Element) shape() {
+	if e.audio == nil {
+		return
+	}
+	if pad := e.sourcePad(MediaTypeAudio, defaultDescription); pad != nil {
+		codec := string(e.audio.Codec)
+		if e.audio.Codec == AudioCodecRaw {
+			codec = "L16"
+		}
+		pad.SetCodec(codec)
+	}
+}
+
+// SetVideoFormat makes the element send video in this format. There is no conversion of video: what comes in another format
+// goes on in that.
 func (e *Element) SetVideoFormat(caps VideoCaps) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.pipeline.graph.Lock()
+	defer e.pipeline.graph.Unlock()
 	e.video = &caps
 }

@@ -29,6 +29,8 @@ type Config struct {
 	Dots     string       // folder that dumpGstreamerDot writes to; "" = it isn't supported
 	// Sessions lists the ids of the sessions that the caller may know of; rpc.ScopeOf tells from ctx who that is. nil = none.
 	Sessions func(ctx context.Context) []string
+	// Now is the clock of frames' Arrival, CLOCK_MONOTONIC in ns; nil = latencies aren't measured.
+	Now func() int64
 	// FlowPoll is how often pads are asked whether media still flows; 0 = 2 s.
 	FlowPoll time.Duration
 
@@ -63,13 +65,14 @@ type Core struct {
 	cfg     Config
 	log     *slog.Logger
 	manager *Manager
+	flows   *flows
 }
 
 // Register adds Kurento's classes and types to a table that was made with its Modules.
 func Register(c *rpc.Classes, cfg Config) *Core {
 	cfg.Version = cmp.Or(cfg.Version, Version)
 	cfg.FlowPoll = cmp.Or(cfg.FlowPoll, 2*time.Second)
-	k := &Core{cfg: cfg, log: cfg.Pipeline.Log}
+	k := &Core{cfg: cfg, log: cfg.Pipeline.Log, flows: newFlows(cfg.FlowPoll)}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
@@ -119,10 +122,11 @@ func (k *Core) registerElements(c *rpc.Classes) {
 }
 
 // Open opens the space of a table that Register has filled: the server's manager is in it, and is told of every object.
-// cfg.Watch is told, too.
+// cfg.Watch is told, too. It is called once; what it starts ends when the space is closed.
 func (k *Core) Open(c *rpc.Classes, cfg rpc.Config) (*rpc.Space, error) {
 	cfg.Watch = &watcher{k.manager, cfg.Watch}
 	space := c.Open(cfg)
+	k.flows.start() // the manager's Close ends it
 	self, err := space.Place(rpc.Placement{Class: k.ServerManager, Value: k.manager, ID: "manager_ServerManager"})
 	if err != nil {
 		return nil, fmt.Errorf("place the server's manager: %w", err)

@@ -38,6 +38,12 @@ func managerClass() *rpc.Class {
 		Events: []string{"ObjectCreated", "ObjectDestroyed"}}
 }
 
+// Close ends what the server does for all its elements. The manager is the last object of a space that is closing.
+func (m *Manager) Close() error {
+	m.core.flows.close()
+	return nil
+}
+
 // Info tells what the server can do: its modules and what can be created of each.
 func (m *Manager) Info(self *rpc.Object) ServerInfo {
 	info := ServerInfo{Version: m.core.cfg.Version, Type: ServerTypeKms, Capabilities: []string{"transactions"}}

@@ -96,18 +96,25 @@ func (r *rig) refused(code rpc.Code, o *rpc.Object, op, params string) string {
 type ear struct {
 	mu    sync.Mutex
 	heard []map[string]any
+	more  chan struct{}
 }
 
 // listen subscribes to events of an object.
 func (r *rig) listen(o *rpc.Object, events ...string) *ear {
 	r.Helper()
-	e := &ear{}
+	e := &ear{more: make(chan struct{}, 1)}
+	r.join(e, o, events...)
+	return e
+}
+
+// join has an ear listen to events of another object, too.
+func (r *rig) join(e *ear, o *rpc.Object, events ...string) {
+	r.Helper()
 	for _, name := range events {
 		if _, err := r.a.Subscribe(o.ID(), name, e); err != nil {
 			r.Fatal(err)
 		}
 	}
-	return e
 }
 
 func (e *ear) Event(ev rpc.Event) {
@@ -119,6 +126,10 @@ func (e *ear) Event(ev rpc.Event) {
 	e.mu.Lock()
 	e.heard = append(e.heard, m)
 	e.mu.Unlock()
+	select {
+	case e.more <- struct{}{}:
+	default:
+	}
 }
 
 // take returns what was heard since the last time.
@@ -128,6 +139,26 @@ func (e *ear) take() []map[string]any {
 	out := e.heard
 	e.heard = nil
 	return out
+}
+
+// wait returns the next n events, which come within a time that a busy machine keeps.
+func (e *ear) wait(t testing.TB, n int) []map[string]any {
+	t.Helper()
+	var out []map[string]any
+	timeout := time.After(20 * time.Second)
+	for {
+		if out = append(out, e.take()...); len(out) >= n {
+			e.mu.Lock()
+			e.heard = append(out[n:len(out):len(out)], e.heard...)
+			e.mu.Unlock()
+			return out[:n]
+		}
+		select {
+		case <-e.more:
+		case <-timeout:
+			t.Fatalf("%d events came, want %d: %v", len(out), n, out)
+		}
+	}
 }
 
 // kurentoConfig is one without surroundings.

@@ -1,24 +1,19 @@
-package passthrough_test
+package media_test
 
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/mediatest"
-	"github.com/patchbay/patchbay/media/passthrough"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestElement(t *testing.T) {
-	mediatest.Element(t, func() (media.Element, func()) { return passthrough.New(nil), nil })
+func TestPassThroughElement(t *testing.T) {
+	mediatest.Element(t, func() (media.Element, func()) { return media.NewPassThrough(nil), nil })
 }
 
 // Each kind of media has a way of its own.
-func TestKinds(t *testing.T) {
-	p := passthrough.New(nil)
+func TestPassThroughKinds(t *testing.T) {
+	p := media.NewPassThrough(nil)
 	defer func() { _ = p.Close() }()
 	for _, kind := range []media.Kind{media.Audio, media.Video, media.Data} {
 		f := &media.Format{Kind: kind, Codec: "X", Clock: 1000, Channels: 1}

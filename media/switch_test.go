@@ -1,30 +1,25 @@
-package hub_test
+package media_test
 
 import (
 	"errors"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/patchbay/patchbay/media"
-	"github.com/patchbay/patchbay/media/hub"
 	"github.com/patchbay/patchbay/media/mediatest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestElement(t *testing.T) {
-	mediatest.Element(t, func() (media.Element, func()) { return hub.New(nil).Add(), nil })
+func TestSwitchElement(t *testing.T) {
+	mediatest.Element(t, func() (media.Element, func()) { return media.NewSwitch(nil).Add(), nil })
 }
 
 // party is a port with somebody who speaks and hears by it.
 type party struct {
-	*hub.Port
+	*media.Port
 	say  *mediatest.Talker
 	hear *mediatest.Recorder
 }
 
-func join(t *testing.T, h *hub.Hub, at media.Pad, f *media.Format) *party {
+func join(t *testing.T, h *media.Switch, at media.Pad, f *media.Format) *party {
 	p := &party{h.Add(), mediatest.NewTalker(nil, f), mediatest.NewRecorder(f)}
 	p.say.Link(p.Sink(at))
 	p.Source(at).Link(p.hear)
@@ -58,7 +53,7 @@ func heard(parties ...*party) (out []string) {
 
 func TestSwitch(t *testing.T) {
 	for _, kind := range []media.Kind{media.Audio, media.Video} {
-		h := hub.New(nil)
+		h := media.NewSwitch(nil)
 		at := media.Pad{Kind: kind}
 		f := &media.Format{Kind: kind, Codec: "X", Clock: 1000, Channels: 1}
 		a, b, c := join(t, h, at, f), join(t, h, at, f), join(t, h, at, f)
@@ -83,16 +78,25 @@ func TestSwitch(t *testing.T) {
 		all = append(all, join(t, h, at, f))
 		want("one more", nil, "1", "1", "1", "1")
 		want("c to all", h.Broadcast(c.Port), "2", "2", "2", "2")
-		want("nobody", h.Broadcast(nil), "", "", "", "")
-		want("nobody twice", h.Broadcast(nil), "", "", "", "")
+		if h.Feeder(a.Port) != c.Port || h.Feeder(c.Port) != c.Port {
+			t.Error("all should be fed by c")
+		}
+		h.Silence()
+		want("nobody", nil, "", "", "", "")
+		h.Silence()
+		want("nobody twice", nil, "", "", "", "")
 		want("a to all", h.Broadcast(a.Port), "0", "0", "0", "0")
 		if err := a.Close(); err != nil {
 			t.Error(err)
 		}
 		want("a left", nil, "", "", "", "")
-		other := hub.New(nil).Add()
-		for _, err := range []error{h.Connect(a.Port, b.Port), h.Connect(b.Port, a.Port), h.Broadcast(a.Port), h.Connect(other, b.Port)} {
-			if !errors.Is(err, hub.ErrStranger) {
+		if h.Feeder(b.Port) != nil || h.Feeder(a.Port) != nil {
+			t.Error("b or a is fed by one that left")
+		}
+		want("b to c again", h.Connect(b.Port, c.Port), "", "", "1", "")
+		other := media.NewSwitch(nil).Add()
+		for _, err := range []error{h.Connect(a.Port, b.Port), h.Connect(b.Port, a.Port), h.Broadcast(a.Port), h.Broadcast(nil), h.Connect(other, b.Port)} {
+			if !errors.Is(err, media.ErrStranger) {
 				t.Errorf("a stranger: %v", err)
 			}
 		}
@@ -102,9 +106,9 @@ func TestSwitch(t *testing.T) {
 	}
 }
 
-// Feedback crosses the hub.
-func TestFeedback(t *testing.T) {
-	h := hub.New(nil)
+// Feedback crosses the media.
+func TestSwitchFeedback(t *testing.T) {
+	h := media.NewSwitch(nil)
 	f := media.PCMU()
 	a, b := join(t, h, media.Pad{}, f), join(t, h, media.Pad{}, f)
 	if err := h.Connect(a.Port, b.Port); err != nil {
@@ -116,14 +120,14 @@ func TestFeedback(t *testing.T) {
 	}
 }
 
-func TestDoesNotAllocate(t *testing.T) {
-	h := hub.New(nil)
+func TestSwitchDoesNotAllocate(t *testing.T) {
+	h := media.NewSwitch(nil)
 	f := media.PCMU()
 	talker := mediatest.NewTalker(nil, f)
 	defer talker.Close()
 	from := h.Add()
 	talker.Link(from.Sink(media.Pad{}))
-	var ports []*hub.Port
+	var ports []*media.Port
 	for range 3 {
 		p := h.Add()
 		p.Source(media.Pad{}).Link(mediatest.NewCounter(f))
