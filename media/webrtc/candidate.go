@@ -100,9 +100,10 @@ func (e *Endpoint) Local() []byte {
 }
 
 // AddCandidate takes a candidate that the peer has found since (RFC 8838): candidate:… or the value of a=candidate. "" is the
-// end of them. What comes before the peer's description waits for it. Names that the peer has hidden its addresses behind
-// (mDNS) are passed over: its checks tell. The error satisfies errors.Is(err, ErrCandidate) if it can't be read.
-func (e *Endpoint) AddCandidate(value string) error {
+// end of them. mid names its media line, or line counts it from 0 if mid is ""; -1 = ours. What is another line's is passed over, as
+// are names that the peer has hidden its addresses behind (mDNS): its checks tell. What comes before the peer's description
+// waits for it. The error satisfies errors.Is(err, ErrCandidate) if it can't be read.
+func (e *Endpoint) AddCandidate(value, mid string, line int) error {
 	value = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(value), "a="), "candidate:")
 	if value == "" || value == "end-of-candidates" {
 		return nil
@@ -128,8 +129,11 @@ func (e *Endpoint) AddCandidate(value string) error {
 	}
 	if a == nil || ufrag != "" && ufrag != a.deal.theirs.ufrag {
 		if len(e.early) < maxEarly {
-			e.early = append(e.early, value)
+			e.early = append(e.early, theirCandidate{value, place{mid, line}})
 		}
+		return nil
+	}
+	if !e.isOurs(place{mid, line}) {
 		return nil
 	}
 	if err := a.line.AddCandidate(value); err != nil {
@@ -138,10 +142,28 @@ func (e *Endpoint) AddCandidate(value string) error {
 	return nil
 }
 
+// theirCandidate is one of the peer's that came before its description.
+type theirCandidate struct {
+	value string
+	at    place
+}
+
+// isOurs reports whether a candidate is for our media line.
+func (e *Endpoint) isOurs(at place) bool {
+	now := e.place.Load()
+	if at.mid != "" {
+		return at.mid == now.mid
+	}
+	return at.line < 0 || at.line == now.line
+}
+
 // introduce hands a line the candidates that came before it.
 func (e *Endpoint) introduce(l line) {
-	for _, v := range e.early {
-		if err := l.AddCandidate(v); err != nil {
+	for _, c := range e.early {
+		if !e.isOurs(c.at) {
+			continue
+		}
+		if err := l.AddCandidate(c.value); err != nil {
 			e.cfg.Log.Debug("candidate", "endpoint", e.cfg.Name, "err", err)
 		}
 	}

@@ -118,7 +118,7 @@ type Endpoint struct {
 	answer    *pending
 	others    *sdp.Description // the peer's last offer: its refused lines keep their names
 	told      *told            // the last description of ours
-	early     []string         // candidates of the peer's that came before its description
+	early     []theirCandidate // candidates of the peer's that came before its description
 	gathers   bool             // Gather was called
 	formats   rtpstream.Formats
 	closed    bool

@@ -116,7 +116,7 @@ func trickled(t *testing.T, p *Port, s Stack, b webrtctest.Config, more ...func(
 	})
 	b.Found = func(c string) { theirs.in <- c }
 	browser := newBrowser(t, b)
-	theirs.to(t, l.AddCandidate)
+	theirs.to(t, func(c string) error { return l.AddCandidate(c, "", -1) })
 	ours.to(t, browser.AddCandidate)
 	return l, browser, w
 }
@@ -351,16 +351,53 @@ func TestTrickledCandidates(t *testing.T) {
 				"candidate:2 1 tcp 1518280447 127.0.0.1 9 typ host tcptype active", "candidate:3 1 udp 2122260223 5b3c6f1e-9d62-44a5-8b2c-0e2f6a4f8c11.local 5000 typ host",
 				"candidate:4 1 udp 1 203.0.113.1 5000 typ srflx raddr 127.0.0.1 rport 5000", "candidate:5 1 udp 2130706431 ::1 5000 typ host",
 			} {
-				if err := l.AddCandidate(good); err != nil {
+				if err := l.AddCandidate(good, "", 0); err != nil {
 					t.Errorf("%q: %v", good, err)
 				}
 			}
 			for _, bad := range []string{"nonsense", "candidate:1 1 udp", "candidate:1 1 udp x 127.0.0.1 5000 typ host", "candidate:1 1 udp 1 127.0.0.1 99999 typ host"} {
-				if err := l.AddCandidate(bad); !errors.Is(err, ErrCandidate) {
+				if err := l.AddCandidate(bad, "a", 0); !errors.Is(err, ErrCandidate) {
 					t.Errorf("%q: %v, want ErrCandidate", bad, err)
 				}
 			}
 			c.offers(l, "actpass")
 		}
 	})
+}
+
+// A browser that bundles everything gives later lines port 0: audio among them is taken, in its place, and candidates of
+// other lines are none of ours.
+func TestBundleOnly(t *testing.T) {
+	w := &witness{}
+	l, c := newLeg(t, port(t), func(c *Config) { c.Trickle, c.Watch = true, w.event }), newCaller(t)
+	offer := string(c.sdp("actpass", "a=bundle-only"))
+	head, audio, _ := strings.Cut(offer, "m=audio 9 ")
+	head = strings.Replace(head, "BUNDLE a", "BUNDLE v a", 1)
+	offer = head + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\nm=audio 0 " + audio
+	p := must[media.Pending](t)(l.Answer(context.Background(), []byte(offer), media.Want{}))
+	if err := errors.Join(p.Commit(), l.Gather()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := l.agreed.Load().line.(*pionLine); !ok {
+		t.Error("an offer with video isn't served by a PeerConnection")
+	}
+	if s := string(p.SDP()); !strings.Contains(s, "m=video 0 ") || !strings.Contains(s, "a=group:BUNDLE a\r\n") || strings.Contains(s, "m=audio 0 ") {
+		t.Errorf("the answer is\n%s", s)
+	}
+	await(t, "the end", func() bool { return slices.Contains(w.words(), "done") })
+	w.mu.Lock()
+	first, ok := w.told[0].(CandidateFound)
+	w.mu.Unlock()
+	if !ok || first.MID != "a" || first.Line != 1 {
+		t.Errorf("the first that is told is %+v, want a candidate of line 1", first)
+	}
+	for _, c := range []struct {
+		mid  string
+		line int
+		ours bool
+	}{{"a", 0, true}, {"v", 1, false}, {"", 1, true}, {"", 0, false}, {"", -1, true}} {
+		if l.isOurs(place{c.mid, c.line}) != c.ours {
+			t.Errorf("a candidate of %q, line %d: ours %t, want %t", c.mid, c.line, !c.ours, c.ours)
+		}
+	}
 }

@@ -37,11 +37,22 @@ func protos() []string {
 }
 
 // parse reads a description of JSEP. Its connection address of 0.0.0.0, which says that there are no candidates yet
-// (RFC 8839 4.3.1), is no hold: such lines are taken out, one for one, so that errors still name the right line.
+// (RFC 8839 4.3.1), is no hold: such lines are taken out, one for one, so that errors still name the right line. Nor is the
+// port 0 of a line that goes with others alone a refusal (a=bundle-only, RFC 9143 6): it gets 9.
 func parse(body []byte) (*sdp.Description, error) {
 	if len(body) <= sdp.MaxSize {
 		lines := bytes.Split(body, []byte("\n"))
+		line := -1
 		for i, l := range lines {
+			if bytes.HasPrefix(l, []byte("m=")) {
+				line = i
+			}
+			if line >= 0 && string(bytes.TrimSpace(l)) == "a=bundle-only" {
+				f := bytes.SplitN(lines[line], []byte(" "), 3)
+				if len(f) == 3 && string(f[1]) == "0" {
+					lines[line] = bytes.Join([][]byte{f[0], []byte("9"), f[2]}, []byte(" "))
+				}
+			}
 			if f := strings.Fields(string(l)); len(f) == 3 && f[0] == "c=IN" && (f[2] == "0.0.0.0" || f[2] == "::") {
 				lines[i] = []byte("i=")
 			}

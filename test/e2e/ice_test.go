@@ -153,7 +153,7 @@ func (c *iceCall) connects(only func(string) bool) {
 			list, _, err := c.page.Found(ctx)
 			c.must(err)
 			for _, f := range list {
-				c.must(c.endpoint.AddCandidate(f.Candidate))
+				c.must(c.endpoint.AddCandidate(f.Candidate, f.MID, f.Line))
 			}
 		}
 	}
