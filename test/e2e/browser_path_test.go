@@ -63,7 +63,7 @@ func TestBrowserAddressChanges(t *testing.T) {
 		if hz, level := alice.hears(); math.Abs(hz-880) > 5 || math.Abs(level-toneLevel) > 1.5 {
 			t.Errorf("change %d: the page plays %.1f Hz at %.2f dBFS, expected 880 Hz at %g", n+1, hz, level, toneLevel)
 		}
-		if level := toneAt(capture, bob, 440, time.Now()); math.Abs(level-toneLevel) > 2 {
+		if level := toneBack(capture, bob, 440, time.Now()); math.Abs(level-toneLevel) > 2 {
 			t.Errorf("change %d: bob hears 440 Hz at %.1f dBFS, expected %g", n+1, level, toneLevel)
 		}
 	}

@@ -214,6 +214,17 @@ func toneAt(c *peers.Capture, who *peers.Baresip, hz float64, from time.Time) fl
 	return audio.Level(streams[0].Clip(), hz)
 }
 
+// toneBack measures like toneAt, again while the level isn't the one that was sent: a browser on a busy machine pauses.
+func toneBack(c *peers.Capture, who *peers.Baresip, hz float64, from time.Time) (level float64) {
+	for range 6 {
+		if level = toneAt(c, who, hz, from); math.Abs(level-toneLevel) <= 2 {
+			break
+		}
+		from = time.Now()
+	}
+	return level
+}
+
 // A browser with our page calls through a trunk that is registered at Kamailio to a desk phone: both tones arrive, in
 // the phone's own codec from end to end.
 func TestBrowserToTrunk(t *testing.T) {
@@ -285,7 +296,7 @@ func TestBrowserToTrunk(t *testing.T) {
 	}
 	alice.click("#hold")
 	alice.call("held", "false")
-	if level := toneAt(capture, bob, 440, time.Now().Add(time.Second)); math.Abs(level-toneLevel) > 2 {
+	if level := toneBack(capture, bob, 440, time.Now().Add(time.Second)); math.Abs(level-toneLevel) > 2 {
 		t.Errorf("resumed: bob hears 440 Hz at %.1f dBFS, expected %g", level, toneLevel)
 	}
 	alice.click("#mute")
@@ -335,11 +346,11 @@ func TestBrowserCalled(t *testing.T) {
 	first.call("state", "incoming")
 	second.call("state", "incoming")
 	first.click("#accept")
+	second.call("ending", "Answered elsewhere") // shown for some seconds only
 	carol.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
 	first.call("state", "talking")
 	first.wait(`document.querySelector("[data-testid=call]")?.dataset.codec?.toLowerCase() === "opus"`) // what this user prefers, whatever the far side speaks
 	desk.Expect(t, "CALL_CLOSED", 5*time.Second)
-	second.wait(`!document.querySelector('[data-testid=call]') || document.querySelector('[data-testid=call]').dataset.state === 'ended'`)
 	time.Sleep(2 * time.Second)
 	if hz, level := first.hears(); math.Abs(hz-880) > 5 || math.Abs(level-toneLevel) > 1.5 {
 		t.Errorf("the page plays %.1f Hz at %.2f dBFS, expected 880 Hz at %g", hz, level, toneLevel)
