@@ -23,6 +23,7 @@ type Classes struct {
 	ofGo    map[reflect.Type][]*entry
 
 	seal    sync.Once
+	kmds    sync.Map // texts by module
 	sealed  bool
 	codecs  map[codecKey]*codec
 	structs map[reflect.Type]*structure

@@ -25,7 +25,7 @@ type conn struct {
 }
 
 func newConn(s *Server, who Principal, p *standing) *conn {
-	c := &conn{server: s, who: who, standing: p, out: outbox{most: s.cfg.MaxQueued, wake: make(chan struct{}, 1)}}
+	c := &conn{server: s, who: who, standing: p, out: outbox{most: s.cfg.MaxQueued, all: &s.queued, wake: make(chan struct{}, 1)}}
 	c.scope = s.space.Tenant(who.Tenant)
 	if who.Roles.Grant(Admin) {
 		c.scope = s.space.Admin(who.Tenant)
@@ -145,6 +145,7 @@ func (c *conn) end(code int, why string) { c.out.finish(code, why) }
 
 // write owns the socket's sending side.
 func (c *conn) write(ws *websocket.Conn) {
+	defer c.out.leave()
 	for {
 		batch, state := c.out.take()
 		if state == outLost {

@@ -30,6 +30,7 @@ type answers struct {
 	by    map[string]*answer
 	order []*answer
 	bytes int
+	all   *budget // of all sessions: when it is used up, those that hold more than a fair share forget the oldest
 }
 
 // add finds the answer to a request, or promises one; fresh tells which.
@@ -52,6 +53,7 @@ func (a *answers) done(x *answer, reply []byte, now time.Time) []*conn {
 	x.reply = reply
 	if !x.gone {
 		a.bytes += len(reply)
+		a.all.used.Add(int64(len(reply)))
 	}
 	others := x.wants
 	x.wants = nil
@@ -66,6 +68,7 @@ func (a *answers) remove(x *answer) {
 	}
 	x.gone = true
 	a.bytes -= len(x.reply)
+	a.all.used.Add(-int64(len(x.reply)))
 	delete(a.by, x.id)
 }
 
@@ -73,13 +76,23 @@ func (a *answers) remove(x *answer) {
 func (a *answers) trim(now time.Time) {
 	for len(a.order) > 0 {
 		x := a.order[0]
-		full := len(a.order) > maxAnswers || a.bytes > maxAnswerSize
+		full := len(a.order) > maxAnswers || a.bytes > maxAnswerSize || a.bytes > fairShare && a.all.used.Load() > a.all.most
 		if !x.gone && (x.reply == nil || !full && now.Sub(x.begun) < answerLife) {
 			return
 		}
 		a.remove(x)
 		a.order[0] = nil
 		a.order = a.order[1:]
+	}
+	a.order = nil
+}
+
+// drop forgets all, when the session ends.
+func (a *answers) drop() {
+	for _, x := range a.order {
+		if x != nil {
+			a.remove(x)
+		}
 	}
 	a.order = nil
 }

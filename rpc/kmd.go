@@ -48,9 +48,12 @@ type kmdConstructor struct {
 }
 
 // Kmd is a module's description in Kurento's own form, from which its SDKs' modules are generated. It fails with Undefined
-// for a module that there isn't.
+// for a module that there isn't. The text isn't to be changed.
 func (c *Classes) Kmd(module string) ([]byte, error) {
 	c.Seal()
+	if text, ok := c.kmds.Load(module); ok { // a client may ask often
+		return text.([]byte), nil
+	}
 	m := c.modules[module]
 	if m == nil {
 		return nil, Errorf(Undefined, "Requested kmd module '%s' doesn't exist", brief(module))
@@ -91,6 +94,7 @@ func (c *Classes) Kmd(module string) ([]byte, error) {
 	if err := enc.Encode(k); err != nil {
 		return nil, fmt.Errorf("kmd of %s: %w", module, err)
 	}
+	c.kmds.Store(module, b.Bytes())
 	return b.Bytes(), nil
 }
 

@@ -1,18 +1,23 @@
 package rpc
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // outbox is what waits to be sent on one connection. Whoever puts something in never waits.
 type outbox struct {
 	most int
+	all  *budget
 	wake chan struct{} // of one
 
-	mu    sync.Mutex
-	queue [][]byte
-	bytes int
-	state outState
-	code  int    // of the close frame, 0 = none is sent; set before outOver, fixed after it
-	why   string // at most 123 bytes (RFC 6455 5.5)
+	mu     sync.Mutex
+	queue  [][]byte
+	held   int // bytes that are queued or being written
+	flying int // of these, what take gave last
+	state  outState
+	code   int    // of the close frame, 0 = none is sent; set before outOver, fixed after it
+	why    string // at most 123 bytes (RFC 6455 5.5)
 }
 
 type outState uint8
@@ -22,6 +27,24 @@ const (
 	outOver          // what is queued is sent, then it ends
 	outLost          // nothing more is sent
 )
+
+// budget bounds what waits on all connections together. When it is used up those who have more than a fair share waiting
+// are cut off; the others go on.
+type budget struct {
+	most int64
+	used atomic.Int64
+}
+
+// fairShare is what may wait for a client whatever there is for others, in bytes.
+const fairShare = 64 << 10
+
+func (b *budget) take(n, held int) bool {
+	if b.used.Add(int64(n)) > b.most && held+n > fairShare {
+		b.used.Add(int64(-n))
+		return false
+	}
+	return true
+}
 
 // maxWaiting bounds the messages that wait, beside their bytes.
 const maxWaiting = 16384
@@ -33,12 +56,13 @@ func (o *outbox) push(msg []byte) bool {
 		o.mu.Unlock()
 		return true
 	}
-	if len(o.queue) > 0 && (o.bytes+len(msg) > o.most || len(o.queue) >= maxWaiting) {
+	full := len(o.queue) > 0 && (o.held+len(msg) > o.most || len(o.queue) >= maxWaiting)
+	if full || !o.all.take(len(msg), o.held) {
 		o.mu.Unlock()
 		return false
 	}
 	o.queue = append(o.queue, msg)
-	o.bytes += len(msg)
+	o.held += len(msg)
 	first := len(o.queue) == 1
 	o.mu.Unlock()
 	if first {
@@ -54,12 +78,28 @@ func (o *outbox) signal() {
 	}
 }
 
-// take waits for messages, or for the end.
+// settle gives back n bytes of the budget; o.mu is held.
+func (o *outbox) settle(n int) {
+	o.held -= n
+	o.flying = 0
+	o.all.used.Add(int64(-n))
+}
+
+// leave is called when nobody takes messages any more.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = nil
+	o.settle(o.held)
+}
+
+// take waits for messages, or for the end. Those that it gave before are written then.
 func (o *outbox) take() ([][]byte, outState) {
 	for {
 		o.mu.Lock()
+		o.settle(o.flying)
 		batch, state := o.queue, o.state
-		o.queue, o.bytes = nil, 0
+		o.queue, o.flying = nil, o.held
 		o.mu.Unlock()
 		if len(batch) > 0 || state != outOpen {
 			return batch, state

@@ -25,6 +25,9 @@ type ServerConfig struct {
 	MaxMessage int
 	// MaxQueued bounds what waits to be sent to a client, in bytes: 0 = 4 MiB. Who can't keep up is cut off.
 	MaxQueued int
+	// MaxQueuedAll bounds what waits to be sent to all clients, in bytes: 0 = 64 MiB. Beyond it those are cut off for whom
+	// more than 64 KiB waits. Replies that are kept for who asks again may take as much.
+	MaxQueuedAll int
 	// MaxConnections and MaxSessions are those of all principals: 0 = 10,000 and 10,000.
 	MaxConnections, MaxSessions int
 	// Keep is how long a session without a connection, and what only it refers to, is kept: 0 = 4 minutes.
@@ -61,7 +64,9 @@ type Server struct {
 	sessions   map[sessionKey]*session
 	principals map[string]*standing
 
-	stats counters
+	queued     budget // messages to clients
+	remembered budget // replies, for who asks again
+	stats      counters
 }
 
 // Serve makes a server for the space. It owns a goroutine until it is closed; the space is closed after it.
@@ -76,6 +81,7 @@ func (s *Space) Serve(cfg ServerConfig) *Server {
 	}
 	positive(&cfg.MaxMessage, 1<<20)
 	positive(&cfg.MaxQueued, 4<<20)
+	positive(&cfg.MaxQueuedAll, 64<<20)
 	positive(&cfg.MaxConnections, 10_000)
 	positive(&cfg.MaxSessions, 10_000)
 	if cfg.Keep <= 0 {
@@ -85,6 +91,7 @@ func (s *Space) Serve(cfg ServerConfig) *Server {
 		conns: map[*conn]struct{}{}, sessions: map[sessionKey]*session{}, principals: map[string]*standing{}}
 	srv.upgrader = websocket.Upgrader{HandshakeTimeout: handshakeTimeout, Subprotocols: []string{Subprotocol},
 		WriteBufferPool: &sync.Pool{}, CheckOrigin: func(*http.Request) bool { return true }}
+	srv.queued.most, srv.remembered.most = int64(cfg.MaxQueuedAll), int64(cfg.MaxQueuedAll)
 	srv.stats.init(srv.methods)
 	srv.ctx, srv.stop = context.WithCancel(context.Background())
 	srv.work.Go(srv.sweep)

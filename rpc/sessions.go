@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (s *Server) open(key sessionKey, c *conn) (*session, error) {
 		return nil, Errorf(NotEnoughResources, "No session can be opened: you have %d already", most)
 	}
 	p.sessions++
-	x := &session{server: s, key: key, quoted: quote(key.id), holds: map[*Object]bool{}}
+	x := &session{server: s, key: key, quoted: quote(key.id), holds: map[*Object]bool{}, recent: answers{all: &s.remembered}}
 	x.reads.Store(!c.who.Roles.Grant(Control))
 	x.pending.Store(1)
 	x.touch()
@@ -110,6 +111,21 @@ func (s *Server) forget(x *session) {
 	}
 	delete(s.sessions, x.key)
 	s.standing(x.key.principal).sessions--
+	x.mu.Lock()
+	x.recent.drop()
+	x.mu.Unlock()
+}
+
+// trim has all sessions forget answers that nobody can ask for any more: one that is idle doesn't by itself.
+func (s *Server) trim(now time.Time) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock()
+	for _, x := range all {
+		x.mu.Lock()
+		x.recent.trim(now)
+		x.mu.Unlock()
+	}
 }
 
 // sweep ends sessions that have been without a connection for too long, and connections whose principal has expired.
@@ -122,6 +138,7 @@ func (s *Server) sweep() {
 			return
 		case now := <-tick.C:
 			s.expire(now)
+			s.trim(now)
 			for _, x := range s.overdue(now) {
 				held := s.space.holdings(x)
 				s.space.unreferAll(x, false)
