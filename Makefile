@@ -18,7 +18,7 @@ RUN_PACKAGES = postgresql
 E2E_PACKAGES = sip-tester baresip-core kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm
 BENCH_PACKAGES = rtpengine-daemon
 
-.PHONY: help deps deps-run deps-e2e deps-bench build run demo check picture e2e test fuzz bench soak fmt clean
+.PHONY: help deps deps-run deps-e2e deps-bench build run demo check picture e2e test fuzz bench soak docs fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,13 +58,14 @@ check: picture build ## format, vet, staticcheck, imports, build, unit tests wit
 picture: ## the imports are those of the picture in README.md, and no others
 	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
 
-CLIENTS := test/e2e/clients
+# Folders with packages of others that tests use: libraries that call in a browser, and programs that drive us over JSON-RPC.
+NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/examples)
 
-# Libraries of others that call in a browser: what the lock file names, checked against its sums.
-$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json | deps-e2e
-	@echo '== npm ci $(CLIENTS)'; cd $(CLIENTS) && npm ci --ignore-scripts && touch node_modules/.package-lock.json
+# What the lock file names, checked against its sums.
+$(NPM): %/node_modules/.package-lock.json: %/package-lock.json | deps-e2e
+	@echo '== npm ci $*'; cd $* && npm ci --ignore-scripts && touch node_modules/.package-lock.json
 
-e2e: deps-e2e build $(CLIENTS)/node_modules/.package-lock.json ## tests against real peers; T=first only one story
+e2e: deps-e2e build $(NPM) ## tests against real peers; T=first only one story
 	@echo '== e2e $(T)'; failed=0; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; \
 	  echo '== pictures of the page'; ls $(CURDIR)/out/page/*.png 2>/dev/null || true; exit $$failed
 
@@ -81,6 +82,9 @@ bench: deps-e2e deps-bench build ## what a packet costs, relayed, to WebRTC and 
 
 soak: deps-e2e build ## long loads; not part of test
 	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags soak -count=1 -timeout 4h -v ./test/soak
+
+docs: ## print the table of classes to docs/rpc-classes.md
+	@$(GO) run ./cmd/patchbay classes > docs/rpc-classes.md.new && mv docs/rpc-classes.md.new docs/rpc-classes.md
 
 fmt: ## format all Go files
 	@git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -w

@@ -13,6 +13,7 @@ type Description struct {
 	Hierarchy     []string `json:"hierarchy"` // qualified, nearest parent first
 
 	Module      string            `json:"module"`
+	Doc         string            `json:"-"`
 	Abstract    bool              `json:"abstract"`
 	Constructor []ParamDesc       `json:"constructor,omitempty"`
 	Properties  []PropDescription `json:"properties"` // inherited ones last, as in Methods and Events
@@ -85,7 +86,7 @@ func (c *Classes) Names() []string {
 }
 
 func (c *Classes) describe(e *entry) Description {
-	d := Description{Type: e.class.Name, QualifiedType: e.qualified(), Module: e.module.Name, Abstract: e.class.Abstract,
+	d := Description{Type: e.class.Name, QualifiedType: e.qualified(), Module: e.module.Name, Doc: e.class.Doc, Abstract: e.class.Abstract,
 		Hierarchy: []string{}, Properties: []PropDescription{}, Methods: []OpDescription{}, Events: []string{},
 		OwnEvents: e.class.Events}
 	for i, k := range e.lineage() {

@@ -42,6 +42,7 @@ func newRootCommand() *cobra.Command {
 		newCDRCommand(),
 		newWhyCommand(),
 		newCheckCommand(),
+		newClassesCommand(),
 		newVersionCommand(),
 	)
 	return root
