@@ -19,6 +19,8 @@ type Config struct {
 	TURN    TURN     `yaml:"turn"`
 	Billing Billing  `yaml:"billing"`
 	Limits  Limits   `yaml:"limits"`
+	RPC     RPC      `yaml:"rpc"`
+	Tokens  []Token  `yaml:"tokens"`
 	Users   []User   `yaml:"users"`
 	Trunks  []Trunk  `yaml:"trunks"`
 	Apps    []App    `yaml:"apps"`
@@ -131,6 +133,30 @@ type Limits struct {
 	Calls    int           `yaml:"calls"`    // calls at a time; the next gets 503
 	Duration time.Duration `yaml:"duration"` // of one call, from its answer
 	Ring     time.Duration `yaml:"ring"`     // how long a callee rings, unless its hop says otherwise
+}
+
+// RPC is what JSON-RPC clients, together, may take.
+type RPC struct {
+	MaxMessage  Size          `yaml:"max_message"` // of one request
+	MaxQueued   Size          `yaml:"max_queued"`  // unsent, of one client; who leaves more unread is cut off
+	Connections int           `yaml:"connections"` // at a time, as are sessions and objects
+	Sessions    int           `yaml:"sessions"`
+	Objects     int           `yaml:"objects"`
+	Keep        time.Duration `yaml:"keep"` // how long a session outlives its connection, and what only it refers to with it
+}
+
+// Token lets a program of another host, or of another tenant, use JSON-RPC.
+type Token struct {
+	ID          string    `yaml:"id"`
+	Tenant      string    `yaml:"tenant"`
+	Secret      Secret    `yaml:"secret"` // either this
+	SHA256      Secret    `yaml:"sha256"` // or its hash, 64 hex digits
+	Roles       []string  `yaml:"roles"`  // read, control, billing, admin
+	Expires     time.Time `yaml:"expires"`
+	Objects     int       `yaml:"objects"` // of its tenant at a time; 0 = rpc's bound, as of those that follow
+	Sessions    int       `yaml:"sessions"`
+	Connections int       `yaml:"connections"`
+	Requests    int       `yaml:"requests"` // per second
 }
 
 // User is a person or a desk phone that registers here.

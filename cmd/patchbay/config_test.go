@@ -17,12 +17,14 @@ func testEnv(name string) (string, bool) {
 	v, ok := map[string]string{
 		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "TELCO_PASSWORD": "planted-secret",
 		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef", "TURN_SECRET": "planted-secret",
+		"CRM_TOKEN": "planted-secret-0123456789abcdef", "AUDIT_SHA256": strings.Repeat("0123456789abcdef", 4),
 	}[name]
 	return v, ok
 }
 
 const (
 	oneUser  = "users:\n  - id: anna\n    password: planted-secret\n    numbers: [\"401\"]\n"
+	oneToken = "tokens:\n  - id: crm\n    secret: planted-secret-0123456789abcdef\n    roles: read\n"
 	oneApp   = "apps:\n  - id: ivr\n"
 	oneTrunk = "trunks:\n  - id: telco\n    mode: address\n    proxy: 198.51.100.7\n    addresses: 198.51.100.7\n"
 	register = "trunks:\n  - {id: telco, mode: register, registrar: sip.example.com, user: u, password: planted-secret"
@@ -35,7 +37,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"unfinished quote with a secret", "users:\n  - password: \"planted-secret", `:2:15: not YAML: `},
 	{"two documents", "demo: true\n---\ndemo: false", `:3:1: the file has a second document`},
 	{"a list at the top", "- a", `:1:1: expected keys (demo, node, log`},
-	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, users, trunks, apps, routes; did you mean "sip"?`},
+	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, rpc, tokens, users, trunks, apps, routes; did you mean "sip"?`},
 	{"unknown key, its value unseen", "users:\n  - id: a\n    pasword: planted-secret", `:3:5: users[0].pasword: unknown key, expected one of id, tenant, login, password, ha1, numbers, caller_id, caller_name, codecs, max_calls; did you mean "password"?`},
 	{"unknown key like no other", "log: {zzzzzzz: 1}", `:1:7: log.zzzzzzz: unknown key, expected one of level, format` + "\n"},
 	{"key twice", "log:\n  level: info\n  level: warn", `:3:3: log.level: this key stands here for the second time`},
@@ -106,6 +108,20 @@ var mistakes = []struct{ name, file, want string }{
 	{"timeout", "media: {timeout: 1s}", `: media.timeout is "1s": expected 5s to 1h`},
 	{"database", "billing: {database: mysql://u:planted-secret@h/d}", `: billing.database is "***": expected auto, none or postgres://`},
 	{"reserve", "billing: {reserve: 1GiB}", `: billing.min_free: expected at least billing.reserve, which is 1GiB`},
+	{"message size", "rpc: {max_message: 1KiB}", `: rpc.max_message is "1KiB": expected 64KiB to 64MiB`},
+	{"sessions kept", "rpc: {keep: 48h}", `: rpc.keep is "48h": expected 1s to 24h`},
+	{"no sessions", "rpc: {sessions: 0}", `: rpc.sessions is "0": expected 1 to 1000000`},
+	{"token without secret", "tokens:\n  - {id: a, roles: read}", `: tokens[0].secret: missing, expected a secret or sha256`},
+	{"token with both", oneToken + "    sha256: planted-secret", `: tokens[0].sha256 is "***": expected either secret or sha256`},
+	{"short token", "tokens:\n  - {id: a, roles: read, secret: planted-secret}", `: tokens[0].secret is "***": expected 24 to 128 letters, digits and -._~`},
+	{"token with a blank", "tokens:\n  - {id: a, roles: read, secret: planted-secret and twenty more}", `: tokens[0].secret is "***": expected 24 to 128 letters`},
+	{"token's hash", "tokens:\n  - {id: a, roles: read, sha256: planted-secret}", `: tokens[0].sha256 is "***": expected 64 hexadecimal digits`},
+	{"token without role", "tokens:\n  - {id: a, secret: planted-secret-0123456789abcdef}", `: tokens[0].roles: missing, expected one or more of read, control, billing or admin`},
+	{"role", oneToken + "  - {id: b, secret: planted-secret-0123456789abcdef, roles: [read, contol]}", `: tokens[1].roles[1] is "contol": expected read, control, billing or admin; did you mean "control"?`},
+	{"token twice", oneToken + "  - {id: crm, secret: planted-secret-0123456789abcdef, roles: read}", `: tokens[1].id is "crm": this id is already that of tokens[0].id in line 2`},
+	{"secret twice", oneToken + "  - {id: b, secret: planted-secret-0123456789abcdef, roles: read}", `: tokens[1].secret is "***": this secret is already that of tokens[0].secret in line 3`},
+	{"token's end", oneToken + "    expires: tomorrow", `: tokens[0].expires is "tomorrow": expected a time such as 2030-12-31T23:59:59Z (RFC 3339)`},
+	{"token's quota", oneToken + "    requests: -1", `: tokens[0].requests is "-1": expected 0 to 1000000`},
 	{"calls", "limits: {calls: 0}", `: limits.calls is "0": expected 1 to 100000`},
 	{"no id", "users:\n  - password: planted-secret", `:2:5: users[0].id: missing, expected 1 to 64 letters`},
 	{"bad id", "users:\n  - {id: a b, password: planted-secret}", `: users[0].id is "a b": expected 1 to 64 letters`},

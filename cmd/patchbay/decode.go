@@ -232,6 +232,8 @@ func expected(v reflect.Value) string {
 		return "an IP address or network, such as 192.0.2.1 or 192.0.2.0/24"
 	case Size:
 		return "a size in B, KiB, MiB or GiB, such as 64MiB"
+	case time.Time:
+		return "a time such as 2030-12-31T23:59:59Z (RFC 3339)"
 	case Secret:
 		return "a secret: the text itself, ${NAME} or file:PATH"
 	}

@@ -37,6 +37,7 @@ func defaults() Config {
 		TURN:    TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
 		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second},
+		RPC:     RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
 }
 
@@ -73,6 +74,9 @@ func (c *Config) complete() {
 		if len(u.Codecs) == 0 {
 			u.Codecs = c.Media.Codecs
 		}
+	}
+	for i := range c.Tokens {
+		c.Tokens[i].Tenant = cmp.Or(c.Tokens[i].Tenant, "default")
 	}
 	for i := range c.Trunks {
 		c.completeTrunk(&c.Trunks[i])

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // checkHost is what `check` looks at outside of the settings.
@@ -65,6 +66,11 @@ func (d *document) doubts(c *Config, h checkHost) {
 	d.doubtOpen(c)
 	d.doubtPorts(c, h)
 	d.doubtSecrets(c, h)
+	for i, t := range c.Tokens {
+		if !t.Expires.IsZero() && t.Expires.Before(time.Now()) {
+			d.warn(fmt.Sprintf("tokens[%d].expires", i), "is over: the token is refused")
+		}
+	}
 	for i := range c.Trunks {
 		d.doubtTrunk(c, i)
 	}

@@ -8,19 +8,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/patchbay/patchbay/rpc"
 )
 
 // guard decides who may come in. Open routes tell no secrets and answer anybody who reaches the port. Proving routes ask
 // for a proof of their own, SIP's digest, a password or a token: pages of other origins are refused there, and whoever
-// isn't on this host must come over TLS, unless plain HTTP was bound for others to reach. All else is for this host's own programs: there
-// is no token to prove who else somebody is, so it refuses peers that aren't on loopback, hosts that aren't (a name
-// that an attacker's DNS points at us), whatever a proxy forwards, and pages of other origins.
+// isn't on this host must come over TLS, unless plain HTTP was bound for others to reach. All else is for programs with a
+// token, under the same rules, and for this host's own programs, which need none: without one it refuses peers that aren't
+// on loopback, hosts that aren't (a name that an attacker's DNS points at us), whatever a proxy forwards, and pages of
+// other origins.
 type guard struct {
 	route   func(*http.Request) string // the pattern that a request is served by: what we decide is about what is done
 	open    []string                   // patterns
 	proving []string                   // patterns
 	plain   netip.Addr
 	origins origins
+	access  *access // nil: there are no tokens
 	next    http.Handler
 }
 
@@ -31,11 +35,13 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case slices.Contains(g.proving, route):
 		why = g.unproved(r)
 	default:
-		why = g.stranger(r)
+		if r, why = g.program(w, r); r == nil {
+			return
+		}
 	}
 	switch {
 	case why == "":
-	case strings.HasPrefix(r.URL.Path, "/api/"):
+	case strings.HasPrefix(r.URL.Path, "/api/"), r.URL.Path == rpcPath:
 		problem(w, http.StatusForbidden, why)
 		return
 	default:
@@ -46,6 +52,39 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	g.next.ServeHTTP(w, r)
+}
+
+// program finds out which program makes a request, by its token or by where it runs. It returns the request with the
+// principal, and why it is refused all the same; nil if it is answered already.
+func (g *guard) program(w http.ResponseWriter, r *http.Request) (*http.Request, string) {
+	if g.access == nil || len(g.access.tokens) == 0 {
+		return withPrincipal(r, ownHost()), g.stranger(r)
+	}
+	token, err := presented(r)
+	if err != nil {
+		problem(w, http.StatusBadRequest, err.Error())
+		return nil, ""
+	}
+	if token == "" {
+		return withPrincipal(r, ownHost()), g.stranger(r)
+	}
+	if why := g.unproved(r); why != "" {
+		return r, why
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		problem(w, http.StatusBadRequest, "the peer has no address")
+		return nil, ""
+	}
+	who, wait, err := g.access.check(from.Addr(), token)
+	if err != nil {
+		refused(w, wait, err)
+		return nil, ""
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") && !who.Roles.Grant(rpc.Admin) {
+		return r, "this shows and changes calls of all tenants: it needs a token with the role admin, this one has: " + who.Roles.String()
+	}
+	return withPrincipal(r, who), ""
 }
 
 // unproved says why a request may not even try to prove who it is; "" lets it try.
@@ -59,11 +98,11 @@ func (g *guard) unproved(r *http.Request) string {
 // stranger says why a request is refused; "" lets it in.
 func (g *guard) stranger(r *http.Request) string {
 	if !onLoopback(r) {
-		return "this interface answers only programs on its own host: no token is set"
+		return "without a token of the settings (tokens) this interface answers only programs on its own host"
 	}
 	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
 		if r.Header.Get(h) != "" {
-			return "a forwarded request (" + h + ") needs a token, and none is set"
+			return "a forwarded request (" + h + ") needs a token"
 		}
 	}
 	if !loopbackHost(r.Host) {
@@ -84,9 +123,12 @@ type origins struct {
 }
 
 // refuse says why the page that makes a request may not; "" lets it. Programs send no Origin, or one of a scheme of
-// their own: those pass. "null" has no scheme, and any page can send it from a frame: it doesn't pass.
+// their own, or a bare host: those pass. "null" has no scheme, and any page can send it from a frame: it doesn't pass.
 func (o origins) refuse(r *http.Request) string {
 	for _, raw := range r.Header.Values("Origin") {
+		if !strings.Contains(raw, "://") && !strings.EqualFold(strings.TrimSpace(raw), "null") {
+			continue // no browser writes one so (RFC 6454 6.2)
+		}
 		u, err := url.Parse(raw)
 		if err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 			continue

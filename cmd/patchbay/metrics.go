@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -62,8 +63,31 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ServerTransactions), "server")
 	c.users(gauge, count)
 	c.media(gauge, count)
+	c.rpc(gauge, count)
 	c.billing(gauge, count)
 	c.ports(gauge)
+}
+
+func (c collector) rpc(gauge, count func(*prometheus.Desc, float64, ...string)) {
+	s := c.s.rpc.Stats()
+	gauge(desc("rpc_connections", "JSON-RPC connections now."), float64(s.Connections))
+	gauge(desc("rpc_sessions", "Sessions now, those that have lost their connection a moment ago among them."), float64(s.Sessions))
+	gauge(desc("rpc_objects", "Objects that clients and we have made, now."), float64(s.Objects))
+	count(desc("rpc_connections_total", "JSON-RPC connections admitted."), float64(s.Connected))
+	count(desc("rpc_slow_clients_total", "Clients cut off because they didn't read what they were sent."), float64(s.Slow))
+	count(desc("rpc_duplicates_total", "Repeated requests, which got the first one's reply."), float64(s.Duplicates))
+	count(desc("rpc_events_total", "Events sent."), float64(s.Events))
+	for method, n := range s.Requests {
+		count(desc("rpc_requests_total", "Requests, those within transactions too.", "method"), float64(n), method)
+	}
+	for code, n := range s.Errors {
+		count(desc("rpc_errors_total", "Requests that failed.", "code"), float64(n), strconv.Itoa(int(code)))
+	}
+	a := c.s.access
+	const tokens, help = "rpc_tokens_total", "Tokens that programs showed: good, wrong (or expired), limited (too many were wrong)."
+	count(desc(tokens, help, "result"), float64(a.used.good.Load()), "good")
+	count(desc(tokens, help, "result"), float64(a.used.wrong.Load()), "wrong")
+	count(desc(tokens, help, "result"), float64(a.used.limited.Load()), "limited")
 }
 
 func (c collector) users(gauge, count func(*prometheus.Desc, float64, ...string)) {

@@ -10,6 +10,9 @@ import (
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
 
+// rpcPath is Kurento's own.
+const rpcPath = "/kurento"
+
 // serveRPC makes the space of what JSON-RPC clients create, and its server.
 func (s *server) serveRPC() (err error) {
 	classes, core := elementClasses(kurento.Config{
@@ -21,9 +24,12 @@ func (s *server) serveRPC() (err error) {
 			return scope.Sessions()
 		},
 	})
-	if s.space, err = core.Open(classes, rpc.Config{Log: s.log}); err != nil {
+	c := s.cfg.RPC
+	// What one tenant may make is its tokens' affair.
+	if s.space, err = core.Open(classes, rpc.Config{Log: s.log, MaxObjects: c.Objects, MaxPerTenant: c.Objects}); err != nil {
 		return err
 	}
-	s.rpc = s.space.Serve(rpc.ServerConfig{Log: s.log})
+	s.rpc = s.space.Serve(rpc.ServerConfig{Log: s.log, Authenticate: principal, MaxMessage: int(c.MaxMessage), MaxQueued: int(c.MaxQueued),
+		MaxConnections: c.Connections, MaxSessions: c.Sessions, Keep: c.Keep})
 	return nil
 }

@@ -45,6 +45,7 @@ func startServer(t *testing.T) *running {
 	cfg.Billing.Database, cfg.Billing.Reserve = "none", 1<<20
 	cfg.Users = []User{{ID: "anna", Password: "anna-secret", Numbers: []string{"401"}}, {ID: "ben", Password: "ben-secret", Numbers: []string{"402"}},
 		{ID: "cora", Password: "cora-secret", Numbers: []string{"403"}, Codecs: []string{"opus", "pcmu"}}}
+	cfg.Tokens = testTokens()
 	cfg.complete()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := wire(ctx, cfg, quiet)
@@ -237,7 +238,7 @@ func TestOtherHostsReachThePageAndNoMore(t *testing.T) {
 		{"POST", "/livez", 405, ""},
 		{"GET", "/sip", 426, ""},
 		{"POST", "/sip", 405, ""},
-		{"GET", "/kurento", 403, "no token is set"},
+		{"GET", "/kurento", 403, "without a token of the settings"},
 		{"POST", "/api/v1/me/login", 415, `{"error":`},
 		{"GET", "/api/v1/me/calls", 401, `{"error":`},
 		{"GET", "/api/v1/me/none", 404, `{"error":`},

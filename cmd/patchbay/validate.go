@@ -25,6 +25,7 @@ func (d *document) validate(c *Config) {
 	d.media(&c.Media)
 	d.ice(c)
 	d.billing(&c.Billing)
+	d.rpc(c)
 	d.users(c)
 	d.trunks(c)
 	d.apps(c)

@@ -43,6 +43,7 @@ type server struct {
 	certificates *certificates
 	past         *past
 	me           *me
+	access       *access
 	http         *http.Server
 
 	recovering sync.WaitGroup
@@ -114,6 +115,9 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	}
 	s.past = newPast(cfg.billing(log))
 	if s.me, err = newMe(cfg, s.past, log); err != nil {
+		return nil, err
+	}
+	if s.access, err = newAccess(cfg, log); err != nil {
 		return nil, err
 	}
 	s.http = s.handlers()
@@ -278,7 +282,7 @@ func (s *server) handlers() *http.Server {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("/", web.Handler())
-	mux.Handle("/kurento", s.rpc)
+	mux.Handle(rpcPath, s.rpc)
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))
 	// The guard has looked at the Origin.
 	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))
@@ -287,7 +291,7 @@ func (s *server) handlers() *http.Server {
 		_, pattern := mux.Handler(r)
 		return pattern
 	}
-	g := &guard{route: route, open: []string{"GET /livez", "GET /readyz", "GET /metrics", "/"}, proving: proving, plain: s.cfg.HTTP.Listen.Addr(), origins: pages, next: mux}
+	g := &guard{route: route, open: []string{"GET /livez", "GET /readyz", "GET /metrics", "/"}, proving: proving, plain: s.cfg.HTTP.Listen.Addr(), origins: pages, access: s.access, next: mux}
 	return serveHTTP(g, s.certificates.config(), s.log)
 }
 
