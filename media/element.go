@@ -97,6 +97,7 @@ type Stream struct {
 	Duplicate uint64
 	Reordered uint64
 	Rejected  uint64 // from a source that the stream isn't locked to
+	Fraction  uint8  // lost between the two reports before now, in 256ths (RFC 3550 6.4.1); outbound: as the peer reported
 	Jitter    time.Duration
 	JitterMax time.Duration
 	RTT       time.Duration // 0 = unknown

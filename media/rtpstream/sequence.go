@@ -51,6 +51,7 @@ type Sequence struct {
 
 	skips     window128 // numbers at and below max that take no part in audio's numbering
 	base      uint32    // first number
+	fraction  uint8     // lost, as the last report said
 	mark      uint64    // packets and duplicates before the stream began
 	jump      uint16
 	rivalNext uint16
@@ -213,21 +214,22 @@ func (q *Sequence) received() uint64 { return q.packets + q.duplicate - q.mark }
 func (q *Sequence) Stream() media.Stream {
 	return media.Stream{
 		Inbound: true, SSRC: q.SSRC, Packets: q.packets, Bytes: q.Bytes,
-		Lost: q.lost + q.missing(), Duplicate: q.duplicate, Reordered: q.reordered,
+		Lost: q.lost + q.missing(), Fraction: q.fraction, Duplicate: q.duplicate, Reordered: q.reordered,
 		Jitter: time.Duration(q.jitter), JitterMax: time.Duration(q.highest), First: q.first, Last: q.Last,
 	}
 }
 
 // Block is a report of the stream. Each counts what was lost since the one before.
 func (q *Sequence) Block() Block {
+	q.fraction = q.fresh()
 	return Block{
-		SSRC: q.SSRC, Fraction: q.fraction(), Highest: q.extended(),
+		SSRC: q.SSRC, Fraction: q.fraction, Highest: q.extended(),
 		Lost: int32(min(max(q.missing(), -1<<23), 1<<23-1)), Jitter: uint32(q.jitter * float64(q.clock) / 1e9),
 	}
 }
 
-// fraction is what was lost since it was asked last, in 256ths (RFC 3550 A.3).
-func (q *Sequence) fraction() uint8 {
+// fresh is what was lost since it was asked last, in 256ths (RFC 3550 A.3).
+func (q *Sequence) fresh() uint8 {
 	expected, received := q.expected()-q.priorExpected, q.received()-q.priorReceived
 	q.priorExpected, q.priorReceived = q.expected(), q.received()
 	if expected == 0 || received >= expected {

@@ -139,11 +139,11 @@ func TestFraction(t *testing.T) {
 			s.packet(n, 1)
 		}
 	}
-	if f := s.q.fraction(); f != 63 { // 25 of 101
+	if f := s.q.fresh(); f != 63 { // 25 of 101
 		t.Errorf("fraction is %d, want 63", f)
 	}
 	s.packet(101, 1)
-	if f := s.q.fraction(); f != 0 {
+	if f := s.q.fresh(); f != 0 {
 		t.Errorf("fraction since is %d, want 0", f)
 	}
 }

@@ -191,6 +191,16 @@ func (s *Session) line(t Terms) (*Media, error) {
 	}, nil
 }
 
+// Decline answers an offer by refusing each of its lines; of nil it is a description without lines.
+func Decline(offer *Description) *Description {
+	id := strconv.FormatUint(rand.Uint64N(1<<62), 10)
+	d := &Description{Origin: Origin{User: "-", ID: id, Version: 1, Addr: "0.0.0.0"}}
+	if offer != nil {
+		d.Media = refused(offer.Media)
+	}
+	return d
+}
+
 // refused copies lines as they stand in a description that doesn't want them.
 func refused(list []Media) []Media {
 	out := make([]Media, len(list))

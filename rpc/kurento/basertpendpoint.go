@@ -2,12 +2,29 @@ package kurento
 
 import (
 	"reflect"
+	"sync"
 
+	"github.com/google/uuid"
+
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/rpc"
 )
 
-// BaseRtpEndpoint is what every endpoint embeds that exchanges RTP with its peer.
-type BaseRtpEndpoint struct{ SdpEndpoint }
+// BaseRtpEndpoint is what every endpoint embeds that exchanges RTP with its peer. The embedder hands Notice to what stands
+// behind it, and says by SetConnectionState when the transport is ready and when it isn't any more.
+type BaseRtpEndpoint struct {
+	SdpEndpoint
+	in, out string // ids of the two streams in statistics
+
+	state    sync.Mutex
+	mediaNow MediaState
+	linkNow  ConnectionState
+	minRecv  int // kbit/s of video
+	minSend  int
+	maxSend  int
+	mtu      int
+	remb     RembParams
+}
 
 func (k *Core) baseRtpEndpointClass() *rpc.Class {
 	return &rpc.Class{Name: "BaseRtpEndpoint", Extends: k.SdpEndpoint, Abstract: true, Type: reflect.TypeFor[*BaseRtpEndpoint](),
@@ -24,45 +41,134 @@ func (k *Core) baseRtpEndpointClass() *rpc.Class {
 		Events: []string{"MediaStateChanged", "ConnectionStateChanged"}}
 }
 
-// MinVideoRecvBandwidth is in kbit/s.
-func (e *BaseRtpEndpoint) MinVideoRecvBandwidth() (int, error) { return 0, missing("BaseRtpEndpoint") }
+const (
+	leastMTU = 68    // RFC 791 3.2
+	mostMTU  = 65535 // bytes
+)
 
-// SetMinVideoRecvBandwidth is in kbit/s.
-func (e *BaseRtpEndpoint) SetMinVideoRecvBandwidth(int) error { return missing("BaseRtpEndpoint") }
-
-// MinVideoSendBandwidth is in kbit/s.
-func (e *BaseRtpEndpoint) MinVideoSendBandwidth() (int, error) { return 0, missing("BaseRtpEndpoint") }
-
-// SetMinVideoSendBandwidth is in kbit/s.
-func (e *BaseRtpEndpoint) SetMinVideoSendBandwidth(int) error { return missing("BaseRtpEndpoint") }
-
-// MaxVideoSendBandwidth is in kbit/s.
-func (e *BaseRtpEndpoint) MaxVideoSendBandwidth() (int, error) { return 0, missing("BaseRtpEndpoint") }
-
-// SetMaxVideoSendBandwidth is in kbit/s.
-func (e *BaseRtpEndpoint) SetMaxVideoSendBandwidth(int) error { return missing("BaseRtpEndpoint") }
-
-// MediaState tells whether media comes from the peer.
-func (e *BaseRtpEndpoint) MediaState() (MediaState, error) { return "", missing("BaseRtpEndpoint") }
-
-// ConnectionState tells whether the transport is ready.
-func (e *BaseRtpEndpoint) ConnectionState() (ConnectionState, error) {
-	return "", missing("BaseRtpEndpoint")
+// Begin makes the element ready, as SdpEndpoint's does.
+func (e *BaseRtpEndpoint) Begin(self *rpc.Object, p *Pipeline, endpoint media.Endpoint, want media.Want) {
+	e.mediaNow, e.linkNow = MediaStateDisconnected, ConnectionStateDisconnected
+	e.minSend, e.maxSend, e.mtu = 100, 500, 1200
+	e.remb = RembParams{PacketsRecvIntervalTop: 100, ExponentialFactor: 0.04, LinealFactorGrade: 30, DecrementFactor: 0.5,
+		ThresholdFactor: 0.8, UpLosses: 12, RembOnConnect: 300_000}
+	e.in, e.out = uuid.NewString(), uuid.NewString()
+	e.SdpEndpoint.Begin(self, p, endpoint, want)
+	e.SetStats(e.streams)
 }
 
-// MTU is the most that a packet of ours has, bytes.
-func (e *BaseRtpEndpoint) MTU() (int, error) { return 0, missing("BaseRtpEndpoint") }
+// Notice takes what the endpoint finds out on the packet path, and never blocks: the media's state follows from it.
+func (e *BaseRtpEndpoint) Notice(n media.Notice) {
+	switch n.(type) {
+	case media.Flowing:
+		e.setMedia(MediaStateConnected)
+	case media.Silent, media.Gone:
+		e.setMedia(MediaStateDisconnected)
+	case media.Failed:
+		e.setMedia(MediaStateDisconnected)
+		e.SetConnectionState(ConnectionStateDisconnected)
+	}
+}
 
-// SetMTU sets the most that a packet of ours has, bytes.
-func (e *BaseRtpEndpoint) SetMTU(int) error { return missing("BaseRtpEndpoint") }
+func (e *BaseRtpEndpoint) setMedia(s MediaState) {
+	e.state.Lock()
+	defer e.state.Unlock()
+	if old := e.mediaNow; old != s {
+		e.mediaNow = s
+		e.self.Post(MediaStateChanged{OldState: old, NewState: s})
+	}
+}
+
+// SetConnectionState says whether the transport is ready, and tells of a change. It never blocks.
+func (e *BaseRtpEndpoint) SetConnectionState(s ConnectionState) {
+	e.state.Lock()
+	defer e.state.Unlock()
+	if old := e.linkNow; old != s {
+		e.linkNow = s
+		e.self.Post(ConnectionStateChanged{OldState: old, NewState: s})
+	}
+}
+
+// MediaState tells whether media comes from the peer.
+func (e *BaseRtpEndpoint) MediaState() MediaState {
+	e.state.Lock()
+	defer e.state.Unlock()
+	return e.mediaNow
+}
+
+// ConnectionState tells whether the transport is ready.
+func (e *BaseRtpEndpoint) ConnectionState() ConnectionState {
+	e.state.Lock()
+	defer e.state.Unlock()
+	return e.linkNow
+}
+
+// MinVideoRecvBandwidth is the least that the peer is asked to send, kbit/s.
+func (e *BaseRtpEndpoint) MinVideoRecvBandwidth() int { return e.number(&e.minRecv) }
+
+// SetMinVideoRecvBandwidth sets the least that the peer is asked to send, kbit/s, at least 0.
+func (e *BaseRtpEndpoint) SetMinVideoRecvBandwidth(v int) error {
+	return e.setNumber("minVideoRecvBandwidth", &e.minRecv, v, 0, 1<<31-1)
+}
+
+// MinVideoSendBandwidth is the least that we send, kbit/s; 100 at first.
+func (e *BaseRtpEndpoint) MinVideoSendBandwidth() int { return e.number(&e.minSend) }
+
+// SetMinVideoSendBandwidth sets the least that we send, kbit/s, at least 0.
+func (e *BaseRtpEndpoint) SetMinVideoSendBandwidth(v int) error {
+	return e.setNumber("minVideoSendBandwidth", &e.minSend, v, 0, 1<<31-1)
+}
+
+// MaxVideoSendBandwidth is the most that we send, kbit/s; 0 = no limit; 500 at first.
+func (e *BaseRtpEndpoint) MaxVideoSendBandwidth() int { return e.number(&e.maxSend) }
+
+// SetMaxVideoSendBandwidth sets the most that we send, kbit/s, at least 0; 0 = no limit.
+func (e *BaseRtpEndpoint) SetMaxVideoSendBandwidth(v int) error {
+	return e.setNumber("maxVideoSendBandwidth", &e.maxSend, v, 0, 1<<31-1)
+}
+
+// MTU is the most that a packet of ours has, bytes; 1200 at first. Audio stays far below.
+func (e *BaseRtpEndpoint) MTU() int { return e.number(&e.mtu) }
+
+// SetMTU sets the most that a packet of ours has, 68 to 65535 bytes.
+func (e *BaseRtpEndpoint) SetMTU(v int) error {
+	return e.setNumber("mtu", &e.mtu, v, leastMTU, mostMTU)
+}
+
+func (e *BaseRtpEndpoint) number(of *int) int {
+	e.state.Lock()
+	defer e.state.Unlock()
+	return *of
+}
+
+func (e *BaseRtpEndpoint) setNumber(name string, of *int, v, least, most int) error {
+	if v < least || v > most {
+		return rpc.Errorf(rpc.IllegalParam, "'%s' is %d, should be %d to %d", name, v, least, most)
+	}
+	e.state.Lock()
+	defer e.state.Unlock()
+	*of = v
+	return nil
+}
 
 // RembParams are those of the congestion control towards the peer.
-func (e *BaseRtpEndpoint) RembParams() (RembParams, error) {
-	return RembParams{}, missing("BaseRtpEndpoint")
+func (e *BaseRtpEndpoint) RembParams() RembParams {
+	e.state.Lock()
+	defer e.state.Unlock()
+	return e.remb
 }
 
 // SetRembParams sets those of the congestion control towards the peer.
-func (e *BaseRtpEndpoint) SetRembParams(RembParams) error { return missing("BaseRtpEndpoint") }
+func (e *BaseRtpEndpoint) SetRembParams(p RembParams) {
+	e.state.Lock()
+	defer e.state.Unlock()
+	e.remb = p
+}
 
-// RequestKeyframe asks the peer for a picture that needs no other.
-func (e *BaseRtpEndpoint) RequestKeyframe() error { return missing("BaseRtpEndpoint") }
+// RequestKeyframe asks the peer for a picture that needs no other. It fails with NotSupported while there is no video.
+func (e *BaseRtpEndpoint) RequestKeyframe() error {
+	if k, ok := e.endpoint.(interface{ RequestKeyframe() error }); ok {
+		return k.RequestKeyframe()
+	}
+	return rpc.Errorf(rpc.NotSupported, "Endpoint has no video: there is no picture to ask for")
+}

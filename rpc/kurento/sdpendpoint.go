@@ -2,12 +2,37 @@ package kurento
 
 import (
 	"reflect"
+	"sync"
 
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/rpc"
 )
 
-// SdpEndpoint is what every endpoint embeds that negotiates by SDP.
-type SdpEndpoint struct{ SessionEndpoint }
+// SdpEndpoint is what every endpoint embeds that negotiates by SDP. The embedder's constructor calls Begin instead of Init; its
+// Close calls Element's, then that of the media endpoint.
+type SdpEndpoint struct {
+	SessionEndpoint
+	endpoint media.Endpoint
+	want     media.Want
+	agreed   func() // after the first terms, if media is among them; may be nil
+
+	mu           sync.Mutex // one negotiation at a time
+	stage        stage
+	offer        media.Offer // of ours that waits; nil if it has no line that can carry media
+	local        string
+	remote       string
+	audio, video int // kbit/s that the peer may send at most; 0 = not said
+}
+
+// stage is how far the negotiation is.
+type stage uint8
+
+const (
+	idle     stage = iota
+	offered        // ours waits for its answer
+	answered       // ours has its answer
+	taken          // the peer's has our answer
+)
 
 func (k *Core) sdpEndpointClass() *rpc.Class {
 	return &rpc.Class{Name: "SdpEndpoint", Extends: k.SessionEndpoint, Abstract: true, Type: reflect.TypeFor[*SdpEndpoint](),
@@ -24,29 +49,61 @@ func (k *Core) sdpEndpointClass() *rpc.Class {
 		}}
 }
 
-// MaxAudioRecvBandwidth is what our SDP asks of the peer's audio, kbit/s; 0 = nothing.
-func (e *SdpEndpoint) MaxAudioRecvBandwidth() (int, error) { return 0, missing("SdpEndpoint") }
+// Begin makes the element ready. endpoint has its pads and negotiates; it stays the caller's, who closes it after Element's
+// Close. want is what it negotiates, where an operation doesn't say otherwise.
+func (e *SdpEndpoint) Begin(self *rpc.Object, p *Pipeline, endpoint media.Endpoint, want media.Want) {
+	e.endpoint, e.want = endpoint, want
+	e.Init(self, p, endpoint)
+}
 
-// SetMaxAudioRecvBandwidth sets what our SDP asks of the peer's audio, kbit/s; 0 = nothing.
-func (e *SdpEndpoint) SetMaxAudioRecvBandwidth(int) error { return missing("SdpEndpoint") }
+// MaxAudioRecvBandwidth is what our SDP asks of the peer's audio (b=AS), kbit/s; 0 = nothing.
+func (e *SdpEndpoint) MaxAudioRecvBandwidth() int { return e.bandwidth(&e.audio) }
 
-// MaxVideoRecvBandwidth is what our SDP asks of the peer's video, kbit/s; 0 = nothing.
-func (e *SdpEndpoint) MaxVideoRecvBandwidth() (int, error) { return 0, missing("SdpEndpoint") }
+// SetMaxAudioRecvBandwidth sets what our next SDP asks of the peer's audio, kbit/s; 0 = nothing.
+func (e *SdpEndpoint) SetMaxAudioRecvBandwidth(v int) error {
+	return e.setBandwidth("maxAudioRecvBandwidth", &e.audio, v)
+}
 
-// SetMaxVideoRecvBandwidth sets what our SDP asks of the peer's video, kbit/s; 0 = nothing.
-func (e *SdpEndpoint) SetMaxVideoRecvBandwidth(int) error { return missing("SdpEndpoint") }
+// MaxVideoRecvBandwidth is what our SDP asks of the peer's video, kbit/s; 0 = nothing. A line that is refused asks nothing.
+func (e *SdpEndpoint) MaxVideoRecvBandwidth() int { return e.bandwidth(&e.video) }
 
-// GenerateOffer makes the offer.
-func (e *SdpEndpoint) GenerateOffer(*OfferOptions) (string, error) { return "", missing("SdpEndpoint") }
+// SetMaxVideoRecvBandwidth sets what our next SDP asks of the peer's video, kbit/s; 0 = nothing.
+func (e *SdpEndpoint) SetMaxVideoRecvBandwidth(v int) error {
+	return e.setBandwidth("maxVideoRecvBandwidth", &e.video, v)
+}
 
-// ProcessOffer answers an offer.
-func (e *SdpEndpoint) ProcessOffer(string) (string, error) { return "", missing("SdpEndpoint") }
+func (e *SdpEndpoint) bandwidth(of *int) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return *of
+}
 
-// ProcessAnswer reads the answer to our offer.
-func (e *SdpEndpoint) ProcessAnswer(string) (string, error) { return "", missing("SdpEndpoint") }
+func (e *SdpEndpoint) setBandwidth(name string, of *int, v int) error {
+	if v < 0 {
+		return rpc.Errorf(rpc.IllegalParam, "'%s' is %d kbit/s, should be 0 or more", name, v)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	*of = v
+	return nil
+}
 
 // LocalSessionDescriptor is our SDP.
-func (e *SdpEndpoint) LocalSessionDescriptor() (string, error) { return "", missing("SdpEndpoint") }
+func (e *SdpEndpoint) LocalSessionDescriptor() (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.local == "" {
+		return "", rpc.Errorf(rpc.NoLocalSDP, "No local SDP: there was no offer yet")
+	}
+	return e.local, nil
+}
 
 // RemoteSessionDescriptor is the peer's SDP.
-func (e *SdpEndpoint) RemoteSessionDescriptor() (string, error) { return "", missing("SdpEndpoint") }
+func (e *SdpEndpoint) RemoteSessionDescriptor() (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.remote == "" {
+		return "", rpc.Errorf(rpc.NoRemoteSDP, "No remote SDP: the peer's wasn't processed yet")
+	}
+	return e.remote, nil
+}

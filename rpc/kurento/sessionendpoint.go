@@ -9,3 +9,9 @@ func (k *Core) sessionEndpointClass() *rpc.Class {
 	return &rpc.Class{Name: "SessionEndpoint", Extends: k.Endpoint, Abstract: true,
 		Events: []string{"MediaSessionTerminated", "MediaSessionStarted"}}
 }
+
+// Started tells that the session has begun: its terms are agreed.
+func (e *SessionEndpoint) Started() { e.self.Post(MediaSessionStarted{}) }
+
+// Terminated tells that the session is over though the endpoint isn't. A release doesn't tell.
+func (e *SessionEndpoint) Terminated() { e.self.Post(MediaSessionTerminated{}) }
