@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -47,11 +48,29 @@ func (p party) order(other []*media.Format) []*media.Format {
 	own := formats(p.codecs, p.dtmf)
 	switch {
 	case p.prefers() && p.browser: // every browser has Opus (RFC 7874 3); with another beside it that one would be relayed
-		return only(own)
+		return narrowed(only(own), other)
 	case p.prefers():
-		return own
+		return narrowed(own, other)
 	}
 	return firstOf(own, other)
+}
+
+// narrowed asks for Opus of telephone's width where the other side has no Opus: nobody would hear more, and both sides have less
+// to code (RFC 7587 6.1).
+func narrowed(own, other []*media.Format) []*media.Format {
+	same := func(f *media.Format) bool { return f.Codec == opus.Format().Codec }
+	if len(other) == 0 || slices.ContainsFunc(other, same) {
+		return own
+	}
+	out := slices.Clone(own)
+	for i, f := range out {
+		if same(f) {
+			narrow := *f
+			narrow.Params = opus.NarrowParams
+			out[i] = &narrow
+		}
+	}
+	return out
 }
 
 // newEndpoint opens what a party's media needs: RTP ports, of IPv6 towards an IPv6 peer; of a browser its share of the

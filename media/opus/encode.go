@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	complexity = 3
 	// most is the largest packet that we make: one frame of 20 ms (RFC 6716 3.2.1).
 	most = 1276
+	// lossy is the least complexity where packets are lost.
+	lossy = 3
 )
 
 // encoder makes Opus packets of 20 ms of L16 frames of any length up to 120 ms. Lost frames are left to the receiver: it conceals
@@ -36,7 +37,7 @@ func newEncoder(r rate) media.Converter {
 	enc, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: r.hz, Channels: 1, Application: gopus.ApplicationVoIP})
 	must(err)
 	must(enc.SetBitrate(r.bits))
-	must(enc.SetComplexity(complexity))
+	must(enc.SetComplexity(r.complexity))
 	must(enc.SetFrameSize(r.hz / 50))
 	must(enc.SetSignal(gopus.SignalVoice))
 	enc.SetVBR(true)
@@ -46,13 +47,14 @@ func newEncoder(r rate) media.Converter {
 }
 
 // Heed sets how much loss the redundancy is made for. The encoder adds none below 10 %, at these rates: loss that can be
-// heard counts as that.
+// heard counts as that. Redundancy is worth something from complexity 2 on (TestLoss), so while there is loss it is 3.
 func (e *encoder) Heed(loss float64) {
-	percent := 0
+	percent, effort := 0, e.complexity
 	if loss > 0.02 {
-		percent = int(min(max(loss*100, 10), 50))
+		percent, effort = int(min(max(loss*100, 10), 50)), max(effort, lossy)
 	}
 	must(e.enc.SetPacketLoss(percent))
+	must(e.enc.SetComplexity(effort))
 }
 
 // Convert encodes a frame.

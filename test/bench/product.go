@@ -80,10 +80,10 @@ func (p *patchbay) call(pipeline *media.Pipeline, o order) (reply, error) {
 	if err := pipeline.Add(first); err != nil {
 		return reply{}, err
 	}
-	if _, err := answer(phone, phoneOffer(o.Phone)); err != nil {
+	if _, err := answer(phone, phoneOffer(o.Phone), media.Want{}); err != nil {
 		return reply{}, fmt.Errorf("the phone's leg: %w", err)
 	}
-	sdp, err := answer(first, []byte(o.Offer))
+	sdp, err := answer(first, []byte(o.Offer), p.want())
 	if err != nil {
 		return reply{}, fmt.Errorf("the first leg: %w", err)
 	}
@@ -98,6 +98,16 @@ func (p *patchbay) first(o order) (media.Endpoint, error) {
 	return p.plain(o.Phone.Addr(), []*media.Format{opus.Format()})
 }
 
+// want is what the gateway asks for: Opus that goes on to a telephone needn't be wider than one.
+func (p *patchbay) want() media.Want {
+	if p.kind != kindOpus {
+		return media.Want{}
+	}
+	f := opus.Format()
+	f.Params = opus.NarrowParams
+	return media.Want{Formats: []*media.Format{f}}
+}
+
 func (p *patchbay) plain(peer netip.Addr, formats []*media.Format) (*rtp.Endpoint, error) {
 	return rtp.New(rtp.Config{Net: p.net, Ports: p.ports, Bind: ours, Registry: p.registry, Signalling: peer, Formats: formats})
 }
@@ -108,8 +118,8 @@ func phoneOffer(at netip.AddrPort) []byte {
 		at.Addr(), at.Addr(), at.Port(), at.Port())
 }
 
-func answer(e media.Endpoint, offer []byte) ([]byte, error) {
-	a, err := e.Answer(context.Background(), offer, media.Want{})
+func answer(e media.Endpoint, offer []byte, w media.Want) ([]byte, error) {
+	a, err := e.Answer(context.Background(), offer, w)
 	if err != nil {
 		return nil, err
 	}

@@ -28,13 +28,14 @@ type talkers struct {
 	net        *udp.Net
 	opus, pcmu []*talker
 	said       atomic.Int64
-	lines      [2][][]byte // payloads of 20 ms: Opus, PCMU
+	lines      [3][][]byte // payloads of 20 ms: Opus, PCMU, narrow Opus
 }
 
 // talker is one of them.
 type talker struct {
 	socket *udp.Socket
 	to     udp.Addr
+	narrow bool // was asked for it
 	packet []byte
 	heard  *atomic.Int64
 }
@@ -45,17 +46,17 @@ const (
 	pcmuType = 0
 )
 
-// opusBits is what a browser sends for speech, in bit/s.
-const opusBits = 32000
+// What Chromium sends for speech, in bit/s: of full width, and where a=fmtp asks for maxplaybackrate=8000.
+const (
+	wideBits   = 32000
+	narrowBits = 12000
+)
 
 // talkers lets Opus phones talk to PCMU phones.
 func (j *job) talkers(ctx context.Context) (o outcome, err error) {
 	t := &talkers{}
-	if t.lines[0], err = coded(speech); err != nil {
+	if err := t.prepare(); err != nil {
 		return o, err
-	}
-	for i := 0; i+160 <= len(speech); i += 160 {
-		t.lines[1] = append(t.lines[1], speech[i:i+160])
 	}
 	if t.net, err = udp.New(udp.Config{Loops: 1}); err != nil {
 		return o, err
@@ -90,13 +91,19 @@ func (j *job) talkers(ctx context.Context) (o outcome, err error) {
 			return o, fmt.Errorf("no %s came through the gateway", name)
 		}
 	}
+	if t.opus[0].narrow {
+		o.Note = "asked for maxplaybackrate=8000"
+	}
 	o.Loss = 100 * (1 - float64(both()-came)/float64(t.said.Load()-said))
 	return o, nil
 }
 
-// coded is u-law speech as Opus of a browser: made at 48 kHz, mono.
-func coded(law []byte) ([][]byte, error) {
-	narrow := g711.Mu().Decode(nil, law)
+// prepare makes the payloads.
+func (t *talkers) prepare() error {
+	for i := 0; i+160 <= len(speech); i += 160 {
+		t.lines[1] = append(t.lines[1], speech[i:i+160])
+	}
+	narrow := g711.Mu().Decode(nil, speech)
 	wide := make([]int16, 0, 6*len(narrow))
 	for i := range narrow { // between the samples on a line: good enough to be something to code
 		a, b := int(narrow[i]), int(narrow[min(i+1, len(narrow)-1)])
@@ -104,16 +111,26 @@ func coded(law []byte) ([][]byte, error) {
 			wide = append(wide, int16(a+(b-a)*k/6))
 		}
 	}
-	enc, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: 48000, Channels: 1, Application: gopus.ApplicationVoIP})
+	var err error
+	if t.lines[0], err = coded(wide, 48000, wideBits); err != nil {
+		return err
+	}
+	t.lines[2], err = coded(narrow, 8000, narrowBits)
+	return err
+}
+
+// coded is speech as Opus, mono.
+func coded(samples []int16, rate, bits int) ([][]byte, error) {
+	enc, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: rate, Channels: 1, Application: gopus.ApplicationVoIP})
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(enc.SetFrameSize(960), enc.SetBitrate(opusBits)); err != nil {
+	if err := errors.Join(enc.SetFrameSize(rate/50), enc.SetBitrate(bits)); err != nil {
 		return nil, err
 	}
 	var out [][]byte
-	for buf := make([]byte, 1500); len(wide) >= 960; wide = wide[960:] {
-		n, err := enc.EncodeInt16(wide[:960], buf)
+	for buf := make([]byte, 1500); len(samples) >= rate/50; samples = samples[rate/50:] {
+		n, err := enc.EncodeInt16(samples[:rate/50], buf)
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +155,7 @@ func (t *talkers) connect(i int, o orders, id string) error {
 	if !strings.Contains(strings.ToLower(r.Answer), "opus/48000") {
 		return fmt.Errorf("the gateway takes no Opus: %q", r.Answer)
 	}
+	t.opus[i].narrow = strings.Contains(r.Answer, "maxplaybackrate=8000")
 	t.opus[i].to = udp.From(netip.AddrPortFrom(ours, port))
 	t.pcmu[i].to = udp.From(r.Media)
 	return nil
@@ -145,7 +163,11 @@ func (t *talkers) connect(i int, o orders, id string) error {
 
 // say sends the next 20 ms of both phones of a pair. Each pair is at another place of the speech.
 func (t *talkers) say(i int, seq uint16) {
-	t.opus[i].send(opusType, uint32(2*i+1), seq, 960, t.lines[0], i, &t.said)
+	said := t.lines[0]
+	if t.opus[i].narrow {
+		said = t.lines[2]
+	}
+	t.opus[i].send(opusType, uint32(2*i+1), seq, 960, said, i, &t.said)
 	t.pcmu[i].send(pcmuType, uint32(2*i+2), seq, 160, t.lines[1], i, &t.said)
 }
 
