@@ -68,7 +68,7 @@ var doors = map[string][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"test/...", "media/mediatest", "sip/siptest", "web/webtest"}
+var forTests = []string{"test/...", "media/mediatest", "sip/siptest", "web/webtest", "rpc/kurento/kurentotest"}
 
 var emptyNames = []string{"util", "utils", "common", "types", "defs", "helper", "helpers", "misc", "shared", "base"}
 
