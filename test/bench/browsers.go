@@ -44,6 +44,9 @@ type browserLoad struct {
 // packetBytes is an RTP packet of 20 ms of PCMU.
 const packetBytes = 12 + 160
 
+// sampled is of how many packets one is timed.
+const sampled = 8
+
 // connectTime is what a client may take for ICE and DTLS; other clients are set up at the same time.
 const connectTime = 20 * time.Second
 
@@ -154,8 +157,7 @@ func (b *browser) listen(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 			l.wrong.Add(1)
 			continue
 		}
-		l.heard.Add(1)
-		if l.timing.Load() {
+		if heard := l.heard.Add(1); heard%sampled == 0 && l.timing.Load() {
 			d := time.Duration(udp.Now() - int64(binary.BigEndian.Uint64(p[16:])))
 			l.mu.Lock()
 			l.latency = append(l.latency, d)

@@ -100,6 +100,8 @@ func take(c net.Conn, b switchboard) {
 		var r reply
 		if o.Offer == "" {
 			// What set-up left behind goes back to the system as it would within minutes, so that what is counted is what legs hold.
+			// Pools let go of theirs at the second collection.
+			runtime.GC()
 			debug.FreeOSMemory()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
