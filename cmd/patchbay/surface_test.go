@@ -24,5 +24,5 @@ func TestKurentoSurface(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(kurento.Missing())}, client)
+	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(kurento.Config{}.Missing())}, client)
 }

@@ -32,6 +32,16 @@ func Missing() []Exception {
 	}
 }
 
+// Missing is what is missing of a table that is made with cfg: beside what always is, the endpoints that cfg has nothing to
+// stand behind.
+func (cfg Config) Missing() []Exception {
+	list := Missing()
+	if cfg.RTP == nil {
+		list = append(list, Exception{"RtpEndpoint", "RtpEndpoint isn't available on this server."})
+	}
+	return list
+}
+
 // missing is the error of a member on the list, or of one whose class is. A member that isn't on it says so itself.
 func missing(member string) error {
 	class, _, _ := strings.Cut(member, ".")

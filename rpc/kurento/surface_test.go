@@ -22,5 +22,5 @@ func TestSurface(t *testing.T) {
 	}
 	r := newRig(t, kurento.Config{})
 	client := kurentotest.Scoped(t.Context(), r.a)
-	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(kurento.Missing())}, client)
+	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(kurento.Config{}.Missing())}, client)
 }
