@@ -93,6 +93,17 @@ func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (
 		Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 }
 
+// MediaPorts is the first media address of a family, and its range of ports: whoever takes ports beside the gateway takes them
+// from there, so that neither tries the other's. ok is false if there is no address of that family.
+func (g *Gateway) MediaPorts(v6 bool) (a MediaAddr, ports *udp.Ports, ok bool) {
+	for _, mp := range g.ports {
+		if mp.Bind.Unmap().Is6() == v6 {
+			return mp.MediaAddr, mp.ports, true
+		}
+	}
+	return MediaAddr{}, nil, false
+}
+
 func (g *Gateway) portsFor(p party) mediaPorts {
 	if p.media.Bind.IsValid() {
 		for _, mp := range g.ports {

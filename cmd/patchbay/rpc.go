@@ -19,6 +19,7 @@ func (s *server) serveRPC() (err error) {
 		Pipeline: media.Config{Clock: s.clock, Registry: s.registry, Log: s.log},
 		Dots:     filepath.Join(s.cfg.Node.Data, "graphs"),
 		Now:      udp.Now,
+		RTP:      s.newRTP,
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()
