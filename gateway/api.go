@@ -27,6 +27,7 @@ type Status struct {
 // TrunkStatus is one trunk now.
 type TrunkStatus struct {
 	ID       string    `json:"id"`
+	Tenant   string    `json:"tenant"`
 	Up       bool      `json:"up"`
 	State    string    `json:"state"` // registered, registering, failing, unregistered; static without registration
 	Expires  time.Time `json:"expires,omitzero"`
@@ -45,21 +46,9 @@ func (g *Gateway) Status() Status {
 	})
 	g.mu.Lock()
 	s.Calls, s.Draining = len(g.calls), g.draining
-	busy := map[string]int{}
-	for k, n := range g.busy {
-		busy[k] = n
-	}
 	g.mu.Unlock()
 	for _, t := range g.order {
-		ts := TrunkStatus{ID: t.ID, Up: t.up(), State: "static", Calls: busy["trunk:"+t.ID], Messages: t.ua.Stats()}
-		if t.reg != nil {
-			st := t.reg.Status()
-			ts.State, ts.Expires = string(st.State), st.Expires
-			if st.Err != nil {
-				ts.Error = st.Err.Error()
-			}
-		}
-		s.Trunks = append(s.Trunks, ts)
+		s.Trunks = append(s.Trunks, t.status())
 	}
 	if g.registrar != nil {
 		s.Online = g.registrar.Users()

@@ -55,6 +55,7 @@ type AppCall struct {
 	c        *Call
 	no       int    // of its leg in the record
 	app      string // id of the application, "" if it has none
+	remote   string
 	incoming bool
 	events   chan AppEvent
 	done     chan struct{} // closed just before the events are
@@ -84,6 +85,9 @@ func (c *Call) newAppCall(no int, app string) *AppCall {
 
 // ID is the call's, and its record's.
 func (a *AppCall) ID() call.ID { return a.c.id }
+
+// Remote is the number or name of the party at the other side, as the record has it.
+func (a *AppCall) Remote() string { return a.remote }
 
 // Incoming tells whether the peer called.
 func (a *AppCall) Incoming() bool { return a.incoming }

@@ -47,8 +47,9 @@ func (g *Gateway) Dial(r DialRequest) (*AppCall, error) {
 	if c == nil {
 		return nil, &Refusal{refused}
 	}
-	c.app = c.newAppCall(1, r.App)
-	a := c.app
+	a := c.newAppCall(1, r.App)
+	a.remote = number
+	c.app = a
 	go func() { // admit has counted it
 		defer g.leave(c)
 		c.runDial(&r, number, uri, refused, ok)

@@ -40,6 +40,7 @@ type Gateway struct {
 	admitted int                  // of calls, those that aren't refused at once
 	draining bool
 	closed   bool
+	watchers []*watcher    // replaced, never changed
 	idle     chan struct{} // closed when draining and no call is left
 	quiet    bool          // idle is closed
 

@@ -42,8 +42,8 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	}
 	if !t.up() {
 		cause := call.Cause{Q850: 38, SIP: 503, Text: "trunk " + t.ID + " is not registered"}
-		if s := t.reg.Status(); s.Err != nil {
-			cause.Text += ": " + s.Err.Error()
+		if why := t.status().Error; why != "" {
+			cause.Text += ": " + why
 		}
 		return nil, cause
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchbay/patchbay/sip"
@@ -46,7 +47,7 @@ type trunk struct {
 	Trunk
 	g   *Gateway
 	ua  *sip.UA
-	reg *sip.Registration
+	reg atomic.Pointer[sip.Registration] // nil until it is started
 
 	mu      sync.Mutex
 	sources map[netip.Addr]bool     // what the names of Proxy and Registrar resolve to
@@ -205,7 +206,7 @@ func (t *trunk) start() error {
 	if err != nil {
 		return err
 	}
-	t.reg, err = t.ua.Register(sip.RegisterConfig{Registrar: uri, AOR: sip.NameAddr{URI: aor}, Credentials: t.Creds,
+	reg, err := t.ua.Register(sip.RegisterConfig{Registrar: uri, AOR: sip.NameAddr{URI: aor}, Credentials: t.Creds,
 		Expires: t.Expires, Destination: t.at(t.Registrar), Changed: func(s sip.RegistrationStatus) {
 			log := t.g.log.With("trunk", t.ID, "state", s.State)
 			switch {
@@ -214,8 +215,15 @@ func (t *trunk) start() error {
 			default:
 				log.Info("trunk registration", "granted", s.Granted)
 			}
+			ts := TrunkStatus{ID: t.ID, Tenant: t.Tenant}
+			ts.registration(s)
+			t.g.changed(Change{Tenant: t.Tenant, Trunk: &ts})
 		}})
-	return err
+	if err != nil {
+		return err
+	}
+	t.reg.Store(reg)
+	return nil
 }
 
 func (t *trunk) at(hp sip.HostPort) sip.Destination {
@@ -237,24 +245,26 @@ func (t *trunk) port(hp sip.HostPort) uint16 {
 
 // stop unregisters.
 func (t *trunk) stop() {
-	if t.reg == nil {
+	reg := t.reg.Load()
+	if reg == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
-	if err := t.reg.Unregister(ctx); err != nil {
+	if err := reg.Unregister(ctx); err != nil {
 		t.g.log.Warn("trunk could not be unregistered", "trunk", t.ID, "err", err)
 	}
 }
 
 func (t *trunk) close() error {
-	if t.reg != nil {
-		t.reg.Close()
+	if reg := t.reg.Load(); reg != nil {
+		reg.Close()
 	}
 	return t.ua.Close()
 }
 
 // up tells whether calls can go out.
 func (t *trunk) up() bool {
-	return !t.Register || t.reg != nil && t.reg.Status().State == sip.Registered
+	reg := t.reg.Load()
+	return !t.Register || reg != nil && reg.Status().State == sip.Registered
 }

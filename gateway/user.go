@@ -54,6 +54,9 @@ func (g *Gateway) addUsers() error {
 		MaxExpires: g.cfg.Register.Max, File: g.cfg.Bindings, Log: g.log,
 		Known: func(user string) bool { return byLogin[user] != nil }, Changed: func(user string, online bool) {
 			g.log.Info("user registration", "user", byLogin[user].id(), "online", online)
+			if u := byLogin[user]; u != nil {
+				g.changed(Change{Tenant: u.Tenant, User: u.ID, Online: online})
+			}
 		}})
 	if err != nil {
 		return fmt.Errorf("registrar: %w", err)

@@ -204,6 +204,14 @@ func (s Scope) Sessions() []string {
 	return out
 }
 
+// Session is the id of the client's session; "" for the program itself.
+func (s Scope) Session() string {
+	if s.by == nil {
+		return ""
+	}
+	return s.by.key.id
+}
+
 // bucket bounds a rate.
 type bucket struct {
 	left float64

@@ -228,7 +228,7 @@ func TestRPCOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"patchbay_rpc_connections 2\n", "patchbay_rpc_sessions 2\n", `patchbay_rpc_requests_total{method="create"} 2`, `patchbay_rpc_errors_total{code="40101"} 1`,
-		`patchbay_rpc_errors_total{code="49403"} 1`, "patchbay_rpc_objects 2\n", "patchbay_rpc_slow_clients_total 0\n", `patchbay_rpc_tokens_total{result="wrong"} 2`} {
+		`patchbay_rpc_errors_total{code="49403"} 1`, "patchbay_rpc_objects 3\n", "patchbay_rpc_slow_clients_total 0\n", `patchbay_rpc_tokens_total{result="wrong"} 2`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("metrics don't say %s", want)
 		}

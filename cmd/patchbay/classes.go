@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
 	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
@@ -18,7 +19,7 @@ func newClassesCommand() *cobra.Command {
 		Use:   "classes [NAME…]",
 		Short: "What JSON-RPC clients can create, ask and subscribe to (Markdown)",
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, _ := elementClasses(kurento.Config{})
+			c, _, _ := elementClasses(kurento.Config{}, telephony.Config{})
 			text := classesPage(c)
 			if len(names) > 0 {
 				text = ""

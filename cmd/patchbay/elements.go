@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/echo"
 	"github.com/patchbay/patchbay/media/tone"
@@ -11,19 +12,21 @@ import (
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
 
-// elementClasses is the table of what JSON-RPC clients can create: Kurento's classes, and one line for each element of ours.
-func elementClasses(cfg kurento.Config) (*rpc.Classes, *kurento.Core) {
-	c := rpc.NewClasses(append(kurento.Modules(), rpc.Module{Name: "telephony", Version: "0.1.0", Requires: "^7.1.0"})...)
+// elementClasses is the table of what JSON-RPC clients can create: Kurento's classes, phone calls, and one line for each other
+// element of ours.
+func elementClasses(cfg kurento.Config, calls telephony.Config) (*rpc.Classes, *kurento.Core, *telephony.Telephony) {
+	c := rpc.NewClasses(append(kurento.Modules(), telephony.Module())...)
 	core := kurento.Register(c, cfg)
+	phone := telephony.Register(c, core, calls)
 	owner := rpc.Arg("mediaPipeline")
 	for _, k := range []*rpc.Class{
 		{Name: "Echo", Doc: "Sends back what it receives.", New: rpc.Make(newEcho, owner, rpc.OptArg("events", true))},
 		{Name: "Tone", Doc: "Sends a sine.", New: rpc.Make(newTone, owner, rpc.Arg("hz"), rpc.OptArg("level", -10.0), rpc.OptArg("duration", 0)), Ops: []rpc.Op{rpc.Method("start", (*toneElement).Start)}, Events: []string{"EndOfStream"}},
 	} {
-		k.Module, k.Extends, k.Parent = "telephony", core.MediaElement, core.Pipeline
+		k.Module, k.Extends, k.Parent = telephony.Name, core.MediaElement, core.Pipeline
 		c.Register(k)
 	}
-	return c, core
+	return c, core, phone
 }
 
 // echoElement is an echo as clients see it.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/g711"
 	"github.com/patchbay/patchbay/media/mediatest"
@@ -32,7 +33,7 @@ func TestElementClasses(t *testing.T) {
 	defer clock.Close()
 	registry := media.NewRegistry()
 	registry.Register(g711.Conversions()...)
-	classes, core := elementClasses(kurento.Config{Pipeline: media.Config{Clock: clock, Registry: registry}})
+	classes, core, _ := elementClasses(kurento.Config{Pipeline: media.Config{Clock: clock, Registry: registry}}, telephony.Config{})
 	space, err := core.Open(classes, rpc.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func TestElementClassesAgainstKurento(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	classes, _ := elementClasses(kurento.Config{})
+	classes, _, _ := elementClasses(kurento.Config{}, telephony.Config{})
 	differences, err := kurento.Compare(classes, table, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ var (
 	errAway = errors.New("the database of records is away")
 )
 
-// past reads users' records. Its reader stays open between questions, and is opened anew when the database went or came.
+// past reads records for users and for RPC clients. Its reader stays open between questions, and is opened anew when the database went or came.
 type past struct {
 	cfg   billing.Config
 	queue chan struct{} // who asks or waits to
@@ -46,6 +46,19 @@ func newPast(cfg billing.Config) *past {
 
 // calls are a user's last ones, newest first: those it made, and those that rang at its phones.
 func (p *past) calls(ctx context.Context, user string, limit int) ([]pastCall, error) {
+	list, err := p.find(ctx, billing.Filter{User: user, From: time.Now().Add(-pastReach), Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]pastCall, len(list))
+	for i, c := range list {
+		out[i] = pastOf(c, user)
+	}
+	return out, nil
+}
+
+// find reads records, the newest first. Questions are answered one at a time.
+func (p *past) find(ctx context.Context, f billing.Filter) ([]*call.Call, error) {
 	select {
 	case p.queue <- struct{}{}:
 		defer func() { <-p.queue }()
@@ -60,15 +73,7 @@ func (p *past) calls(ctx context.Context, user string, limit int) ([]pastCall, e
 	case <-ctx.Done():
 		return nil, errBusy
 	}
-	list, err := p.list(ctx, billing.Filter{User: user, From: time.Now().Add(-pastReach), Limit: limit})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]pastCall, len(list))
-	for i, c := range list {
-		out[i] = pastOf(c, user)
-	}
-	return out, nil
+	return p.list(ctx, f)
 }
 
 // list asks the reader; a connection that broke since the last question is made anew once.

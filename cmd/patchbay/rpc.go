@@ -4,6 +4,9 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
+	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/rpc"
@@ -15,7 +18,7 @@ const rpcPath = "/kurento"
 
 // serveRPC makes the space of what JSON-RPC clients create, and its server.
 func (s *server) serveRPC() (err error) {
-	classes, core := elementClasses(kurento.Config{
+	classes, core, phone := elementClasses(kurento.Config{
 		Pipeline: media.Config{Clock: s.clock, Registry: s.registry, Log: s.log},
 		Dots:     filepath.Join(s.cfg.Node.Data, "graphs"),
 		Now:      udp.Now,
@@ -24,10 +27,14 @@ func (s *server) serveRPC() (err error) {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()
 		},
-	})
+	}, telephony.Config{Gateway: s.gateway, Log: s.log, Records: func(ctx context.Context, f billing.Filter) ([]*call.Call, error) { return s.past.find(ctx, f) }})
+	s.telephony = phone
 	c := s.cfg.RPC
 	// What one tenant may make is its tokens' affair.
 	if s.space, err = core.Open(classes, rpc.Config{Log: s.log, MaxObjects: c.Objects, MaxPerTenant: c.Objects}); err != nil {
+		return err
+	}
+	if err := phone.Open(s.space); err != nil {
 		return err
 	}
 	s.rpc = s.space.Serve(rpc.ServerConfig{Log: s.log, Authenticate: principal, MaxMessage: int(c.MaxMessage), MaxQueued: int(c.MaxQueued),

@@ -180,6 +180,9 @@ func (s *server) close() error {
 	if s.space != nil {
 		errs = append(errs, s.space.Close(ctx))
 	}
+	if s.telephony != nil {
+		s.telephony.Close()
+	}
 	if s.past != nil {
 		s.past.Close()
 	}

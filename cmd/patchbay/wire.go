@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
 	"github.com/patchbay/patchbay/gateway"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/g711"
@@ -38,6 +39,7 @@ type server struct {
 	gateway      *gateway.Gateway
 	space        *rpc.Space // what RPC clients have made
 	rpc          *rpc.Server
+	telephony    *telephony.Telephony
 	plain        net.Listener
 	secure       net.Listener
 	certificates *certificates
