@@ -16,7 +16,7 @@ func BaseTypes(module string) []Type {
 // the class of the roots.
 func MediaObject(module, pipeline string) *Class {
 	return &Class{
-		Module: module, Name: "MediaObject", Abstract: true,
+		Module: module, Name: "MediaObject", Doc: "Is what every object is.", Abstract: true,
 		Props: []Prop{
 			Final("mediaPipeline", (*Object).pipeline).Of(pipeline),
 			Final("parent", (*Object).Parent),

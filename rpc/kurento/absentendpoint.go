@@ -10,12 +10,12 @@ import (
 type absentHTTP struct{ Element }
 
 func (k *Core) httpEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "HttpEndpoint", Extends: k.SessionEndpoint, Abstract: true, Type: reflect.TypeFor[*absentHTTP](),
+	return &rpc.Class{Name: "HttpEndpoint", Doc: "Takes or gives media over HTTP.", Extends: k.SessionEndpoint, Abstract: true, Type: reflect.TypeFor[*absentHTTP](),
 		Ops: []rpc.Op{rpc.Method("getUrl", (*absentHTTP).url)}}
 }
 
 func (k *Core) httpPostEndpointClass(http *rpc.Class) *rpc.Class {
-	return &rpc.Class{Name: "HttpPostEndpoint", Extends: http, Parent: k.Pipeline,
+	return &rpc.Class{Name: "HttpPostEndpoint", Doc: "Takes media that is posted over HTTP.", Extends: http, Parent: k.Pipeline,
 		New: rpc.Make(func(_ *Pipeline, _ int, _ bool) (*absentHTTP, error) { return nil, missing("HttpPostEndpoint") },
 			rpc.Arg("mediaPipeline"), rpc.OptArg("disconnectionTimeout", 2), rpc.OptArg("useEncodedMedia", false)),
 		Events: []string{"EndOfStream"}}
@@ -27,7 +27,7 @@ func (*absentHTTP) url() (string, error) { return "", missing("HttpEndpoint") }
 type absentURI struct{ Element }
 
 func (k *Core) uriEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "UriEndpoint", Extends: k.Endpoint, Abstract: true, Type: reflect.TypeFor[*absentURI](),
+	return &rpc.Class{Name: "UriEndpoint", Doc: "Opens media by URI.", Extends: k.Endpoint, Abstract: true, Type: reflect.TypeFor[*absentURI](),
 		Props: []rpc.Prop{
 			rpc.Final("uri", (*absentURI).uri),
 			rpc.ReadOnly("state", (*absentURI).state),
@@ -37,7 +37,7 @@ func (k *Core) uriEndpointClass() *rpc.Class {
 }
 
 func (k *Core) playerEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "PlayerEndpoint", Extends: k.UriEndpoint, Parent: k.Pipeline,
+	return &rpc.Class{Name: "PlayerEndpoint", Doc: "Plays what a URI names.", Extends: k.UriEndpoint, Parent: k.Pipeline,
 		New: rpc.Make(func(_ *Pipeline, _ string, _ bool, _ int) (*absentURI, error) { return nil, missing("PlayerEndpoint") },
 			rpc.Arg("mediaPipeline"), rpc.Arg("uri"), rpc.OptArg("useEncodedMedia", false), rpc.OptArg("networkCache", 2000)),
 		Props: []rpc.Prop{
@@ -50,7 +50,7 @@ func (k *Core) playerEndpointClass() *rpc.Class {
 }
 
 func (k *Core) recorderEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "RecorderEndpoint", Extends: k.UriEndpoint, Parent: k.Pipeline,
+	return &rpc.Class{Name: "RecorderEndpoint", Doc: "Records to what a URI names.", Extends: k.UriEndpoint, Parent: k.Pipeline,
 		New: rpc.Make(func(_ *Pipeline, _ string, _ MediaProfileSpecType, _ bool) (*absentURI, error) {
 			return nil, missing("RecorderEndpoint")
 		}, rpc.Arg("mediaPipeline"), rpc.Arg("uri"), rpc.OptArg("mediaProfile", MediaProfileSpecTypeWebm), rpc.OptArg("stopOnEndOfStream", false)),

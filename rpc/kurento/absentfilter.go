@@ -15,19 +15,19 @@ func (k *Core) registerFilters(c *rpc.Classes) {
 	offsets := []rpc.Param{rpc.Arg("uri"), rpc.Arg("offsetXPercent"), rpc.Arg("offsetYPercent"), rpc.Arg("widthPercent"), rpc.Arg("heightPercent")}
 	image := append(append([]rpc.Param{rpc.Arg("id")}, offsets...), rpc.Arg("keepAspectRatio"), rpc.Arg("center"))
 	for _, class := range []*rpc.Class{
-		{Name: "FaceOverlayFilter", New: rpc.Make(absentFilterOf("FaceOverlayFilter"), owner),
+		{Name: "FaceOverlayFilter", Doc: "Puts a picture over faces.", New: rpc.Make(absentFilterOf("FaceOverlayFilter"), owner),
 			Ops: []rpc.Op{rpc.Method("unsetOverlayedImage", (*absentFilter).unset), rpc.Method("setOverlayedImage", (*absentFilter).overlay, offsets...)}},
-		{Name: "GStreamerFilter",
+		{Name: "GStreamerFilter", Doc: "Runs an element of GStreamer.",
 			New: rpc.Make(func(_ *Pipeline, _ string, _ FilterType) (*absentFilter, error) {
 				return nil, missing("GStreamerFilter")
 			},
 				owner, rpc.Arg("command"), rpc.OptArg("filterType", FilterTypeAutodetect)),
 			Props: []rpc.Prop{rpc.ReadOnly("command", (*absentFilter).command)},
 			Ops:   []rpc.Op{rpc.Method("setElementProperty", (*absentFilter).setProperty, rpc.Arg("propertyName"), rpc.Arg("propertyValue"))}},
-		{Name: "ImageOverlayFilter", New: rpc.Make(absentFilterOf("ImageOverlayFilter"), owner),
+		{Name: "ImageOverlayFilter", Doc: "Puts pictures over video.", New: rpc.Make(absentFilterOf("ImageOverlayFilter"), owner),
 			Ops: []rpc.Op{rpc.Method("removeImage", (*absentFilter).removeImage, rpc.Arg("id")), rpc.Method("addImage", (*absentFilter).addImage, image...)}},
-		{Name: "OpenCVFilter", Abstract: true},
-		{Name: "ZBarFilter", New: rpc.Make(absentFilterOf("ZBarFilter"), owner), Events: []string{"CodeFound"}},
+		{Name: "OpenCVFilter", Doc: "Runs OpenCV on video.", Abstract: true},
+		{Name: "ZBarFilter", Doc: "Reads bar codes in video.", New: rpc.Make(absentFilterOf("ZBarFilter"), owner), Events: []string{"CodeFound"}},
 	} {
 		class.Module, class.Extends = "filters", k.Filter
 		if !class.Abstract {

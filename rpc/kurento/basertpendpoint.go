@@ -27,7 +27,7 @@ type BaseRtpEndpoint struct {
 }
 
 func (k *Core) baseRtpEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "BaseRtpEndpoint", Extends: k.SdpEndpoint, Abstract: true, Type: reflect.TypeFor[*BaseRtpEndpoint](),
+	return &rpc.Class{Name: "BaseRtpEndpoint", Doc: "Exchanges RTP with its peer.", Extends: k.SdpEndpoint, Abstract: true, Type: reflect.TypeFor[*BaseRtpEndpoint](),
 		Props: []rpc.Prop{
 			rpc.Property("minVideoRecvBandwidth", (*BaseRtpEndpoint).MinVideoRecvBandwidth, (*BaseRtpEndpoint).SetMinVideoRecvBandwidth),
 			rpc.Property("minVideoSendBandwidth", (*BaseRtpEndpoint).MinVideoSendBandwidth, (*BaseRtpEndpoint).SetMinVideoSendBandwidth),

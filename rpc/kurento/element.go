@@ -33,7 +33,7 @@ type bitrates struct{ target, min, max int }
 
 func elementClass() *rpc.Class {
 	about := []rpc.Param{rpc.Arg("sink"), rpc.Opt("mediaType"), rpc.Opt("sourceMediaDescription"), rpc.Opt("sinkMediaDescription")}
-	return &rpc.Class{Name: "MediaElement", Abstract: true, Type: reflect.TypeFor[*Element](),
+	return &rpc.Class{Name: "MediaElement", Doc: "Has pads by which media enters and leaves, and connects to others.", Abstract: true, Type: reflect.TypeFor[*Element](),
 		Props: []rpc.Prop{
 			rpc.Property("encoderBitrate", (*Element).EncoderBitrate, (*Element).SetEncoderBitrate),
 			rpc.Property("minEncoderBitrate", (*Element).MinEncoderBitrate, (*Element).SetMinEncoderBitrate),

@@ -17,7 +17,7 @@ type Hub struct {
 }
 
 func hubClass() *rpc.Class {
-	return &rpc.Class{Name: "Hub", Abstract: true, Type: reflect.TypeFor[*Hub](),
+	return &rpc.Class{Name: "Hub", Doc: "Has ports between which it mixes or switches media.", Abstract: true, Type: reflect.TypeFor[*Hub](),
 		Ops: []rpc.Op{
 			rpc.Method("getGstreamerDot", (*Hub).Dot, rpc.Opt("details")),
 			rpc.Method("dumpGstreamerDot", (*Hub).DumpDot, rpc.Opt("details")),

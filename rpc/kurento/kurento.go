@@ -93,8 +93,8 @@ func (k *Core) registerCore(c *rpc.Classes) {
 	k.ServerManager = managerClass()
 	k.Pipeline = k.pipelineClass()
 	k.MediaElement = elementClass()
-	k.Filter = &rpc.Class{Name: "Filter", Extends: k.MediaElement, Abstract: true}
-	k.Endpoint = &rpc.Class{Name: "Endpoint", Extends: k.MediaElement, Abstract: true}
+	k.Filter = &rpc.Class{Name: "Filter", Doc: "Changes media on its way.", Extends: k.MediaElement, Abstract: true}
+	k.Endpoint = &rpc.Class{Name: "Endpoint", Doc: "Is at the edge of a pipeline.", Extends: k.MediaElement, Abstract: true}
 	k.SessionEndpoint = k.sessionEndpointClass()
 	k.SdpEndpoint = k.sdpEndpointClass()
 	k.BaseRtpEndpoint = k.baseRtpEndpointClass()

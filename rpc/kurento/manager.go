@@ -22,7 +22,7 @@ type Manager struct {
 }
 
 func managerClass() *rpc.Class {
-	return &rpc.Class{Name: "ServerManager", Abstract: true, Type: reflect.TypeFor[*Manager](),
+	return &rpc.Class{Name: "ServerManager", Doc: "Tells what the server can do and what it uses.", Abstract: true, Type: reflect.TypeFor[*Manager](),
 		Props: []rpc.Prop{
 			rpc.ReadOnly("info", (*Manager).Info),
 			rpc.ReadOnly("pipelines", (*Manager).Pipelines).Of("MediaPipeline"),

@@ -21,7 +21,7 @@ type Pipeline struct {
 }
 
 func (k *Core) pipelineClass() *rpc.Class {
-	return &rpc.Class{Name: "MediaPipeline",
+	return &rpc.Class{Name: "MediaPipeline", Doc: "Owns elements and their connections.",
 		New: rpc.Make(func(self *rpc.Object) *Pipeline {
 			return &Pipeline{self: self, core: k, media: media.NewPipeline(k.cfg.Pipeline)}
 		}),

@@ -25,7 +25,7 @@ type RTPOptions struct {
 type RtpEndpoint struct{ BaseRtpEndpoint }
 
 func (k *Core) rtpEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "RtpEndpoint", Extends: k.BaseRtpEndpoint, Parent: k.Pipeline,
+	return &rpc.Class{Name: "RtpEndpoint", Doc: "Exchanges RTP or SRTP with a peer, negotiated by SDP.", Extends: k.BaseRtpEndpoint, Parent: k.Pipeline,
 		New:    rpc.Make(k.newRtpEndpoint, rpc.Arg("mediaPipeline"), rpc.OptArg("crypto", SDES{}), rpc.OptArg("useIpv6", false)),
 		Events: []string{"OnKeySoftLimit"}}
 }

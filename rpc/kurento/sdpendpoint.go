@@ -35,7 +35,7 @@ const (
 )
 
 func (k *Core) sdpEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "SdpEndpoint", Extends: k.SessionEndpoint, Abstract: true, Type: reflect.TypeFor[*SdpEndpoint](),
+	return &rpc.Class{Name: "SdpEndpoint", Doc: "Negotiates by SDP.", Extends: k.SessionEndpoint, Abstract: true, Type: reflect.TypeFor[*SdpEndpoint](),
 		Props: []rpc.Prop{
 			rpc.Property("maxAudioRecvBandwidth", (*SdpEndpoint).MaxAudioRecvBandwidth, (*SdpEndpoint).SetMaxAudioRecvBandwidth),
 			rpc.Property("maxVideoRecvBandwidth", (*SdpEndpoint).MaxVideoRecvBandwidth, (*SdpEndpoint).SetMaxVideoRecvBandwidth),

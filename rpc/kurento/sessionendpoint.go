@@ -6,7 +6,7 @@ import "github.com/patchbay/patchbay/rpc"
 type SessionEndpoint struct{ Element }
 
 func (k *Core) sessionEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "SessionEndpoint", Extends: k.Endpoint, Abstract: true,
+	return &rpc.Class{Name: "SessionEndpoint", Doc: "Has a session with a peer.", Extends: k.Endpoint, Abstract: true,
 		Events: []string{"MediaSessionTerminated", "MediaSessionStarted"}}
 }
 

@@ -21,7 +21,7 @@ type WebRTCOptions struct {
 type WebRtcEndpoint struct{ BaseRtpEndpoint }
 
 func (k *Core) webRtcEndpointClass() *rpc.Class {
-	e := &rpc.Class{Name: "WebRtcEndpoint", Extends: k.BaseRtpEndpoint, Parent: k.Pipeline,
+	e := &rpc.Class{Name: "WebRtcEndpoint", Doc: "Exchanges media and data with a browser.", Extends: k.BaseRtpEndpoint, Parent: k.Pipeline,
 		New: rpc.Make(newWebRtcEndpoint, rpc.Arg("mediaPipeline"), rpc.OptArg("recvonly", false), rpc.OptArg("sendonly", false),
 			rpc.OptArg("useDataChannels", false), rpc.OptArg("certificateKeyType", CertificateKeyTypeRsa), rpc.OptArg("qosDscp", DSCPValueNoValue)),
 		Ops: []rpc.Op{
