@@ -68,10 +68,13 @@ func (c *conn) read(ws *websocket.Conn) error {
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
-		_ = ws.SetReadDeadline(time.Now().Add(messageTimeout))
+		_ = ws.SetReadDeadline(time.Now().Add(c.server.cfg.Patience))
 		msg, err := readMessage(r, c.server.cfg.MaxMessage)
 		if err != nil {
 			var over goodbye
+			if timedOut(err) {
+				err = goodbye{websocket.ClosePolicyViolation, fmt.Sprintf("message isn't complete after %s", c.server.cfg.Patience)}
+			}
 			if errors.As(err, &over) {
 				c.end(over.code, over.why)
 			}
@@ -80,6 +83,11 @@ func (c *conn) read(ws *websocket.Conn) error {
 		_ = ws.SetReadDeadline(time.Time{})
 		c.take(msg)
 	}
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
 }
 
 // readMessage reads one message, however it is fragmented.
@@ -153,10 +161,9 @@ func (c *conn) write(ws *websocket.Conn) {
 			return
 		}
 		for _, msg := range batch {
-			_ = ws.SetWriteDeadline(time.Now().Add(writeTimeout))
+			_ = ws.SetWriteDeadline(time.Now().Add(c.server.cfg.Patience))
 			if err := ws.WriteMessage(websocket.TextMessage, msg); err != nil {
-				var ne net.Error
-				if errors.As(err, &ne) && ne.Timeout() {
+				if timedOut(err) {
 					c.tooSlow()
 				}
 				c.out.shut()

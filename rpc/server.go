@@ -30,6 +30,8 @@ type ServerConfig struct {
 	MaxQueuedAll int
 	// MaxConnections and MaxSessions are those of all principals: 0 = 10,000 and 10,000.
 	MaxConnections, MaxSessions int
+	// Patience is how long a client may take to send the rest of a message, or to take one: 0 = 30 s.
+	Patience time.Duration
 	// Keep is how long a session without a connection, and what only it refers to, is kept: 0 = 4 minutes.
 	Keep time.Duration
 }
@@ -40,9 +42,7 @@ const Subprotocol = "kurento"
 // Bounds in time of what a peer can make us wait for.
 const (
 	handshakeTimeout = 10 * time.Second
-	messageTimeout   = 30 * time.Second // from a message's first byte to its last
-	writeTimeout     = 10 * time.Second // for one message
-	goodbyeTimeout   = time.Second      // for the peer's side of a close that is ours
+	goodbyeTimeout   = time.Second // for the peer's side of a close that is ours
 )
 
 // Server serves the objects of a space to clients over WebSocket. It is an http.Handler: who mounts it guards the Origin.
@@ -84,6 +84,9 @@ func (s *Space) Serve(cfg ServerConfig) *Server {
 	positive(&cfg.MaxQueuedAll, 64<<20)
 	positive(&cfg.MaxConnections, 10_000)
 	positive(&cfg.MaxSessions, 10_000)
+	if cfg.Patience <= 0 {
+		cfg.Patience = 30 * time.Second
+	}
 	if cfg.Keep <= 0 {
 		cfg.Keep = 4 * time.Minute
 	}

@@ -85,6 +85,31 @@ func TestSlowAsker(t *testing.T) {
 	c.do("ping", "")
 }
 
+// A message must come whole, and be taken, in time; a connection that says nothing may stay.
+func TestPatience(t *testing.T) {
+	s := serve(t, rpc.ServerConfig{Patience: 300 * time.Millisecond})
+	s.narrow.Store(true)
+	idle, half := s.raw(t), s.raw(t)
+	half.frame(text, []byte(`{"jsonrpc"`), 0)
+	half.frame(final|ping, nil, 0) // which doesn't count
+	if op, _ := half.hear(); op != final|pong {
+		t.Errorf("frame %#x, want a pong", op)
+	}
+	half.closes(1008, "message isn't complete after 300ms")
+
+	c := s.dial(t, "")
+	vol := c.volume(c.pipeline())
+	c.do("invoke", `"object":"`+vol+`","operation":"setName","operationParams":{"name":"`+strings.Repeat("x", rpc.MaxText)+`"}`)
+	deaf := s.raw(t)
+	_ = deaf.conn.(*net.TCPConn).SetReadBuffer(4096)
+	for i := range 60 { // 1 MB: less than may be queued, more than the system holds
+		deaf.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"invoke","params":{"object":%q,"operation":"getName"}}`, i, vol))
+	}
+	eventually(t, "who takes nothing is cut off", func() bool { return s.server.Stats().Slow == 1 })
+	idle.say(`{"jsonrpc":"2.0","method":"ping","id":1}`)
+	idle.wants("a connection that was idle for longer", pinged)
+}
+
 // Requests of one session that wait are bounded; the reader goes on and refuses.
 func TestTooManyRequests(t *testing.T) {
 	s := serve(t, rpc.ServerConfig{})
