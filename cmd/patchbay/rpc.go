@@ -23,6 +23,7 @@ func (s *server) serveRPC() (err error) {
 		Dots:     filepath.Join(s.cfg.Node.Data, "graphs"),
 		Now:      udp.Now,
 		RTP:      s.newRTP,
+		WebRTC:   s.webEndpoints(),
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()

@@ -24,5 +24,12 @@ func TestKurentoSurface(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(kurento.Config{}.Missing())}, client)
+	has := kurento.Config{
+		RTP:    func(kurento.RTPOptions) (kurento.RTP, error) { return nil, nil },
+		WebRTC: func(kurento.WebRTCOptions) (kurento.WebRTC, error) { return nil, nil },
+	}
+	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(has.Missing()), Values: map[string]any{
+		"WebRtcEndpoint.networkInterfaces": "lo", "WebRtcEndpoint.turnUrl": "user:password@127.0.0.1:3478",
+		"WebRtcEndpoint.externalIPv4": "203.0.113.1", "WebRtcEndpoint.externalIPv6": "2001:db8::1", "BaseRtpEndpoint.mtu": 1200.0,
+	}}, client)
 }

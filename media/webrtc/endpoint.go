@@ -57,7 +57,7 @@ type Config struct {
 	// Trickle leaves candidates out of SDP until Gather (RFC 8838). Without it SDP waits for all of them.
 	Trickle bool
 	// Watch is told of ICE and DTLS, one event at a time, on whichever goroutine found it out: it must neither block nor call
-	// the endpoint. nil = nobody listens.
+	// the endpoint, Connectivity apart. nil = nobody listens.
 	Watch func(Event)
 }
 

@@ -182,10 +182,17 @@ func (e *Endpoint) terms(w media.Want, c *credentials, setup string) sdp.Terms {
 		list = e.cfg.Formats
 	}
 	at := e.cfg.Port.main()
-	return sdp.Terms{
+	t := sdp.Terms{
 		Formats: described(list), Ordered: true, Direction: w.Direction, Ptime: w.Ptime, Mux: true,
 		Addr: at.Addr(), Port: at.Port(), Protos: protos(), Attributes: e.lines(c, setup),
 	}
+	if w.Bandwidth > 0 {
+		t.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.Bandwidth)}}
+	}
+	if w.Video { // which we don't carry: the line is refused from the start
+		t.Also = []sdp.Media{{Kind: "video", Proto: protos()[0], Tokens: []string{"96"}}}
+	}
+	return t
 }
 
 // apply sets an agreement in force, nil for none. keep says that it is one with the same peer as before. The caller

@@ -201,8 +201,8 @@ func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte,
 	}
 	d.Attributes = append(d.Attributes, sdp.Attribute{Key: "msid-semantic", Value: " WMS " + e.stream})
 	body, err := d.Marshal()
-	if err != nil || other == nil {
-		return body, err
+	if err != nil {
+		return nil, err
 	}
 	var out []byte
 	n := -1
@@ -211,10 +211,15 @@ func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte,
 		if !bytes.HasPrefix(line, []byte("m=")) {
 			continue
 		}
-		if n++; n < len(other.Media) && local.Media[n].Port == 0 {
-			if mid, ok := other.Media[n].Attribute("mid"); ok {
-				out = append(out, "a=mid:"+mid+"\r\n"...)
-			}
+		if n++; local.Media[n].Port != 0 {
+			continue
+		}
+		mid, ok := fmt.Sprint(n), other == nil
+		if other != nil && n < len(other.Media) {
+			mid, ok = other.Media[n].Attribute("mid")
+		}
+		if ok {
+			out = append(out, "a=mid:"+mid+"\r\n"...)
 		}
 	}
 	return out, nil

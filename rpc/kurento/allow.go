@@ -24,7 +24,9 @@ func Missing() []Exception {
 		{"UriEndpoint", "UriEndpoint isn't available: this server doesn't open media by URI."},
 		{"PlayerEndpoint", "PlayerEndpoint isn't available: this server doesn't play files or streams."},
 		{"RecorderEndpoint", "RecorderEndpoint isn't available: this server doesn't record."},
-		{"WebRtcEndpoint", "WebRtcEndpoint isn't available on this server."},
+		{"WebRtcEndpoint.createDataChannel", "Data channels aren't available: this server's WebRtcEndpoint carries audio."},
+		{"WebRtcEndpoint.closeDataChannel", "Data channels aren't available: this server's WebRtcEndpoint carries audio."},
+		{"WebRtcEndpoint.qosDscp", "qosDscp is taken and marks nothing: all endpoints share the sockets of one port."},
 		{"FaceOverlayFilter", "FaceOverlayFilter isn't available: this server doesn't decode video."},
 		{"GStreamerFilter", "GStreamerFilter isn't available: this server doesn't run GStreamer elements."},
 		{"ImageOverlayFilter", "ImageOverlayFilter isn't available: this server doesn't decode video."},
@@ -39,8 +41,13 @@ func (cfg Config) Missing() []Exception {
 	if cfg.RTP == nil {
 		list = append(list, Exception{"RtpEndpoint", "RtpEndpoint isn't available on this server."})
 	}
+	if cfg.WebRTC == nil {
+		list = append(list, Exception{"WebRtcEndpoint", noWebRTC})
+	}
 	return list
 }
+
+const noWebRTC = "WebRtcEndpoint isn't available: browsers' media is switched off on this server."
 
 // missing is the error of a member on the list, or of one whose class is. A member that isn't on it says so itself.
 func missing(member string) error {

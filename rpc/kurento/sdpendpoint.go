@@ -95,6 +95,11 @@ func (e *SdpEndpoint) LocalSessionDescriptor() (string, error) {
 	if e.local == "" {
 		return "", rpc.Errorf(rpc.NoLocalSDP, "No local SDP: there was no offer yet")
 	}
+	if l, ok := e.endpoint.(interface{ Local() []byte }); ok { // candidates are found later
+		if b := l.Local(); b != nil {
+			return string(b), nil
+		}
+	}
 	return e.local, nil
 }
 

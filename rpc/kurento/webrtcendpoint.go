@@ -1,28 +1,79 @@
 package kurento
 
 import (
+	"errors"
+	"net/netip"
+	"sync"
+
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/rpc"
 )
 
-// WebRTC is what stands behind a WebRtcEndpoint.
-type WebRTC interface{ media.Endpoint }
+// WebRTC is what stands behind a WebRtcEndpoint. Its descriptions have no candidates before Gather.
+type WebRTC interface {
+	media.Endpoint
+	// Gather looks for candidates, of which WebRTCOptions.Watch is told.
+	Gather() error
+	// AddCandidate takes one of the peer's, which may come before its description; "" is the end of them.
+	AddCandidate(candidate, mid string, line int) error
+	// SetICE says where to look for the peer from now on, or what is wrong with that.
+	SetICE(ICE) error
+	// Local is our latest description with the candidates found so far; nil before there is one.
+	Local() []byte
+	// Connectivity is what is known of ICE and DTLS now, in the fields of events.
+	Connectivity() WebRTCEvent
+}
 
 // WebRTCOptions are what a WebRtcEndpoint is made with.
 type WebRTCOptions struct {
 	Pipeline *media.Pipeline // has the registry and the clock
 	Name     string          // in logs
 	Notify   func(media.Notice)
-	ECDSA    bool // the certificate's key; false = RSA
-	Data     bool // with data channels
+	// Watch is told of ICE and DTLS, one event at a time, and never blocks.
+	Watch func(WebRTCEvent)
+	ECDSA bool // the certificate's key; false = RSA
+	Data  bool // with data channels
+}
+
+// WebRTCEvent is what a WebRTC tells of ICE and DTLS. Of an event exactly one field is set.
+type WebRTCEvent struct {
+	Candidate *IceCandidate // one of ours
+	Gathered  bool          // there will be no more
+	ICE       IceComponentState
+	Pair      *IceCandidatePair // another path is used: its two ends
+	DTLS      DtlsConnectionState
+}
+
+// ICE is where a WebRtcEndpoint looks for its peer.
+type ICE struct {
+	STUN       string // host:port; "" = none
+	TURN       TURN
+	Interfaces []string // names of network interfaces; nil = all
+	NoTCP      bool
+	// Addresses that stand for all of ours of their family.
+	External4, External6 netip.Addr
+}
+
+// TURN is a server that relays.
+type TURN struct {
+	Address   string // host:port; "" = none
+	Transport string // udp, tcp or tls
+	User      string
+	Password  string
 }
 
 // WebRtcEndpoint speaks to a browser.
-type WebRtcEndpoint struct{ BaseRtpEndpoint }
+type WebRtcEndpoint struct {
+	BaseRtpEndpoint
+	web WebRTC
+
+	setting sync.Mutex
+	ice     iceSettings
+}
 
 func (k *Core) webRtcEndpointClass() *rpc.Class {
 	e := &rpc.Class{Name: "WebRtcEndpoint", Doc: "Exchanges media and data with a browser.", Extends: k.BaseRtpEndpoint, Parent: k.Pipeline,
-		New: rpc.Make(newWebRtcEndpoint, rpc.Arg("mediaPipeline"), rpc.OptArg("recvonly", false), rpc.OptArg("sendonly", false),
+		New: rpc.Make(k.newWebRtcEndpoint, rpc.Arg("mediaPipeline"), rpc.OptArg("recvonly", false), rpc.OptArg("sendonly", false),
 			rpc.OptArg("useDataChannels", false), rpc.OptArg("certificateKeyType", CertificateKeyTypeRsa), rpc.OptArg("qosDscp", DSCPValueNoValue)),
 		Ops: []rpc.Op{
 			rpc.Method("gatherCandidates", (*WebRtcEndpoint).GatherCandidates),
@@ -33,8 +84,10 @@ func (k *Core) webRtcEndpointClass() *rpc.Class {
 		},
 		Events: []string{"IceCandidateFound", "IceGatheringDone", "IceComponentStateChanged", "DtlsConnectionStateChange",
 			"DataChannelOpened", "DataChannelClosed", "NewCandidatePairSelected"}}
-	for _, name := range []string{"networkInterfaces", "stunServerAddress", "turnUrl", "externalIPv4", "externalIPv6"} {
-		e.Props = append(e.Props, rpc.Property(name, (*WebRtcEndpoint).text, (*WebRtcEndpoint).setText))
+	for _, s := range iceTexts() {
+		e.Props = append(e.Props, rpc.Property(s.name,
+			func(e *WebRtcEndpoint) string { return e.text(s) },
+			func(e *WebRtcEndpoint, v string) error { return e.setText(s, v) }))
 	}
 	e.Props = append(e.Props,
 		rpc.Property("iceTcp", (*WebRtcEndpoint).IceTCP, (*WebRtcEndpoint).SetIceTCP),
@@ -45,50 +98,105 @@ func (k *Core) webRtcEndpointClass() *rpc.Class {
 	return e
 }
 
-func newWebRtcEndpoint(_ *rpc.Object, _ *Pipeline, _, _, _ bool, _ CertificateKeyType, _ DSCPValue) (*WebRtcEndpoint, error) {
-	return nil, missing("WebRtcEndpoint")
+// newWebRtcEndpoint makes one. qosDscp is taken and marks nothing: all endpoints share sockets.
+func (k *Core) newWebRtcEndpoint(self *rpc.Object, p *Pipeline, recvonly, sendonly, data bool, key CertificateKeyType, _ DSCPValue) (*WebRtcEndpoint, error) {
+	if k.cfg.WebRTC == nil {
+		return nil, rpc.Errorf(rpc.NotSupported, noWebRTC)
+	}
+	want, err := wanted(recvonly, sendonly)
+	if err != nil {
+		return nil, err
+	}
+	e := &WebRtcEndpoint{ice: iceSettings{port: defaultSTUN, tcp: true}}
+	e.web, err = k.cfg.WebRTC(WebRTCOptions{Pipeline: p.Media(), Name: self.ID(), Notify: e.Notice, Watch: e.event,
+		ECDSA: key == CertificateKeyTypeEcdsa, Data: data})
+	if err != nil {
+		return nil, err
+	}
+	e.Begin(self, p, e.web, want)
+	return e, nil
 }
 
-func (e *WebRtcEndpoint) text() (string, error) { return "", missing("WebRtcEndpoint") }
-func (e *WebRtcEndpoint) setText(string) error  { return missing("WebRtcEndpoint") }
+// Close ends the element's connections, then the endpoint.
+func (e *WebRtcEndpoint) Close() error { return errors.Join(e.Element.Close(), e.web.Close()) }
 
-// IceTCP tells whether candidates over TCP are used.
-func (e *WebRtcEndpoint) IceTCP() (bool, error) { return false, missing("WebRtcEndpoint") }
+// The one transport of an endpoint, as events name it.
+const (
+	iceStream    = 1
+	iceStreamID  = "1"
+	iceComponent = 1
+)
 
-// SetIceTCP says whether candidates over TCP are used.
-func (e *WebRtcEndpoint) SetIceTCP(bool) error { return missing("WebRtcEndpoint") }
+// event tells of ICE and DTLS. It is called on the packet path.
+func (e *WebRtcEndpoint) event(v WebRTCEvent) {
+	switch {
+	case v.Candidate != nil:
+		e.self.Post(IceCandidateFound{Candidate: *v.Candidate})
+	case v.Gathered:
+		e.self.Post(IceGatheringDone{})
+	case v.ICE != "":
+		e.self.Post(IceComponentStateChanged{StreamID: iceStream, ComponentID: iceComponent, State: v.ICE})
+		if v.ICE == IceComponentStateDisconnected || v.ICE == IceComponentStateFailed {
+			e.SetConnectionState(ConnectionStateDisconnected)
+		} else if v.ICE == IceComponentStateConnected && e.web.Connectivity().DTLS == DtlsConnectionStateConnected {
+			e.SetConnectionState(ConnectionStateConnected)
+		}
+	case v.Pair != nil:
+		e.self.Post(NewCandidatePairSelected{CandidatePair: *v.Pair})
+	case v.DTLS != "":
+		e.self.Post(DtlsConnectionStateChange{StreamID: iceStreamID, ComponentID: "1", ConnectionID: "default", State: v.DTLS})
+		if v.DTLS == DtlsConnectionStateConnected {
+			e.SetConnectionState(ConnectionStateConnected)
+		} else if v.DTLS != DtlsConnectionStateConnecting {
+			e.SetConnectionState(ConnectionStateDisconnected)
+		}
+	}
+}
 
-// StunServerPort is the STUN server's.
-func (e *WebRtcEndpoint) StunServerPort() (int, error) { return 0, missing("WebRtcEndpoint") }
-
-// SetStunServerPort sets the STUN server's.
-func (e *WebRtcEndpoint) SetStunServerPort(int) error { return missing("WebRtcEndpoint") }
-
-// CandidatePairs are those that are in use.
-func (e *WebRtcEndpoint) CandidatePairs() ([]IceCandidatePair, error) {
-	return nil, missing("WebRtcEndpoint")
+// CandidatePairs are those that are in use: one, or none before there is a path.
+func (e *WebRtcEndpoint) CandidatePairs() []IceCandidatePair {
+	if p := e.web.Connectivity().Pair; p != nil {
+		return []IceCandidatePair{*p}
+	}
+	return []IceCandidatePair{}
 }
 
 // IceConnectionState tells how far ICE is.
-func (e *WebRtcEndpoint) IceConnectionState() ([]IceConnection, error) {
-	return nil, missing("WebRtcEndpoint")
+func (e *WebRtcEndpoint) IceConnectionState() []IceConnection {
+	return []IceConnection{{StreamID: iceStreamID, ComponentID: iceComponent, State: e.web.Connectivity().ICE}}
 }
 
 // DtlsConnectionState tells how far DTLS is.
-func (e *WebRtcEndpoint) DtlsConnectionState() ([]DtlsConnection, error) {
-	return nil, missing("WebRtcEndpoint")
+func (e *WebRtcEndpoint) DtlsConnectionState() []DtlsConnection {
+	return []DtlsConnection{{StreamID: iceStreamID, ComponentID: "1", ConnectionID: "default", State: e.web.Connectivity().DTLS}}
 }
 
-// GatherCandidates begins to look for candidates.
-func (e *WebRtcEndpoint) GatherCandidates() error { return missing("WebRtcEndpoint") }
+// GatherCandidates begins to look for candidates, which IceCandidateFound tells one by one.
+func (e *WebRtcEndpoint) GatherCandidates() error {
+	if err := e.web.Gather(); err != nil {
+		return &rpc.Error{Code: rpc.GatherCandidates, Message: "Candidates can't be gathered", Err: err}
+	}
+	return nil
+}
 
-// AddIceCandidate takes one of the peer's candidates.
-func (e *WebRtcEndpoint) AddIceCandidate(IceCandidate) error { return missing("WebRtcEndpoint") }
+// AddIceCandidate takes one of the peer's candidates, which may come before its description. An empty one is the end of
+// them. It fails with AddCandidate if it can't be read.
+func (e *WebRtcEndpoint) AddIceCandidate(c IceCandidate) error {
+	if err := e.web.AddCandidate(c.Candidate, c.SdpMid, c.SdpMLineIndex); err != nil {
+		return &rpc.Error{Code: rpc.AddCandidate, Message: "Candidate can't be added: " + c.Candidate, Err: err}
+	}
+	return nil
+}
 
 // CreateDataChannel opens a data channel.
-func (e *WebRtcEndpoint) CreateDataChannel(_ string, _ bool, _, _ int, _ string) error {
-	return missing("WebRtcEndpoint")
+func (e *WebRtcEndpoint) CreateDataChannel(_ string, _ bool, lifetime, retransmits int, _ string) error {
+	if lifetime >= 0 && retransmits >= 0 {
+		return rpc.Errorf(rpc.IllegalParam, "'maxPacketLifeTime' is %d and 'maxRetransmits' %d, only one of them may be set", lifetime, retransmits)
+	}
+	return missing("WebRtcEndpoint.createDataChannel")
 }
 
 // CloseDataChannel closes a data channel.
-func (e *WebRtcEndpoint) CloseDataChannel(int) error { return missing("WebRtcEndpoint") }
+func (e *WebRtcEndpoint) CloseDataChannel(int) error {
+	return missing("WebRtcEndpoint.closeDataChannel")
+}

@@ -124,7 +124,7 @@ func (c *iceCall) offers(restart bool) string {
 // offered lets the endpoint offer and the page answer.
 func (c *iceCall) offered() {
 	c.t.Helper()
-	o, err := c.endpoint.Offer(c.ctx, media.Want{Formats: []*media.Format{media.PCMU()}})
+	o, err := c.endpoint.Offer(c.ctx, media.Want{Formats: []*media.Format{media.PCMU()}, Video: true})
 	c.must(err)
 	answer, err := c.page.Answer(c.ctx, string(o.SDP()))
 	c.must(err)

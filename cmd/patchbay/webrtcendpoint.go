@@ -1,0 +1,70 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/webrtc"
+	"github.com/patchbay/patchbay/rpc/kurento"
+)
+
+// webEndpoint is an endpoint of browsers' media as Kurento's classes want it.
+type webEndpoint struct{ *webrtc.Endpoint }
+
+// webEndpoints makes what stands behind a WebRtcEndpoint; nil if browsers' media is switched off.
+func (s *server) webEndpoints() func(kurento.WebRTCOptions) (kurento.WebRTC, error) {
+	if s.browsers == nil {
+		return nil
+	}
+	return func(o kurento.WebRTCOptions) (kurento.WebRTC, error) { return newWebEndpoint(s.browsers, s.log, o) }
+}
+
+func newWebEndpoint(p *webrtc.Port, log *slog.Logger, o kurento.WebRTCOptions) (*webEndpoint, error) {
+	c := webrtc.Config{
+		Port: p, Registry: o.Pipeline.Registry(), Notify: o.Notify, Log: log.With("element", o.Name), Trickle: true, Key: webrtc.RSA,
+		// As Kurento has them.
+		Formats: []*media.Format{{Codec: "OPUS", Clock: 48000, Channels: 2}, media.PCMU(), media.PCMA(), media.TelephoneEvent(8000)},
+		Watch:   func(e webrtc.Event) { o.Watch(webEvent(e)) },
+	}
+	if o.ECDSA {
+		c.Key = webrtc.ECDSA
+	}
+	e, err := webrtc.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return &webEndpoint{e}, nil
+}
+
+// SetICE says where to look for the peer.
+func (e *webEndpoint) SetICE(c kurento.ICE) error {
+	return e.Endpoint.SetICE(webrtc.ICE{
+		STUN: c.STUN, TURN: webrtc.TURN(c.TURN), Interfaces: c.Interfaces, NoTCP: c.NoTCP, External4: c.External4, External6: c.External6,
+	})
+}
+
+// Connectivity is what is known of ICE and DTLS now.
+func (e *webEndpoint) Connectivity() kurento.WebRTCEvent {
+	c := e.Endpoint.Connectivity()
+	out := kurento.WebRTCEvent{ICE: kurento.IceComponentState(c.ICE.String()), DTLS: kurento.DtlsConnectionState(c.DTLS.String())}
+	if c.Pair != (webrtc.PairSelected{}) {
+		out.Pair = webEvent(c.Pair).Pair
+	}
+	return out
+}
+
+func webEvent(e webrtc.Event) kurento.WebRTCEvent {
+	switch e := e.(type) {
+	case webrtc.CandidateFound:
+		return kurento.WebRTCEvent{Candidate: &kurento.IceCandidate{Candidate: e.Candidate, SdpMid: e.MID, SdpMLineIndex: e.Line}}
+	case webrtc.GatheringDone:
+		return kurento.WebRTCEvent{Gathered: true}
+	case webrtc.ComponentChanged:
+		return kurento.WebRTCEvent{ICE: kurento.IceComponentState(e.State.String())}
+	case webrtc.PairSelected:
+		return kurento.WebRTCEvent{Pair: &kurento.IceCandidatePair{StreamID: "1", ComponentID: 1, LocalCandidate: e.Local, RemoteCandidate: e.Remote}}
+	case webrtc.HandshakeChanged:
+		return kurento.WebRTCEvent{DTLS: kurento.DtlsConnectionState(e.State.String())}
+	}
+	return kurento.WebRTCEvent{}
+}
