@@ -42,7 +42,7 @@ func (s Scope) Only(roles Role) Scope {
 // Roles are those of the client; of the program itself, all.
 func (s Scope) Roles() Role { return AllRoles &^ s.denied }
 
-// Name is the tenant's.
+// Name is the name of the tenant whose view it is.
 func (s Scope) Name() string { return s.tenant }
 
 type scopeKey struct{}

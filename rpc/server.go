@@ -145,8 +145,9 @@ func refuse(w http.ResponseWriter, status int, why string) {
 
 // standing is what a principal has now.
 type standing struct {
-	connections, sessions int // guarded by the server's lock
-	rate                  bucket
+	connections int // guarded by the server's lock, as are the others
+	sessions    map[*session]struct{}
+	rate        bucket
 }
 
 // admit makes a connection that isn't upgraded yet.
@@ -174,7 +175,7 @@ func (s *Server) admit(who Principal) (*conn, error) {
 func (s *Server) standing(name string) *standing {
 	p := s.principals[name]
 	if p == nil {
-		p = new(standing)
+		p = &standing{sessions: map[*session]struct{}{}}
 		s.principals[name] = p
 	}
 	return p

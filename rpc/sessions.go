@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -66,19 +67,19 @@ func (s *Server) open(key sessionKey, c *conn) (*session, error) {
 		x.pending.Add(1)
 		return x, nil
 	}
-	if len(s.sessions) >= s.cfg.MaxSessions && !s.evict("") {
+	if len(s.sessions) >= s.cfg.MaxSessions && !s.evict(maps.Values(s.sessions)) {
 		return nil, Errorf(NotEnoughResources, "No session can be opened: there are %d already", s.cfg.MaxSessions)
 	}
 	p := c.standing
-	if most := c.who.Quota.Sessions; most > 0 && p.sessions >= most && !s.evict(key.principal) {
+	if most := c.who.Quota.Sessions; most > 0 && len(p.sessions) >= most && !s.evict(maps.Keys(p.sessions)) {
 		return nil, Errorf(NotEnoughResources, "No session can be opened: you have %d already", most)
 	}
-	p.sessions++
 	x := &session{server: s, key: key, quoted: quote(key.id), holds: map[*Object]bool{}, recent: answers{all: &s.remembered}}
 	x.reads.Store(!c.who.Roles.Grant(Control))
 	x.pending.Store(1)
 	x.touch()
 	s.sessions[key] = x
+	p.sessions[x] = struct{}{}
 	return x, nil
 }
 
@@ -92,13 +93,20 @@ func (s *session) idle() bool {
 	return len(s.holds) == 0
 }
 
-// evict makes room for a session of the principal, "" = any, by ending one that nobody would miss; s.mu is held.
-func (s *Server) evict(principal string) bool {
-	for key, x := range s.sessions {
-		if (principal == "" || key.principal == principal) && x.idle() {
+// maxEvict is how many sessions are looked at to find one that can go.
+const maxEvict = 1000
+
+// evict makes room by ending one of these sessions that nobody would miss; s.mu is held.
+func (s *Server) evict(among iter.Seq[*session]) bool {
+	looked := 0
+	for x := range among { // in no order, so that another part is looked at next time
+		if x.idle() {
 			s.forget(x)
 			x.forgetAll()
 			return true
+		}
+		if looked++; looked == maxEvict {
+			break
 		}
 	}
 	return false
@@ -110,7 +118,7 @@ func (s *Server) forget(x *session) {
 		return
 	}
 	delete(s.sessions, x.key)
-	s.standing(x.key.principal).sessions--
+	delete(s.standing(x.key.principal).sessions, x)
 	x.mu.Lock()
 	x.recent.drop()
 	x.mu.Unlock()
@@ -161,7 +169,7 @@ func (s *Server) overdue(now time.Time) []*session {
 		}
 	}
 	for name, p := range s.principals {
-		if p.connections == 0 && p.sessions == 0 && p.rate.full(now) {
+		if p.connections == 0 && len(p.sessions) == 0 && p.rate.full(now) {
 			delete(s.principals, name)
 		}
 	}
