@@ -110,7 +110,7 @@ func TestElementClassesAgainstKurento(t *testing.T) {
 		t.Fatal(err)
 	}
 	classes, _, _ := elementClasses(kurento.Config{}, telephony.Config{})
-	differences, err := kurento.Compare(classes, table, nil)
+	differences, err := kurento.Compare(classes, table, kurento.Ours())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -421,3 +421,43 @@ func TestWebRtcEndpointVideoOnly(t *testing.T) {
 		t.Errorf("the answer is\n%s", answer)
 	}
 }
+
+// An endpoint that is told so takes another offer, with an ICE restart or without; one that isn't doesn't.
+func TestWebRtcEndpointRenegotiates(t *testing.T) {
+	for _, stun := range []string{"", "127.0.0.1"} {
+		t.Run("STUN "+stun, func(t *testing.T) {
+			p := newWebRig(t).peer(pcmu(), nil)
+			p.call(p.endpoint, "setStunServerAddress", map[string]any{"stunServerAddress": stun})
+			p.call(p.endpoint, "setStunServerPort", map[string]any{"stunServerPort": 9})
+			p.call(p.endpoint, "connect", map[string]any{"sink": p.endpoint.ID()})
+			if _, code, _ := p.invoke(p.endpoint, "renegotiate", nil); code != rpc.NoRemoteSDP {
+				t.Errorf("renegotiate before anything is agreed: %d, want %d", code, rpc.NoRemoteSDP)
+			}
+			p.calls()
+			p.gathers()
+			p.hears(p, 440)
+			ufrag := func() string {
+				_, rest, _ := strings.Cut(p.call(p.endpoint, "getLocalSessionDescriptor", nil).(string), "a=ice-ufrag:")
+				name, _, _ := strings.Cut(rest, "\r\n")
+				return name
+			}
+			first := ufrag()
+			if _, code, _ := p.invoke(p.endpoint, "generateOffer", nil); code != rpc.AlreadyNegotiated {
+				t.Errorf("another offer: %d, want %d", code, rpc.AlreadyNegotiated)
+			}
+			p.call(p.endpoint, "renegotiate", map[string]any{"iceRestart": true})
+			p.called()
+			second := ufrag()
+			if second == first {
+				t.Error("the credentials are the same after an ICE restart")
+			}
+			p.hears(p, 500)
+			p.call(p.endpoint, "renegotiate", nil)
+			p.called()
+			if ufrag() != second {
+				t.Error("the credentials changed without an ICE restart")
+			}
+			p.hears(p, 600)
+		})
+	}
+}

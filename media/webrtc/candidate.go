@@ -67,7 +67,7 @@ func (e *Endpoint) enroll(ctx context.Context, t transport) (*credentials, error
 	if !e.cfg.Trickle || e.gathers {
 		err = e.gather(c)
 	}
-	if err == nil && !e.cfg.Trickle {
+	if err == nil && (!e.cfg.Trickle || e.gathers) { // after a restart the peer needs them as soon as it knows of it
 		_, over := t.Candidates(c)
 		timer := time.NewTimer(gatherMax)
 		defer timer.Stop()

@@ -12,6 +12,13 @@ type Exception struct {
 	Reason string // a sentence that a client may be told
 }
 
+// Ours is the list of what Kurento's classes have here and not at Kurento's, for Compare.
+func Ours() []Exception {
+	return []Exception{
+		{"SdpEndpoint.renegotiate", "Kurento's endpoints are negotiated once; ours may be again, each time after they were told so, with an ICE restart if asked for."},
+	}
+}
+
 // Missing is the list of what is missing on purpose: it is in the table, so that clients can be told, and answers
 // NotSupported with the reason.
 func Missing() []Exception {

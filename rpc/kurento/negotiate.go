@@ -36,7 +36,7 @@ func (e *SdpEndpoint) GenerateOffer(ctx context.Context, options *OfferOptions) 
 		return e.local, nil
 	}
 	w := e.want
-	w.Bandwidth, w.Video = e.audio, o.OfferToReceiveVideo
+	w.Bandwidth, w.Video, w.ICERestart = e.audio, o.OfferToReceiveVideo, e.restart
 	offer, err := e.endpoint.Offer(ctx, w)
 	if err != nil {
 		return "", fault(rpc.GenerateOffer, "Offer can't be made", err)
@@ -135,9 +135,10 @@ func (e *SdpEndpoint) accept(body string) (flows bool, err error) {
 	return true, nil
 }
 
-// Renegotiate lets the endpoint make or answer one more offer; until that is done what was agreed stands. Kurento has nothing
-// like it. It fails with NoRemoteSDP while nothing is agreed yet.
-func (e *SdpEndpoint) Renegotiate() error {
+// Renegotiate lets the endpoint make or answer one more offer; until that is done what was agreed stands. iceRestart has the
+// offer, if it is ours, restart ICE; an offer of the peer's says so itself, and endpoints without ICE have nothing to restart.
+// Kurento has nothing like it. It fails with NoRemoteSDP while nothing is agreed yet.
+func (e *SdpEndpoint) Renegotiate(iceRestart bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.remote == "" {
@@ -146,7 +147,7 @@ func (e *SdpEndpoint) Renegotiate() error {
 	if e.offer != nil { // one that was never answered
 		e.offer.Rollback()
 	}
-	e.offer, e.stage = nil, idle
+	e.offer, e.stage, e.restart = nil, idle, iceRestart
 	return nil
 }
 

@@ -419,7 +419,7 @@ func TestRtpEndpointCrypto(t *testing.T) {
 func TestRenegotiate(t *testing.T) {
 	r := newRTP(t, nil)
 	a, b := r.in("RtpEndpoint"), r.in("RtpEndpoint")
-	again := func(o *rpc.Object) error { return o.Value().(*kurento.RtpEndpoint).Renegotiate() }
+	again := func(o *rpc.Object) error { return o.Value().(*kurento.RtpEndpoint).Renegotiate(false) }
 	if err := again(a); rpc.Outside(err).Code != rpc.NoRemoteSDP {
 		t.Errorf("before anything is agreed: %v", err)
 	}

@@ -18,6 +18,7 @@ type SdpEndpoint struct {
 
 	mu           sync.Mutex // one negotiation at a time
 	stage        stage
+	restart      bool        // the next offer of ours restarts ICE
 	offer        media.Offer // of ours that waits; nil if it has no line that can carry media
 	local        string
 	remote       string
@@ -46,6 +47,7 @@ func (k *Core) sdpEndpointClass() *rpc.Class {
 			rpc.Method("processAnswer", (*SdpEndpoint).ProcessAnswer, rpc.Arg("answer")),
 			rpc.Method("getLocalSessionDescriptor", (*SdpEndpoint).LocalSessionDescriptor),
 			rpc.Method("getRemoteSessionDescriptor", (*SdpEndpoint).RemoteSessionDescriptor),
+			rpc.Method("renegotiate", (*SdpEndpoint).Renegotiate, rpc.OptArg("iceRestart", false)),
 		}}
 }
 
