@@ -24,7 +24,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	if err := c.pipeline.Add(l.ep); err != nil {
 		return nil, err
 	}
-	want := media.Want{Formats: t.party.order(c.callerFormats()), Direction: c.allowed(l)}
+	want := media.Want{Formats: t.party.order(c.callerFormats()), Direction: c.allowed(l), SRTP: t.party.srtp}
 	l.want = want.Direction
 	o, err := l.ep.Offer(c.ctx, want)
 	if err != nil {

@@ -35,6 +35,7 @@ type party struct {
 	media   MediaAddr // a trunk's own, else zero
 	codecs  []string
 	dtmf    string
+	srtp    media.SRTP
 	peer    netip.AddrPort // its signalling
 	browser bool           // it speaks WebRTC
 }
@@ -219,7 +220,7 @@ type terms struct {
 	Events        bool
 	Direction     sdp.Direction
 	Local, Remote netip.AddrPort
-	SRTP          string // none, dtls
+	SRTP          string // none, sdes, dtls
 }
 
 // agreed reads an endpoint's agreement.
@@ -227,7 +228,11 @@ func agreed(e media.Endpoint) terms {
 	switch e := e.(type) {
 	case *rtp.Endpoint:
 		n := e.Negotiated()
-		return terms{n.Codec, n.Ptime, n.Events, n.Direction, n.Local, n.Remote, "none"}
+		srtp := "none"
+		if n.SRTP != "" {
+			srtp = "sdes"
+		}
+		return terms{n.Codec, n.Ptime, n.Events, n.Direction, n.Local, n.Remote, srtp}
 	case *webrtc.Endpoint:
 		n := e.Negotiated()
 		return terms{n.Codec, n.Ptime, n.Events, n.Direction, n.Local, n.Remote, "dtls"}

@@ -16,7 +16,7 @@ func (c *Call) peerOffers(l *sipLeg, e LegEvent) {
 	if far := c.far(l); far != nil {
 		like = far.current()
 	}
-	want := media.Want{Formats: l.party.order(like), Direction: c.allowed(l)}
+	want := media.Want{Formats: l.party.order(like), Direction: c.allowed(l), SRTP: l.party.srtp}
 	r := e.Offer.Remote()
 	if r != nil {
 		want.Formats = only(common(want.Formats, offered(r)))
@@ -95,7 +95,7 @@ func (c *Call) align(l *sipLeg) {
 		return
 	}
 	r.running, r.again = true, false
-	w := media.Want{Formats: firstOf(l.party.order(nil), l.current()), Direction: want}
+	w := media.Want{Formats: firstOf(l.party.order(nil), l.current()), Direction: want, SRTP: l.party.srtp}
 	c.g.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, 32*time.Second)
 		defer cancel()

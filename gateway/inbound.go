@@ -114,7 +114,7 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 	r := d.Request()
 	at := r.At
-	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), peer: r.Source}
+	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), peer: r.Source}
 	if t := c.src.trunk; t != nil {
 		p.media = t.Media
 	}
@@ -156,7 +156,7 @@ func (c *Call) acceptable() (call.Cause, bool) {
 		return cause, false
 	}
 	// An answer is tried before anybody's phone rings: nobody shall pick up a call that the caller can't have.
-	p, err := l.ep.Answer(c.ctx, l.d.Request().Body, media.Want{Formats: formats(l.party.codecs, l.party.dtmf)})
+	p, err := l.ep.Answer(c.ctx, l.d.Request().Body, media.Want{Formats: formats(l.party.codecs, l.party.dtmf), SRTP: l.party.srtp})
 	if err != nil {
 		cause := call.NoCodec
 		cause.Text = err.Error()

@@ -105,7 +105,7 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 		}
 		own = only(common)
 	}
-	w := media.Want{Formats: own, Direction: sdp.SendRecv}
+	w := media.Want{Formats: own, Direction: sdp.SendRecv, SRTP: c.caller.party.srtp}
 	if l != nil && l == c.callee {
 		w.Direction = direction(l.peer.Sends(), l.peer.Receives())
 	}

@@ -1,5 +1,7 @@
 package gateway
 
+import "github.com/patchbay/patchbay/media"
+
 // source is who a call comes from: a user, a trunk, or an application, which may speak for a user.
 type source struct {
 	user  *User
@@ -59,6 +61,16 @@ func (s source) dtmf() string {
 		return s.user.DTMF
 	}
 	return s.trunk.DTMF
+}
+
+func (s source) srtp() media.SRTP {
+	switch {
+	case s.user != nil:
+		return s.user.SRTP
+	case s.trunk != nil:
+		return s.trunk.SRTP
+	}
+	return media.SRTPNever
 }
 
 // callerName is what callees see beside the number; "" = nothing.

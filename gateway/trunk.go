@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -31,7 +32,8 @@ type Trunk struct {
 	Media      MediaAddr
 	Codecs     []string
 	DTMF       string
-	From       string // caller, account, fixed
+	SRTP       media.SRTP // keys in SDP (RFC 4568)
+	From       string     // caller, account, fixed
 	FromNumber string
 	MaxCalls   int
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/sip"
 	"github.com/patchbay/patchbay/sip/auth"
 )
@@ -21,6 +22,7 @@ type User struct {
 	CallerName string
 	Codecs     []string
 	DTMF       string // rfc4733, info, none
+	SRTP       media.SRTP
 	MaxCalls   int
 	Ring       time.Duration // when somebody dials one of the numbers
 }

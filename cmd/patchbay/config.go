@@ -170,6 +170,7 @@ type User struct {
 	CallerID   string   `yaml:"caller_id"`
 	CallerName string   `yaml:"caller_name"`
 	Codecs     []string `yaml:"codecs"`    // media.codecs if empty
+	SRTP       string   `yaml:"srtp"`      // never, prefer, require
 	MaxCalls   int      `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
 }
 
@@ -193,6 +194,7 @@ type Trunk struct {
 	Media      MediaAddress   `yaml:"media"`     // media.addresses if not set
 	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
 	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
+	SRTP       string         `yaml:"srtp"`      // never, prefer, require
 	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From
 	FromNumber string         `yaml:"from_number"`
 	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls

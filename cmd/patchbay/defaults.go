@@ -71,6 +71,7 @@ func (c *Config) complete() {
 		}
 		u.CallerID = cmp.Or(u.CallerID, u.Login)
 		u.MaxCalls = cmp.Or(u.MaxCalls, c.Limits.Calls)
+		u.SRTP = cmp.Or(u.SRTP, "never")
 		if len(u.Codecs) == 0 {
 			u.Codecs = c.Media.Codecs
 		}
@@ -119,6 +120,7 @@ func (c *Config) completeTrunk(t *Trunk) {
 	t.Domain = cmp.Or(t.Domain, host(cmp.Or(t.Registrar, t.Proxy)))
 	t.AuthUser = cmp.Or(t.AuthUser, t.User)
 	t.MaxCalls = cmp.Or(t.MaxCalls, c.Limits.Calls)
+	t.SRTP = cmp.Or(t.SRTP, "never")
 	if len(t.Codecs) == 0 {
 		t.Codecs = c.Media.Codecs
 	}

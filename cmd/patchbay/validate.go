@@ -15,6 +15,7 @@ var (
 	transports = []string{"udp", "tcp", "tls"}
 	codecs     = []string{"PCMU", "PCMA", "opus"}
 	dtmfs      = []string{"rfc4733", "info", "none"}
+	srtps      = []string{"never", "prefer", "require"}
 )
 
 // validate reports what is wrong although each value by itself could be read.

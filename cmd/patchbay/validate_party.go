@@ -44,6 +44,9 @@ func (d *document) users(c *Config) {
 			d.bad(f+".caller_name", `expected printable text without " and \`)
 		}
 		d.codecs(f+".codecs", u.Codecs, false)
+		if u.SRTP != "" {
+			d.choice(f+".srtp", u.SRTP, srtps)
+		}
 		d.count(f+".max_calls", u.MaxCalls, 0, 100_000)
 	}
 }
@@ -104,6 +107,9 @@ func (d *document) trunks(c *Config) {
 		d.codecs(f+".codecs", t.Codecs, false)
 		if t.DTMF != "" {
 			d.choice(f+".dtmf", t.DTMF, dtmfs)
+		}
+		if t.SRTP != "" {
+			d.choice(f+".srtp", t.SRTP, srtps)
 		}
 		d.trunkFrom(f, t)
 		d.count(f+".max_calls", t.MaxCalls, 0, 100_000)

@@ -205,7 +205,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, u := range c.Users {
 		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
 			HA1: string(u.HA1), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
-			DTMF: c.Media.DTMF, MaxCalls: u.MaxCalls, Ring: c.Limits.Ring})
+			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), MaxCalls: u.MaxCalls, Ring: c.Limits.Ring})
 	}
 	for _, t := range c.Trunks {
 		gt, err := t.gateway(c)
@@ -227,6 +227,16 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	return gc, nil
 }
 
+func srtpPolicy(s string) media.SRTP {
+	switch s {
+	case "prefer":
+		return media.SRTPPrefer
+	case "require":
+		return media.SRTPRequire
+	}
+	return media.SRTPNever
+}
+
 func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 	password := t.Password
 	if t.Mode == "carrier" && password == "" {
@@ -239,7 +249,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 	gt := gateway.Trunk{ID: t.ID, Tenant: t.Tenant, Register: t.Mode != "address", Network: t.Transport, Domain: t.Domain,
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
-		Codecs: t.Codecs, DTMF: t.DTMF, From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
+		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
 		Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
 	for _, x := range []struct {
 		name, value string
