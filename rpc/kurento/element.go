@@ -28,7 +28,8 @@ type Element struct {
 	stats    func(MediaType, ElementStats) map[string]AnyStats
 }
 
-// bitrates of encoders, bit/s.
+// bitrates of encoders of video, bit/s. They are kept for clients to read: there is none to heed them, video is passed on as it
+// comes. Encoders of audio go by its rate, as Kurento's do.
 type bitrates struct{ target, min, max int }
 
 func elementClass() *rpc.Class {
@@ -104,7 +105,7 @@ func (e *Element) Close() error {
 	return nil
 }
 
-// EncoderBitrate is what encoders begin with, bit/s.
+// EncoderBitrate is what encoders of video begin with, bit/s.
 func (e *Element) EncoderBitrate() int { return e.bitrate(func(b *bitrates) *int { return &b.target }) }
 
 // MinEncoderBitrate is the least that encoders are brought down to, bit/s; 0 = no limit.
