@@ -3,11 +3,11 @@
 // All legs of a process share one UDP port, the Port. A leg that only has audio is served by a stack of our own: it answers
 // connectivity checks (ICE lite, RFC 8445 2.5), has one DTLS handshake, which sleeps once there are keys, and encrypts in
 // place on the goroutine that read the packet; it has no goroutine and no timer of its own. Behind the same seam (seam.go)
-// stands pion's PeerConnection.
+// stands pion's PeerConnection, with full ICE: STUN, TURN, and TCP beside UDP.
 //
-// The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack, pion, agent and
-// ring the other one; packet, sequence and receive are the way in, send the way out; control is RTCP; negotiate,
-// agreement, side and formats are SDP.
+// The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack; stream, agentmux,
+// agent, inner, pion and ring the other one; receive is the way in, send the way out; control is RTCP; negotiate, agreement, side,
+// candidate and formats are SDP; servers is where a peer is looked for, watch what is told of it.
 package webrtc
 
 import (
