@@ -53,6 +53,7 @@ func TestDoubts(t *testing.T) {
 		{"SIP on loopback", oneUser + oneTrunk + route, `SIP is received on loopback alone: calls from trunk "telco" can't come in`, testHost()},
 		{"private RTP", "media: {addresses: [{bind: 10.0.0.5}]}\n" + oneUser + oneTrunk + route, `10.0.0.5 is a private address and trunk "telco" is on the public internet`, testHost()},
 		{"private Contact", oneUser + oneTrunk + "    advertise: 10.0.0.5\n" + route, `trunks[0].advertise is "10.0.0.5": is a private address`, testHost()},
+		{"keys in the clear", oneUser + oneTrunk + "    srtp: require\n" + route, `trunks[0].srtp is "require": whoever reads the trunk's SIP on its way reads the keys`, testHost()},
 		{"unused trunk", oneUser + oneTrunk, `trunks[0].id is "telco": no route leads to this trunk`, testHost()},
 		{"route from nobody", oneTrunk + route, "routes[0].source: nothing can come from there", testHost()},
 		{"trunk to trunk", oneUser + oneTrunk + "routes: [{id: r, to: [{trunk: telco}]}]", "lets calls from a trunk out through a trunk", testHost()},

@@ -190,6 +190,9 @@ func (d *document) doubtTrunk(c *Config, i int) {
 	if far && t.Mode == "address" && onlyLoopback(c.SIP.Listen) {
 		d.warn("sip.listen", "SIP is received on loopback alone: calls from trunk %q can't come in", t.ID)
 	}
+	if far && t.SRTP != "" && t.SRTP != "never" && t.Transport != "tls" {
+		d.warn(f+".srtp", "whoever reads the trunk's SIP on its way reads the keys: set transport to tls")
+	}
 	for _, r := range c.Routes {
 		for _, h := range r.To {
 			if h.Trunk == t.ID {
