@@ -88,6 +88,7 @@ type Op struct {
 	doc   string
 	of    string
 	needs Role
+	waits bool
 	fn    *function
 }
 
@@ -118,6 +119,10 @@ func asks(name string) bool {
 // Needs says which role a client must have for the operation. Without it that is Read for one whose name is getX or isX,
 // else Control.
 func (o Op) Needs(role Role) Op { o.needs = role; return o }
+
+// Waits says that the operation may take long, for somebody's answer say: a session goes on with its requests to other
+// objects meanwhile. Those to the same object still come one after another.
+func (o Op) Waits() Op { o.waits = true; return o }
 
 // Of says which class the returned objects belong to where their Go type doesn't.
 func (o Op) Of(class string) Op { o.of = class; return o }

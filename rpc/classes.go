@@ -50,6 +50,7 @@ type operation struct {
 	how  cast // else the value, cast so
 
 	needs Role
+	waits bool
 }
 
 // NewClasses makes an empty table for classes of these modules.

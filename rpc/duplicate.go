@@ -72,19 +72,26 @@ func (a *answers) remove(x *answer) {
 	delete(a.by, x.id)
 }
 
-// trim forgets what is too old or too much. What is still running stays: there is no more of it than tasks.
+// trim forgets what is too old or too much. What is still running stays, and goes to the end: there is no more of it than
+// tasks and lanes.
 func (a *answers) trim(now time.Time) {
-	for len(a.order) > 0 {
+	for range len(a.order) {
 		x := a.order[0]
 		full := len(a.order) > maxAnswers || a.bytes > maxAnswerSize || a.bytes > fairShare && a.all.used.Load() > a.all.most
-		if !x.gone && (x.reply == nil || !full && now.Sub(x.begun) < answerLife) {
+		if !x.gone && x.reply != nil && !full && now.Sub(x.begun) < answerLife {
 			return
 		}
-		a.remove(x)
 		a.order[0] = nil
 		a.order = a.order[1:]
+		if !x.gone && x.reply == nil {
+			a.order = append(a.order, x)
+		} else {
+			a.remove(x)
+		}
 	}
-	a.order = nil
+	if len(a.order) == 0 {
+		a.order = nil
+	}
 }
 
 // drop forgets all, when the session ends.

@@ -15,7 +15,9 @@ type method struct {
 	bare bool
 	// now methods overtake: they are done by the reader, and never wait.
 	now bool
-	run func(*task) (members []byte, err error)
+	// alone methods wait until nothing of the session runs beside.
+	alone bool
+	run   func(*task) (members []byte, err error)
 }
 
 type sessionRule uint8
@@ -40,8 +42,8 @@ func methods() map[string]*method {
 		{name: "describe", needs: Read, run: (*task).describe},
 		{name: "ref", needs: Control, session: given, run: (*task).ref},
 		{name: "unref", needs: Read, session: quietly, run: (*task).unref},
-		{name: "closeSession", needs: Read, session: quietly, run: (*task).closeSession},
-		{name: "transaction", needs: Control, run: (*task).transaction},
+		{name: "closeSession", needs: Read, session: quietly, alone: true, run: (*task).closeSession},
+		{name: "transaction", needs: Control, alone: true, run: (*task).transaction},
 	}
 	out := map[string]*method{}
 	for _, m := range list {

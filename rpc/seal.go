@@ -62,6 +62,7 @@ func (c *Classes) bind(e *entry) {
 		}
 		for _, o := range k.class.Ops {
 			e.ops[o.name] = c.operation(e, o.fn, o.of, o.needs)
+			e.ops[o.name].waits = o.waits
 		}
 		for _, name := range k.class.Events {
 			if t := c.types[name]; t == nil || t.form != eventForm {

@@ -26,8 +26,11 @@ type session struct {
 
 	mu      sync.Mutex
 	queue   []*task
-	bytes   int // of queue
+	waiting int // tasks that aren't begun: those of queue and of lanes
+	bytes   int // of them
 	running bool
+	lanes   map[string]*lane
+	still   *sync.Cond // on mu: a lane has ended
 	recent  answers
 	hears   map[*Object]struct{} // objects that it subscribed to
 }
@@ -121,41 +124,21 @@ func (s *session) enqueue(t *task) error {
 		}
 		t.answer = old
 	}
-	if len(s.queue) >= maxTasks || len(s.queue) > 0 && s.bytes+size > maxTaskBytes {
+	if s.waiting >= maxTasks || s.waiting > 0 && s.bytes+size > maxTaskBytes {
 		s.pending.Add(-1)
 		if t.answer != nil {
 			s.recent.remove(t.answer)
 		}
-		return Errorf(NotEnoughResources, "Too many requests: %d of this session wait already", len(s.queue))
+		return Errorf(NotEnoughResources, "Too many requests: %d of this session wait already", s.waiting)
 	}
 	s.queue = append(s.queue, t)
+	s.waiting++
 	s.bytes += size
 	if !s.running {
 		s.running = true
 		s.server.work.Go(s.run) // its reader is being waited for, so the count isn't zero
 	}
 	return nil
-}
-
-// run executes what is queued, and ends.
-func (s *session) run() {
-	for {
-		s.mu.Lock()
-		if len(s.queue) == 0 {
-			s.running = false
-			s.queue = nil
-			s.mu.Unlock()
-			return
-		}
-		t := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		s.bytes -= len(t.request.params)
-		s.mu.Unlock()
-		s.finish(t, t.execute())
-		s.touch()
-		s.pending.Add(-1)
-	}
 }
 
 // finish sends a reply to whoever asked, and keeps it for who asks again.

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,6 +76,7 @@ func (s *Server) open(key sessionKey, c *conn) (*session, error) {
 		return nil, Errorf(NotEnoughResources, "No session can be opened: you have %d already", most)
 	}
 	x := &session{server: s, key: key, quoted: quote(key.id), holds: map[*Object]bool{}, recent: answers{all: &s.remembered}}
+	x.still = sync.NewCond(&x.mu)
 	x.reads.Store(!c.who.Roles.Grant(Control))
 	x.pending.Store(1)
 	x.touch()

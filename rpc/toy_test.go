@@ -241,7 +241,7 @@ func newFamily() *family {
 			rpc.Method("explode", (*volume).Explode), rpc.Method("fail", (*volume).Fail), rpc.Method("busy", (*volume).Busy),
 			rpc.Method("whose", (*volume).Whose, rpc.Arg("object").Of("ServerManager")), rpc.Method("wrong", (*volume).Wrong),
 			rpc.Method("start", (*volume).Start).About("Begins."), rpc.Method("bad", (*volume).Bad),
-			rpc.Method("hang", (*volume).Hang), rpc.Method("grow", (*volume).Grow, rpc.Arg("stats")),
+			rpc.Method("hang", (*volume).Hang).Waits(), rpc.Method("grow", (*volume).Grow, rpc.Arg("stats")),
 		},
 		Events: []string{"Started"}}
 	f.hub = &rpc.Class{Module: "toy", Name: "Hub", Extends: f.object, Parent: f.pipeline,

@@ -32,7 +32,7 @@ func managerClass() *rpc.Class {
 		Ops: []rpc.Op{
 			rpc.Method("getKmd", (*Manager).Kmd, rpc.Arg("moduleName")),
 			rpc.Method("getCpuCount", (*Manager).CPUCount),
-			rpc.Method("getUsedCpu", (*Manager).UsedCPU, rpc.Arg("interval").Default(1000)),
+			rpc.Method("getUsedCpu", (*Manager).UsedCPU, rpc.Arg("interval").Default(1000)).Waits(),
 			rpc.Method("getUsedMemory", (*Manager).UsedMemory),
 		},
 		Events: []string{"ObjectCreated", "ObjectDestroyed"}}

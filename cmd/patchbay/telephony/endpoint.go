@@ -74,21 +74,21 @@ func (t *Telephony) endpointClass(core *kurento.Core) *rpc.Class {
 			rpc.Method("dial", (*SIPEndpoint).Dial,
 				rpc.Arg("to").About("A number, or a sip or tel URI."),
 				rpc.Opt("headers").About("Header fields for the callee; their names begin with X-.")).
-				About("Calls. Returns the call's id at once: events tell what becomes of it."),
+				Waits().About("Calls. Returns the call's id at once: events tell what becomes of it."),
 			rpc.Method("progress", (*SIPEndpoint).Progress, rpc.OptArg("earlyMedia", false).About("Whether media is to flow already.")).
-				About("Tells the caller of an incoming call that it rings (180), or lets media flow before the answer (183)."),
-			rpc.Method("accept", (*SIPEndpoint).Accept).About("Answers an incoming call."),
+				Waits().About("Tells the caller of an incoming call that it rings (180), or lets media flow before the answer (183)."),
+			rpc.Method("accept", (*SIPEndpoint).Accept).Waits().About("Answers an incoming call."),
 			rpc.Method("reject", (*SIPEndpoint).Reject, rpc.OptArg("sipStatus", 603).About("400 to 699."), rpc.Opt("reason").About("Words for the record.")).
-				About("Refuses an incoming call; the route's next hop is tried if its failover says so."),
-			rpc.Method("hold", (*SIPEndpoint).Hold).About("Asks the peer to send nothing more. Returns when it has agreed."),
-			rpc.Method("resume", (*SIPEndpoint).Resume).About("Ends a hold."),
+				Waits().About("Refuses an incoming call; the route's next hop is tried if its failover says so."),
+			rpc.Method("hold", (*SIPEndpoint).Hold).Waits().About("Asks the peer to send nothing more. Returns when it has agreed."),
+			rpc.Method("resume", (*SIPEndpoint).Resume).Waits().About("Ends a hold."),
 			rpc.Method("transfer", (*SIPEndpoint).Transfer, rpc.Arg("to").About("A number or a URI.")).
-				About("Asks the peer to call somebody else in place of this call. Returns when it has agreed to try; the event Transferred tells how it went."),
+				Waits().About("Asks the peer to call somebody else in place of this call. Returns when it has agreed to try; the event Transferred tells how it went."),
 			rpc.Method("transferTo", (*SIPEndpoint).TransferTo, rpc.Arg("other").About("An answered call.")).
-				About("Asks the peer to take the place of the application in another call (attended transfer)."),
-			rpc.Method("sendDtmf", (*SIPEndpoint).SendDTMF, rpc.Arg("digits").About("1 to 64 of 0-9*#A-D.")).About("Sends DTMF digits to the peer."),
+				Waits().About("Asks the peer to take the place of the application in another call (attended transfer)."),
+			rpc.Method("sendDtmf", (*SIPEndpoint).SendDTMF, rpc.Arg("digits").About("1 to 64 of 0-9*#A-D.")).Waits().About("Sends DTMF digits to the peer."),
 			rpc.Method("hangup", (*SIPEndpoint).Hangup, rpc.OptArg("cause", 16).About("Q.850 cause, 1 to 127."), rpc.Opt("reason").About("Words for the peer and the record.")).
-				About("Ends the call. An incoming call that isn't accepted is rejected."),
+				Waits().About("Ends the call. An incoming call that isn't accepted is rejected."),
 		},
 		Events: []string{"Ringing", "EarlyMedia", "Answered", "DtmfReceived", "Held", "Resumed", "Transferred", "MediaLost", "Ended"}}
 }

@@ -31,7 +31,7 @@ func managerClass(core *kurento.Core) *rpc.Class {
 		Ops: []rpc.Op{
 			rpc.Method("listen", (*Manager).Listen, rpc.Arg("app").About("Id of a configured application.")).Of("SipListener").
 				About("Takes the calls that are routed to an application: the event IncomingCall tells of each. It ends when the listener that it returns is released, or when no client that has it is connected."),
-			rpc.Method("cdr", (*Manager).CDR, rpc.Opt("filter").About("Which; without it the newest 100.")).Needs(rpc.Billing).
+			rpc.Method("cdr", (*Manager).CDR, rpc.Opt("filter").About("Which; without it the newest 100.")).Needs(rpc.Billing).Waits().
 				About("Records of calls, the newest first."),
 		},
 		Events: []string{"IncomingCall", "TrunkStateChanged", "RegistrationStateChanged"}}
