@@ -23,7 +23,8 @@ type Config struct {
 	Media    Media
 	Domain   string // of our users
 	Realm    string
-	Agent    string // User-Agent and Server
+	Agent    string           // User-Agent and Server
+	Session  sip.SessionTimer // of users' calls
 	Users    []User
 	Trunks   []Trunk
 	Apps     []App

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
 )
 
 // dial tries the plan's hops in order until one answers. winner is nil when none did; cause is then what the caller
@@ -101,6 +102,8 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			switch e.Kind {
 			case LegProgress:
 				c.progress(l, e)
+			case LegOffered:
+				c.earlyOffer(l, e)
 			case LegMoved:
 				c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
 				c.rec.note(l.no, e.At, call.Dialog{Dialog: l.state()}) // a crash must find it there
@@ -166,7 +169,7 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 		c.legEnded(c.caller, e)
 		return true
 	case LegOffered:
-		_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 491, Text: "Request Pending"})
+		c.earlyOffer(c.caller, e)
 	case LegRefer:
 		_ = e.Refer.Reject(call.Cause{SIP: 603, Q850: 21, Text: "Decline"})
 	case LegDigit:
@@ -178,6 +181,20 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 		c.caller.broken = e.Phrase
 	}
 	return false
+}
+
+// earlyOffer answers an offer that comes before the call is answered, in PRACK or UPDATE (RFC 3262, RFC 3311). It concerns
+// that side alone: what the other is told waits for the answer.
+func (c *Call) earlyOffer(l *sipLeg, e LegEvent) {
+	r := e.Offer.Remote()
+	if r == nil {
+		_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 491, Text: "Request Pending"})
+		return
+	}
+	l.peer = r.Direction()
+	if err := e.Offer.Accept(media.Want{Formats: l.party.order(offered(r)), Direction: direction(r.Direction().Receives(), r.Direction().Sends())}); err != nil {
+		c.log.Warn("early offer not answered", "leg", l.no, "err", err)
+	}
 }
 
 func respond(cmd command, err error) {

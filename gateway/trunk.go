@@ -37,6 +37,8 @@ type Trunk struct {
 	FromNumber string
 	MaxCalls   int
 
+	Reliable sip.Reliability
+	Session  sip.SessionTimer
 	// TLS are the settings of connections to the carrier; nil: the system's roots, no certificate.
 	TLS func() *tls.Config
 	// Clients are the names in certificates that calls of the carrier's come with, vouched for by a root that Trusts.
@@ -59,7 +61,7 @@ type trunk struct {
 func (g *Gateway) addTrunk(cfg Trunk) error {
 	t := &trunk{Trunk: cfg, g: g}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
-	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS,
+	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session,
 		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, source{trunk: t}) }}
 	if t.Bind.IsValid() {
 		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}

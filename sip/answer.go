@@ -66,7 +66,7 @@ func (d *Dialog) Progress(status int, reason string, body []byte, h ...Header) e
 	if err := d.unanswered(); err != nil {
 		return err
 	}
-	if err := d.in.respond(status, reason, extra, body); err != nil {
+	if err := d.provide(provisional{status, reason, extra, body}); err != nil {
 		d.end(Event{By: ByTransport, Err: err})
 		return err
 	}
@@ -106,6 +106,9 @@ func (d *Dialog) responseHeaders(reason string, body []byte, h []Header) ([]Head
 		return nil, err
 	}
 	extra := []Header{{Name: "Contact", Value: d.contact}, d.ua.allow()}
+	if len(d.ua.extensions()) > 0 {
+		extra = append(extra, d.ua.supported())
+	}
 	if len(body) > 0 {
 		extra = append(extra, Header{Name: "Content-Type", Value: sdpType})
 	}
@@ -113,7 +116,7 @@ func (d *Dialog) responseHeaders(reason string, body []byte, h []Header) ([]Head
 }
 
 // Answer sends 200 with the SDP: the answer, or the offer if the INVITE had none. It is repeated until the ACK
-// comes, which is told as Acked; if none comes within 64*T1 the dialog gets a BYE and ends by timeout.
+// comes, which is told as Acked; while an earlier response with SDP waits for its PRACK, it waits too; if none comes within 64*T1 the dialog gets a BYE and ends by timeout.
 func (d *Dialog) Answer(body []byte, h ...Header) error {
 	extra, err := d.responseHeaders("", body, h)
 	if err != nil {
@@ -124,14 +127,30 @@ func (d *Dialog) Answer(body []byte, h ...Header) error {
 	if err := d.unanswered(); err != nil {
 		return err
 	}
-	d.answered()
-	d.phase = confirmed
-	if err := d.in.respond(200, "", extra, body); err != nil {
-		d.end(Event{By: ByTransport, Err: err})
-		return err
+	if d.heldAnswer != nil {
+		return ErrState
 	}
-	d.await(d.in, true)
-	return nil
+	answer := func() error {
+		d.answered()
+		d.phase = confirmed
+		if w := d.unacked; w != nil {
+			w.timer.Stop()
+			d.unacked = nil
+		}
+		d.body = body
+		extra = append(extra, d.grant(d.in.m)...)
+		if err := d.in.respond(200, "", extra, body); err != nil {
+			d.end(Event{By: ByTransport, Err: err})
+			return err
+		}
+		d.await(d.in, true)
+		return nil
+	}
+	if d.unacked != nil && d.unacked.sdp { // RFC 3262 3: its answer must have arrived first
+		d.heldAnswer = answer
+		return nil
+	}
+	return answer()
 }
 
 // await repeats our 2xx until the ACK; d.mu is held.

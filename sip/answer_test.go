@@ -18,7 +18,7 @@ func TestInboundAnswered(t *testing.T) {
 		Method: "INVITE", URI: "sip:+4930555@127.0.0.1", Body: siptest.SDP,
 		Headers: []string{
 			"Record-Route: <sip:127.0.0.1:1;lr>", "P-Asserted-Identity: \"A\" <sip:a@x.example>, <tel:+49301>",
-			"Diversion: <sip:d1@x.example>;reason=user-busy", "k: timer, 100rel", "X-Thing: 7",
+			"Diversion: <sip:d1@x.example>;reason=user-busy", "k: timer, norefersub", "X-Thing: 7",
 		},
 	})
 	p.Response(100)

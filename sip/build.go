@@ -22,6 +22,9 @@ const (
 // methods are what we serve; REGISTER joins them at a registrar.
 func (u *UA) methods() []string {
 	m := []string{"ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "REFER", "NOTIFY", "UPDATE"}
+	if u.cfg.Reliable != ReliableNever {
+		m = append(m, "PRACK")
+	}
 	if u.cfg.Invite != nil {
 		m = append([]string{"INVITE"}, m...)
 	}
@@ -33,12 +36,25 @@ func (u *UA) methods() []string {
 
 func (u *UA) allow() Header { return Header{Name: "Allow", Value: strings.Join(u.methods(), ", ")} }
 
-// supported is Supported in the answer to OPTIONS, which asks for it (RFC 3261 11.2): empty, no extension (20.37).
-// Elsewhere it is left out, which says the same.
-func supported() Header { return Header{Name: "Supported"} }
+// extensions are the option tags that we know.
+func (u *UA) extensions() []string {
+	var out []string
+	if u.cfg.Reliable != ReliableNever {
+		out = append(out, "100rel")
+	}
+	if !u.cfg.Session.off() {
+		out = append(out, "timer")
+	}
+	return out
+}
+
+// supported is Supported; empty, it says that there is no extension (RFC 3261 20.37).
+func (u *UA) supported() Header {
+	return Header{Name: "Supported", Value: strings.Join(u.extensions(), ", ")}
+}
 
 func (u *UA) policy() wire.Policy {
-	return wire.Policy{Methods: u.methods(), Bodies: []string{sdpType, "multipart/mixed"}}
+	return wire.Policy{Methods: u.methods(), Bodies: []string{sdpType, "multipart/mixed"}, Extensions: u.extensions()}
 }
 
 // stamp adds Server to a response's header fields.

@@ -83,6 +83,10 @@ type Config struct {
 	// TLS is asked, before a connection over TLS is opened, for its settings: roots, client certificate; ServerName overrides
 	// the name that the peer must prove, which is else the one that led to it. nil: the system's roots, no certificate.
 	TLS func() *tls.Config
+	// Reliable says how provisional responses travel (RFC 3262).
+	Reliable Reliability
+	// Session is how a call proves that both sides still live (RFC 4028).
+	Session SessionTimer
 	// Symmetric sends requests within a dialog back to where its messages came from instead of where Contact points,
 	// as phones behind NAT need it (RFC 5626, RFC 3581). On by itself with a Registrar.
 	Symmetric bool

@@ -31,6 +31,7 @@ type leg struct {
 	target URI
 	routes []string
 	cseq   uint32 // highest of the peer's requests; 0 = none yet
+	rseq   uint32 // of the last reliable response of its; 0 = none yet
 	flow   *flow.Flow
 	ack    *outgoing // the ACK of its 2xx
 	ended  bool      // a fork that was BYEd
@@ -68,15 +69,21 @@ type Dialog struct {
 	winner  *leg // the peer, once there is one
 	credits []Header
 
-	out     *calls    // dialed: the INVITE under way
-	in      *serverTx // inbound: the INVITE
-	last    func()    // repeats the last provisional response
-	timers  []*time.Timer
-	pending *answer // our 2xx that waits for ACK
-	offer   *Offer  // the peer's offer that waits for us
-	ours    bool    // our own re-INVITE is under way
-	refers  int     // REFERs sent, whose NOTIFYs are expected
-	byeSent bool
+	out        *calls    // dialed: the INVITE under way
+	in         *serverTx // inbound: the INVITE
+	last       func()    // repeats the last provisional response
+	rseq       uint32    // of our last reliable response; 0 = none yet
+	unacked    *unacked  // that waits for PRACK
+	waiting    []provisional
+	heldAnswer func() error // our 2xx, that waits for PRACK too
+	timers     []*time.Timer
+	session    session
+	body       []byte  // our SDP that was sent last
+	pending    *answer // our 2xx that waits for ACK
+	offer      *Offer  // the peer's offer that waits for us
+	ours       bool    // our own re-INVITE is under way
+	refers     int     // REFERs sent, whose NOTIFYs are expected
+	byeSent    bool
 }
 
 // Request is the INVITE that made the dialog, as it came or as it was sent.
@@ -197,6 +204,13 @@ func (d *Dialog) end(e Event) {
 		t.Stop()
 	}
 	d.timers, d.last = nil, nil
+	if d.session.end != nil {
+		d.session.end.Stop()
+	}
+	if d.unacked != nil {
+		d.unacked.timer.Stop()
+		d.unacked = nil
+	}
 	if d.pending != nil {
 		d.pending.stop()
 		d.pending = nil

@@ -79,17 +79,17 @@ func TestRequestsAnsweredByTheStack(t *testing.T) {
 		header string
 		want   string
 	}{
-		{"options", siptest.Ask{Method: "OPTIONS"}, 200, "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY, UPDATE"},
+		{"options", siptest.Ask{Method: "OPTIONS"}, 200, "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY, UPDATE, PRACK"},
 		{"options accept", siptest.Ask{Method: "OPTIONS"}, 200, "Accept", "application/sdp"},
-		{"unknown method", siptest.Ask{Method: "JUGGLE"}, 405, "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY, UPDATE"},
+		{"unknown method", siptest.Ask{Method: "JUGGLE"}, 405, "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY, UPDATE, PRACK"},
 		{"register elsewhere", siptest.Ask{Method: "REGISTER"}, 405, "", ""},
-		{"prack", siptest.Ask{Method: "PRACK", To: "<sip:a@b>;tag=1"}, 405, "", ""},
+		{"prack", siptest.Ask{Method: "PRACK", To: "<sip:a@b>;tag=1"}, 481, "", ""},
 		{"bye without dialog", siptest.Ask{Method: "BYE", To: "<sip:a@b>;tag=nope"}, 481, "", ""},
 		{"info outside", siptest.Ask{Method: "INFO"}, 481, "", ""},
 		{"notify outside", siptest.Ask{Method: "NOTIFY"}, 489, "Allow-Events", "refer"},
 		{"refer outside", siptest.Ask{Method: "REFER"}, 403, "", ""},
 		{"reinvite without dialog", siptest.Ask{Method: "INVITE", To: "<sip:a@b>;tag=nope", Body: "v=0"}, 481, "", ""},
-		{"require", siptest.Ask{Method: "INVITE", Body: "v=0", Headers: []string{"Require: 100rel, foo"}}, 420, "Unsupported", "100rel, foo"},
+		{"require", siptest.Ask{Method: "INVITE", Body: "v=0", Headers: []string{"Require: 100rel, foo"}}, 420, "Unsupported", "foo"},
 		{"accept", siptest.Ask{Method: "INVITE", Body: "v=0", Headers: []string{"Accept: text/plain"}}, 406, "", ""},
 		{"content", siptest.Ask{Method: "INVITE", Body: "<x/>", Headers: []string{"Content-Type: text/xml", p.Contact()}}, 415, "Accept", "application/sdp, multipart/mixed"},
 		{"scheme", siptest.Ask{Method: "OPTIONS", URI: "mailto:a@b"}, 416, "", ""},

@@ -37,6 +37,8 @@ func (d *Dialog) serve(t *serverTx) {
 		d.onOffer(t, l)
 	case "UPDATE":
 		d.onUpdate(t, l)
+	case "PRACK":
+		d.onPrack(t, l)
 	case "INFO":
 		if ref := d.ua.refuseInfo(m); ref != nil {
 			t.refuse(ref)
@@ -49,7 +51,7 @@ func (d *Dialog) serve(t *serverTx) {
 	case "REFER":
 		d.onRefer(t, l)
 	case "OPTIONS":
-		t.respond(200, "", []Header{d.ua.allow(), {Name: "Accept", Value: sdpType}, supported()}, nil)
+		t.respond(200, "", []Header{d.ua.allow(), {Name: "Accept", Value: sdpType}, d.ua.supported()}, nil)
 	default:
 		t.respond(405, "", []Header{d.ua.allow()}, nil)
 	}

@@ -19,8 +19,9 @@ type calls struct {
 	inv     Invite
 	ctx     context.Context // ends the INVITE
 	o       outgoing
-	round   *round  // under way
-	rest    []place // servers to try after it
+	plain   []Header // of o, without those of the session timer
+	round   *round   // under way
+	rest    []place  // servers to try after it
 	attempt auth.Attempt
 	heard   bool // a response came, or the flow broke
 	trying  bool // 100 was told
@@ -192,6 +193,14 @@ func (d *Dialog) compose() {
 	if !Headers(headers).Has("Allow") {
 		headers = append(headers, d.ua.allow())
 	}
+	if !Headers(headers).Has("Supported") && len(d.ua.extensions()) > 0 {
+		headers = append(headers, d.ua.supported())
+	}
+	if d.ua.cfg.Reliable == ReliableRequired {
+		headers = append(headers, Header{Name: "Require", Value: "100rel"})
+	}
+	d.out.plain, d.body = headers, inv.Body
+	headers = append(headers[:len(headers):len(headers)], d.asking(true)...)
 	d.out.o = outgoing{
 		method: "INVITE", uri: inv.Target, from: d.local + ";tag=" + d.localTag, to: d.peer, callID: d.callID, cseq: d.cseq,
 		routes: routes, contact: d.contact, headers: headers, ctype: inv.ContentType, body: inv.Body,
@@ -336,7 +345,7 @@ func (d *Dialog) onResponse(r *round, m *wire.Message) {
 	switch {
 	case d.late(r, m):
 	case m.Status < 200:
-		d.onProvisional(m, at)
+		d.onProvisional(r, m, at)
 	case m.Status < 300:
 		d.onSuccess(r, m, at)
 	default:
@@ -344,7 +353,7 @@ func (d *Dialog) onResponse(r *round, m *wire.Message) {
 	}
 }
 
-func (d *Dialog) onProvisional(m *wire.Message, at time.Time) {
+func (d *Dialog) onProvisional(r *round, m *wire.Message, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.out.heard = true
@@ -372,6 +381,9 @@ func (d *Dialog) onProvisional(m *wire.Message, at time.Time) {
 			d.legs[tag] = l
 		}
 		l.learn(m)
+	}
+	if !d.acknowledge(r, d.legs[tag], m) {
+		return
 	}
 	e := d.event(KindProgress, m, at)
 	e.Tag = tag
@@ -430,6 +442,7 @@ func (d *Dialog) onSuccess(r *round, m *wire.Message, at time.Time) {
 	default:
 		d.answered()
 		d.winner, d.phase = l, confirmed
+		d.agreed(m)
 		e := d.event(KindAnswered, m, at)
 		e.Tag = tag
 		d.emit(e)
@@ -481,6 +494,14 @@ func (d *Dialog) onFailure(r *round, m *wire.Message, at time.Time) {
 			return
 		}
 		d.ua.log.Info("challenge not answered", "dialog", d.callID, "err", err)
+	}
+	if d.out.cancel == nil && d.longer(m) {
+		d.cseq++
+		d.out.o.cseq, d.out.o.branch = d.cseq, ""
+		d.out.o.headers = append(d.out.plain[:len(d.out.plain):len(d.out.plain)], d.asking(true)...)
+		d.legs, d.phase = map[string]*leg{}, calling
+		d.sendInvite(r.at)
+		return
 	}
 	if d.out.stop != nil {
 		d.out.stop()

@@ -23,8 +23,8 @@ func TestDialAnsweredAndHungUp(t *testing.T) {
 	if inv.Headers.Get("P-Asserted-Identity") == "" || inv.Body != siptest.SDP || inv.Headers.Get("Max-Forwards") != "70" {
 		t.Errorf("INVITE lacks something: %v", inv.Headers)
 	}
-	if strings.Contains(inv.Headers.Get("Supported"), "100rel") {
-		t.Error("100rel is offered but not supported")
+	if !strings.Contains(inv.Headers.Get("Supported"), "100rel") {
+		t.Error("100rel isn't offered")
 	}
 	if inv.Source != b.addr {
 		t.Errorf("left from %v, expected the listening socket %v", inv.Source, b.addr)

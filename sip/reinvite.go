@@ -46,22 +46,34 @@ func (d *Dialog) onOffer(t *serverTx, l *leg) {
 		t.respond(491, "", nil, nil)
 		return
 	}
+	if ref := d.ua.tooShort(t.m); ref != nil {
+		t.refuse(ref)
+		return
+	}
 	t.respond(100, "", nil, nil)
 	d.offered(t, l)
 }
 
 // onUpdate takes UPDATE (RFC 3311): without SDP it only refreshes.
 func (d *Dialog) onUpdate(t *serverTx, l *leg) {
+	if ref := d.ua.tooShort(t.m); ref != nil {
+		t.refuse(ref)
+		return
+	}
 	if len(t.m.Body) == 0 {
 		l.retarget(t.m)
-		t.respond(200, "", []Header{{Name: "Contact", Value: d.contact}, d.ua.allow()}, nil)
+		h := []Header{{Name: "Contact", Value: d.contact}, d.ua.allow()}
+		if d.phase == confirmed {
+			h = append(h, d.grant(t.m)...)
+		}
+		t.respond(200, "", h, nil)
 		return
 	}
 	switch {
 	case d.offer != nil:
 		t.respond(500, "", []Header{{Name: "Retry-After", Value: strconv.Itoa(rand.IntN(11))}}, nil)
 		return
-	case d.ours || d.phase != confirmed || d.pending != nil:
+	case d.ours || d.phase != confirmed && !d.settled(l) || d.pending != nil:
 		t.respond(491, "", nil, nil)
 		return
 	}
@@ -71,6 +83,15 @@ func (d *Dialog) onUpdate(t *serverTx, l *leg) {
 	if o != nil {
 		d.after(20*d.ua.timers.T1, func() { o.Reject(504, "") })
 	}
+}
+
+// settled tells whether an early dialog has its first offer and answer behind it, so that there may be another one: they
+// went reliably (RFC 3311 5.1). d.mu is held.
+func (d *Dialog) settled(l *leg) bool {
+	if d.inbound {
+		return d.rseq != 0 && d.unacked == nil
+	}
+	return l.rseq != 0
 }
 
 func (d *Dialog) offered(t *serverTx, l *leg) {
@@ -102,6 +123,9 @@ func (o *Offer) Answer(body []byte, h ...Header) error {
 	}
 	if l := d.winner; l != nil {
 		l.retarget(o.t.m)
+	}
+	if d.body = body; d.phase == confirmed && o.Method != "PRACK" {
+		extra = append(extra, d.grant(o.t.m)...)
 	}
 	if err := o.t.respond(200, "", extra, body); err != nil {
 		return err
@@ -195,7 +219,11 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 	l := d.winner
 	headers := append([]Header(nil), h...)
 	headers = append(headers, d.ua.allow())
-	o := d.inside("INVITE", l, headers, sdpType, body)
+	if len(d.ua.extensions()) > 0 {
+		headers = append(headers, d.ua.supported())
+	}
+	plain := headers
+	o := d.inside("INVITE", l, append(plain[:len(plain):len(plain)], d.asking(false)...), sdpType, body)
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
@@ -218,10 +246,24 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 				continue
 			}
 		}
+		d.mu.Lock()
+		longer := d.longer(m)
+		if longer {
+			d.cseq++
+			o.cseq, o.branch, o.headers = d.cseq, "", append(plain[:len(plain):len(plain)], d.asking(false)...)
+		}
+		d.mu.Unlock()
+		if longer {
+			continue
+		}
 		if err := statusError(m); err != nil {
 			return nil, err
 		}
 		d.auth.Learn(m.Headers)
+		d.mu.Lock()
+		d.body = body
+		d.agreed(m)
+		d.mu.Unlock()
 		_, answer := content(m)
 		return answer, nil
 	}

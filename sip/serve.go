@@ -136,7 +136,7 @@ func (u *UA) serveOptions(t *serverTx) {
 	if len(c.Accept) == 0 {
 		c.Accept = []string{sdpType}
 	}
-	h := []Header{u.allow(), {Name: "Accept", Value: strings.Join(c.Accept, ", ")}, supported()}
+	h := []Header{u.allow(), {Name: "Accept", Value: strings.Join(c.Accept, ", ")}, u.supported()}
 	for _, extra := range c.Headers {
 		if wire.CheckHeader(extra) == nil && !reserved(extra.Name) {
 			h = append(h, extra)
@@ -197,6 +197,10 @@ func (u *UA) serveInvite(t *serverTx) {
 		return
 	}
 	if ref := u.replacing(t.m); ref != nil {
+		t.refuse(ref)
+		return
+	}
+	if ref := u.tooShort(t.m); ref != nil {
 		t.refuse(ref)
 		return
 	}

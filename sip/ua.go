@@ -62,6 +62,10 @@ func (f *Front) NewUA(cfg Config) (*UA, error) {
 	if err := u.timers.check(); err != nil {
 		return nil, err
 	}
+	u.cfg.Session = cfg.Session.withDefaults()
+	if err := u.cfg.Session.check(); err != nil {
+		return nil, err
+	}
 	if u.maxDialogs == 0 {
 		u.maxDialogs = f.cfg.Limits.Dialogs
 	}

@@ -72,6 +72,7 @@ type SIP struct {
 	UserAgent       string           `yaml:"user_agent"`       // User-Agent and Server headers
 	ResponseTimeout time.Duration    `yaml:"response_timeout"` // a hop that gives no response at all is given up after this
 	DNS             []netip.AddrPort `yaml:"dns"`              // name servers that carriers' names are asked of; those of /etc/resolv.conf if empty
+	Session         time.Duration    `yaml:"session"`          // how often a call proves that both sides still live (RFC 4028); 0 = never
 	RegisterMin     time.Duration    `yaml:"register_min"`     // shortest registration of a user that is granted (else 423, RFC 3261 10.3)
 	RegisterMax     time.Duration    `yaml:"register_max"`     // longest; what asks for more gets this
 }
@@ -195,6 +196,8 @@ type Trunk struct {
 	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
 	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
 	SRTP       string         `yaml:"srtp"`      // never, prefer, require
+	Reliable   string         `yaml:"reliable"`  // offered, required, never: provisional responses by 100rel (RFC 3262)
+	Session    time.Duration  `yaml:"session"`   // sip.session if not set
 	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From
 	FromNumber string         `yaml:"from_number"`
 	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls

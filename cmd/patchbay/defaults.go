@@ -23,6 +23,7 @@ func defaults() Config {
 			Realm:           "patchbay",
 			UserAgent:       "Patchbay",
 			ResponseTimeout: 5 * time.Second, DNS: []netip.AddrPort{},
+			Session:     30 * time.Minute,
 			RegisterMin: 60 * time.Second,
 			RegisterMax: time.Hour,
 		},
@@ -110,6 +111,8 @@ func (c *Config) complete() {
 
 func (c *Config) completeTrunk(t *Trunk) {
 	t.Tenant, t.Transport = cmp.Or(t.Tenant, "default"), cmp.Or(t.Transport, "udp")
+	t.Reliable = cmp.Or(t.Reliable, "offered")
+	t.Session = cmp.Or(t.Session, c.SIP.Session)
 	t.From, t.DTMF = cmp.Or(t.From, "caller"), cmp.Or(t.DTMF, c.Media.DTMF)
 	t.Expires = cmp.Or(t.Expires, 10*time.Minute)
 	if t.Mode == "carrier" {

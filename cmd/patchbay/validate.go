@@ -98,6 +98,7 @@ func (d *document) sip(s *SIP) {
 		d.bad("sip.user_agent", "expected printable text")
 	}
 	d.between("sip.response_timeout", s.ResponseTimeout, time.Second, 32*time.Second)
+	d.session("sip.session", s.Session)
 	d.between("sip.register_min", s.RegisterMin, 10*time.Second, time.Hour)
 	d.between("sip.register_max", s.RegisterMax, max(s.RegisterMin, 10*time.Second), 24*time.Hour)
 }

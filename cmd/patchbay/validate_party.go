@@ -111,6 +111,10 @@ func (d *document) trunks(c *Config) {
 		if t.SRTP != "" {
 			d.choice(f+".srtp", t.SRTP, srtps)
 		}
+		if t.Reliable != "" {
+			d.choice(f+".reliable", t.Reliable, []string{"offered", "required", "never"})
+		}
+		d.session(f+".session", t.Session)
 		d.trunkFrom(f, t)
 		d.count(f+".max_calls", t.MaxCalls, 0, 100_000)
 	}
@@ -202,6 +206,13 @@ func (d *document) trunkTLS(f string, t *Trunk) {
 		if (n != "" || i > 0) && (n == "" || host(n) != strings.Trim(n, "[]")) {
 			d.bad(at, "expected a domain name or an IP address")
 		}
+	}
+}
+
+// session checks the interval of a session timer.
+func (d *document) session(field string, v time.Duration) {
+	if v != 0 {
+		d.between(field, v, 90*time.Second, 24*time.Hour) // RFC 4028 5
 	}
 }
 

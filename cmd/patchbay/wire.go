@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/patchbay/patchbay/billing"
 	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
@@ -184,7 +185,7 @@ func (c Config) domain() string {
 }
 
 func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
-	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Log: log,
+	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Session: sessionTimer(c.SIP.Session), Log: log,
 		Digits:   c.Billing.DTMF == "clear",
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits:   gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout},
@@ -250,7 +251,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
-		Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
+		Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
 	for _, x := range []struct {
 		name, value string
 		to          *sip.HostPort
@@ -262,6 +263,25 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		*x.to = hp
 	}
 	return gt, nil
+}
+
+// sessionTimer is an interval of the settings, whose 0 is off.
+func sessionTimer(v time.Duration) sip.SessionTimer {
+	if v == 0 {
+		v = -1
+	}
+	return sip.SessionTimer{Interval: v}
+}
+
+// reliability are the choices for trunks' provisional responses.
+func reliability(s string) sip.Reliability {
+	switch s {
+	case "required":
+		return sip.ReliableRequired
+	case "never":
+		return sip.ReliableNever
+	}
+	return sip.ReliableOffered
 }
 
 func (r Route) gateway() (gateway.Route, error) {
