@@ -22,7 +22,7 @@ const (
 // (*** for a secret) and what was expected; … is any words.
 var badSettings = []struct{ name, yaml, want string }{
 	{"unknown key", "node:\n  nam: x\n", `2:3: node.nam: unknown key, expected one of name, data, drain; did you mean "name"?`},
-	{"unknown section", "sipp: {}\n", `1:1: sipp: unknown key, expected one of demo, node, log, http, …users, trunks, routes; did you mean "sip"?`},
+	{"unknown section", "sipp: {}\n", `1:1: sipp: unknown key, expected one of demo, node, log, http, …users, trunks, apps, routes; did you mean "sip"?`},
 	{"unknown key of a secret", "users:\n  - id: a\n    ha1: 0123456789abcdef0123456789abcdef\n    pasword: planted-secret\n", `4:5: users[0].pasword: unknown key, expected one of id, tenant, login, password,`},
 	{"key twice", "log:\n  level: info\n  level: warn\n", `3:3: log.level: this key stands here for the second time`},
 	{"text for a number", "limits:\n  calls: many\n", `2:10: limits.calls is "many": expected a whole number`},
@@ -30,7 +30,7 @@ var badSettings = []struct{ name, yaml, want string }{
 	{"nothing for a value", "log:\n  level:\n", `2:10: log.level: is empty, expected text`},
 	{"out of range", "limits:\n  calls: 0\n", `2:10: limits.calls is "0": expected 1 to 100000`},
 	{"duration without unit", "limits:\n  ring: 30\n", `2:9: limits.ring is "30": expected a duration such as 500ms, 30s or 1h30m`},
-	{"unknown word", "sip:\n  listen:\n    - {transport: upd, address: \"127.0.0.1:5060\"}\n", `3:19: sip.listen[0].transport is "upd": expected udp or tcp; did you mean "udp"?`},
+	{"unknown word", "sip:\n  listen:\n    - {transport: upd, address: \"127.0.0.1:5060\"}\n", `3:19: sip.listen[0].transport is "upd": expected udp, tcp or tls; did you mean "udp"?`},
 	{"unknown codec", "media:\n  codecs: [PCMU, G729]\n", `2:18: media.codecs[1] is "G729": expected PCMU…PCMA`},
 	{"bad address", "http:\n  listen: \"localhost:80\"\n", `2:11: http.listen is "localhost:80": expected an IP address and a port, such as 192.0.2.1:5060`},
 	{"bad network", "trunks:\n  - {id: b, mode: address, proxy: h, addresses: 10.0.0.1/24}\n", `2:49: trunks[0].addresses[0] is "10.0.0.1/24": expected 10.0.0.0/24: the address has bits outside of its network`},
