@@ -27,6 +27,7 @@ type BaresipConfig struct {
 	Codecs         string     // such as "PCMU/8000/1"; empty: PCMU and PCMA
 	Audio          audio.Clip // what its microphone hears; empty: silence
 	Bind           netip.Addr // its address; zero: one of its own
+	SRTP           string     // srtp (offered beside plain RTP), srtp-mand, srtp-mandf: keys in SDP; empty: none
 	AutoAnswer     bool       // accepts every call
 	AnswerAfter    time.Duration
 }
@@ -126,6 +127,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
+module srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -148,6 +150,9 @@ ringback_disabled yes
 		account += fmt.Sprintf(`;outbound="sip:%s%s";regint=600`, cfg.Proxy, transport)
 	} else {
 		account += ";regint=0"
+	}
+	if cfg.SRTP != "" {
+		account += ";mediaenc=" + cfg.SRTP
 	}
 	if cfg.Codecs == "" {
 		cfg.Codecs = "PCMU/8000/1,PCMA/8000/1"
