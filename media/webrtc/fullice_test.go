@@ -401,3 +401,54 @@ func TestBundleOnly(t *testing.T) {
 		}
 	}
 }
+
+// A peer that never comes, or goes without a word, is told of.
+func TestLostPeers(t *testing.T) {
+	bothStacks(t, func(t *testing.T, s Stack) {
+		w := &witness{}
+		p := newPort(t, func(c *PortConfig) { c.consent = 900 * time.Millisecond })
+		never := newLeg(t, p, func(c *Config) { c.Stack, c.Watch = s, w.event })
+		newCaller(t).offers(never, "actpass")
+		await(t, "FAILED", func() bool { return slices.Contains(w.words(), "FAILED") })
+		if words := w.words(); slices.Contains(words, "CONNECTED") || slices.Index(words, "FAILED") != len(words)-1 {
+			t.Errorf("told %v", words)
+		}
+
+		w2 := &witness{}
+		l, b := newLeg(t, p, func(c *Config) { c.Stack, c.Watch = s, w2.event }), newBrowser(t, webrtctest.Config{})
+		l.call(b, media.Want{Formats: []*media.Format{media.PCMU()}}, false)
+		isUp(t, b)
+		hears(t, l, b, media.PCMU(), 440)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "DISCONNECTED", func() bool { return slices.Contains(w2.words(), "DISCONNECTED") })
+	})
+}
+
+// Servers that don't answer hold up neither the end of an endpoint nor the others' candidates.
+func TestSilentServers(t *testing.T) {
+	udpServer := must[*net.UDPConn](t)(net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+	defer func() { _ = udpServer.Close() }()
+	tcpServer := must[net.Listener](t)(net.Listen("tcp4", "127.0.0.1:0"))
+	defer func() { _ = tcpServer.Close() }()
+	for transport, at := range map[string]string{"udp": udpServer.LocalAddr().String(), "tcp": tcpServer.Addr().String()} {
+		w := &witness{}
+		l := newLeg(t, port(t), func(c *Config) {
+			c.Trickle, c.Watch = true, w.event
+			c.ICE = ICE{STUN: udpServer.LocalAddr().String(), TURN: TURN{Address: at, Transport: transport, User: "u", Password: "p"}}
+		})
+		must[media.Offer](t)(l.Offer(context.Background(), media.Want{}))
+		if err := l.Gather(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "candidates of the port", func() bool { return len(w.candidates()) == 2 })
+		begun := time.Now()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("TURN over %s: the end takes %s", transport, took)
+		}
+	}
+}

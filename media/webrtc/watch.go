@@ -205,7 +205,7 @@ func (w *watcher) network(s step, pair PairSelected) {
 
 func (w *watcher) handshake(s DTLSState) {
 	w.do(func() {
-		if w.dtls != s {
+		if w.dtls != s && (s != DTLSFailed || w.dtls != DTLSNew) { // without a path no handshake has failed
 			w.dtls = s
 			w.queue = append(w.queue, HandshakeChanged{s})
 		}
