@@ -416,8 +416,8 @@ func TestWebRtcEndpointRefuses(t *testing.T) {
 func TestWebRtcEndpointVideoOnly(t *testing.T) {
 	r := newWebRig(t)
 	e := r.create("WebRtcEndpoint", map[string]any{"mediaPipeline": r.pipe.ID()})
-	offer := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 9 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\na=sendrecv\r\nb=AS:500\r\n"
-	if answer := r.call(e, "processOffer", map[string]any{"offer": offer}).(string); !strings.Contains(answer, "m=video 0 RTP/AVP 96") {
+	offer := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 9 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\na=sendrecv\r\na=mid:pic\r\nb=AS:500\r\n"
+	if answer := r.call(e, "processOffer", map[string]any{"offer": offer}).(string); !strings.Contains(answer, "m=video 0 RTP/AVP 96\r\na=mid:pic\r\n") {
 		t.Errorf("the answer is\n%s", answer)
 	}
 }

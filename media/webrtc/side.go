@@ -204,6 +204,25 @@ func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte,
 	if err != nil {
 		return nil, err
 	}
+	return named(body, local, other), nil
+}
+
+// Decline answers an offer that Answer has refused because nothing in it can be used: by refusing each of its lines.
+func (e *Endpoint) Decline(offer []byte) ([]byte, error) {
+	other, err := parse(offer)
+	if err != nil {
+		return nil, err
+	}
+	local := sdp.Decline(other)
+	body, err := local.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("webrtc: %s: %w", e.cfg.Name, err)
+	}
+	return named(body, local, other), nil
+}
+
+// named writes the a=mid of refused lines. other is the peer's offer, nil in an offer of ours.
+func named(body []byte, local, other *sdp.Description) []byte {
 	var out []byte
 	n := -1
 	for line := range bytes.Lines(body) {
@@ -222,7 +241,7 @@ func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte,
 			out = append(out, "a=mid:"+mid+"\r\n"...)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // candidates are the attributes of those found so far.

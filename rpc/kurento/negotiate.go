@@ -81,6 +81,9 @@ func (e *SdpEndpoint) decline(body string) (string, error) {
 		return "", fault(rpc.ProcessOffer, "Offer can't be answered", err)
 	}
 	local, err := sdp.Decline(d).Marshal()
+	if own, ok := e.endpoint.(interface{ Decline([]byte) ([]byte, error) }); ok && err == nil { // what its kind of peer wants in it
+		local, err = own.Decline([]byte(body))
+	}
 	if err != nil {
 		return "", fault(rpc.ProcessOffer, "Offer can't be answered", err)
 	}
