@@ -21,7 +21,7 @@ func TestRpcTelephony(t *testing.T) {
 	capture := peers.StartCapture(t)
 	g := startGateway(t, addr, settings{
 		users:  "  - {id: alice, password: wonder-land-1, numbers: [\"4930101\"]}\n  - {id: bob, password: builder-site-2, numbers: [\"4930102\"]}\n",
-		routes: "  - {id: service, source: user, number: \"700\", to: [{app: ivr, ring: 5s}]}\n",
+		routes: "  - {id: service, source: user, number: [\"700\", \"701\"], to: [{app: ivr, ring: 5s}]}\n",
 		more:   "apps:\n  - {id: ivr, caller_id: \"4930500\"}\n",
 	})
 	phone := func(user, password string, hz float64) *peers.Baresip {
@@ -71,12 +71,24 @@ func TestRpcTelephony(t *testing.T) {
 		t.Errorf("%d legs of applications, expected 2", len(legs))
 	}
 
+	alice.Dial(t, "sip:701@test.local") // is transferred: the phone itself calls bob
+	bob.Expect(t, "CALL_INCOMING", 10*time.Second)
+	says(t, app, "transfer accepted", 5*time.Second)
+	bob.Accept(t)
+	bob.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
+	says(t, app, "transfer true 200", 5*time.Second)
+	bob.Hangup(t)
+	rows = g.records(t, 4)
+	if sent, direct := rows[2], rows[3]; sent["reason_text"] != "transferred" || direct["origin"] != "sip" || direct["user_id"] != "alice" || fmt.Sprint(direct["q850"]) != "16" {
+		t.Errorf("records of the transfer %v\n%v", sent, direct)
+	}
+
 	talk() // and the program dies
 	app.Stop(syscall.SIGKILL, 5*time.Second)
 	alice.Expect(t, "CALL_CLOSED", 10*time.Second)
 	bob.Expect(t, "CALL_CLOSED", 10*time.Second)
-	rows = g.records(t, 4)
-	for _, r := range rows[2:] {
+	rows = g.records(t, 6)
+	for _, r := range rows[4:] {
 		if r["q850"] == nil || fmt.Sprint(r["q850"]) != "31" || r["reason_text"] != "session lost" {
 			t.Errorf("the call ended with %v %v, expected 31, session lost", r["q850"], r["reason_text"])
 		}

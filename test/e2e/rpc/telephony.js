@@ -1,6 +1,6 @@
 'use strict'
 
-// Takes the calls of the application ivr, calls bob for each, and joins the two.
+// Takes the calls of the application ivr: calls bob for each, and joins the two, or sends the caller to bob.
 
 const kurento = require('kurento-client')
 kurento.register(require(process.env.PATCHBAY_MODULE))
@@ -22,6 +22,13 @@ kurento(process.env.PATCHBAY_URL).then(async client => {
   manager.on('IncomingCall', async call => {
     console.log(`incoming from ${call.from} to ${call.to} for ${call.app}`)
     const caller = await phone(pipeline, 'caller', { callId: call.callId })
+    if (call.to === '701') { // who calls this number is sent on to bob
+      caller.on('Transferred', e => console.log(`transfer ${e.success} ${e.sipStatus}`))
+      await caller.accept()
+      await caller.transfer('4930102')
+      console.log('transfer accepted')
+      return
+    }
     const callee = await phone(pipeline, 'callee', { app: 'ivr', callerId: '4930500' })
     await caller.connect(callee)
     await callee.connect(caller)
