@@ -189,17 +189,20 @@ func (l *browserLoad) close() error {
 type echoPhone struct {
 	load   *browserLoad
 	socket *udp.Socket
+	opened chan struct{} // closed once socket is there: packets may come before
 }
 
 func newEchoPhone(l *browserLoad) (*echoPhone, error) {
-	p := &echoPhone{load: l}
+	p := &echoPhone{load: l, opened: make(chan struct{})}
 	var err error
 	p.socket, err = l.net.Open(netip.AddrPortFrom(theirs, 0), p)
+	close(p.opened)
 	return p, err
 }
 
-// Datagram sends a packet back. Nothing comes before the order that tells the phone's address.
+// Datagram sends a packet back.
 func (p *echoPhone) Datagram(b []byte, from udp.Addr, _ int64) {
+	<-p.opened
 	if len(b) == packetBytes && !control(b) && p.socket.WriteTo(b, &from) == nil {
 		p.load.relayed.Add(1)
 	}
