@@ -564,3 +564,18 @@ func TestAppsAreDrained(t *testing.T) {
 	}
 	b.idle()
 }
+
+// Silence is told, and ends the call, as it does between phones.
+func TestAppHearsOfSilence(t *testing.T) {
+	t.Parallel()
+	k := newAppTalk(t, func(s *settings) { s.Media.Timeout = 200 * time.Millisecond })
+	k.st.hear(880) // media flows for longer than that
+	k.hc.says.Close()
+	expect(t, k.a, AppMediaLost)
+	k.c.Wait(sip.KindEnded)
+	over(t, k.a, call.System, call.MediaLost.Q850, 200)
+	if rec := k.ends(call.System, call.MediaLost.Q850, 200); !strings.Contains(rec.Cause.Text, "no media from the callee") {
+		t.Errorf("cause %v", rec.Cause)
+	}
+	k.idle()
+}
