@@ -6,7 +6,7 @@
 // stands pion's PeerConnection, with full ICE: STUN, TURN, and TCP beside UDP.
 //
 // The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack; stream, agentmux,
-// agent, inner, pion and ring the other one; receive is the way in, send the way out; control is RTCP; negotiate, agreement, side,
+// agent, inner, pion, pionsession, piontrack and ring the other one; receive is the way in, send the way out; control is RTCP; negotiate, agreement, side,
 // candidate and formats are SDP; servers is where a peer is looked for, watch what is told of it.
 package webrtc
 

@@ -1,23 +1,17 @@
 package webrtc
 
 import (
-	"context"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	prtcp "github.com/pion/rtcp"
-	prtp "github.com/pion/rtp"
 	pwebrtc "github.com/pion/webrtc/v4"
 
 	"github.com/patchbay/patchbay/media/rtpstream"
@@ -151,11 +145,6 @@ type pionLine struct {
 	err    error
 }
 
-type pionSession struct {
-	pairing
-	agent *agent
-}
-
 // Update lets the peer in under the deal's credentials. After a restart the old paths are used until there is a new one.
 func (l *pionLine) Update(d *deal) error {
 	next := pairing{d.ours, credentials{d.theirs.ufrag, d.theirs.pwd}}
@@ -275,209 +264,12 @@ func (l *pionLine) dropped() {
 	l.mu.Unlock()
 }
 
-// begin makes the PeerConnection, once there is a path for its handshake.
-func (l *pionLine) begin() {
-	l.r.Shaking(l)
-	err := l.start(l.transport.log)
-	if err == nil {
-		return
-	}
-	l.mu.Lock()
-	closed := l.closed
-	l.stats.State = failed
-	l.mu.Unlock()
-	if !closed {
-		l.r.State(l, failed, fmt.Errorf("webrtc: start PeerConnection: %w", err))
-	}
-}
-
-// start tells a PeerConnection the deal: as an offer of the peer's, whoever offered.
-func (l *pionLine) start(log *slog.Logger) error {
-	api, err := l.api(log)
-	if err != nil {
-		return err
-	}
-	leaf, err := x509.ParseCertificate(l.deal.identity.certificate.Certificate[0])
-	if err != nil {
-		return err
-	}
-	cert := pwebrtc.CertificateFromX509(l.deal.identity.certificate.PrivateKey, leaf)
-	pc, err := api.NewPeerConnection(pwebrtc.Configuration{Certificates: []pwebrtc.Certificate{cert}})
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	l.pc = pc
-	l.mu.Unlock()
-	pc.OnConnectionStateChange(l.changed)
-	pc.OnTrack(l.listen)
-	way, err := pc.AddTransceiverFromTrack(&l.track, pwebrtc.RTPTransceiverInit{
-		Direction:     pwebrtc.RTPTransceiverDirectionSendrecv,
-		SendEncodings: []pwebrtc.RTPEncodingParameters{{RTPCodingParameters: pwebrtc.RTPCodingParameters{SSRC: pwebrtc.SSRC(l.deal.ssrc)}}},
-	})
-	if err != nil {
-		return err
-	}
-	l.work.Go(func() { l.reports(func(b []byte) (int, error) { n, _, err := way.Sender().Read(b); return n, err }) })
-	if err := pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeOffer, SDP: l.theirs()}); err != nil {
-		return err
-	}
-	ours, err := pc.CreateAnswer(nil)
-	if err != nil {
-		return err
-	}
-	return pc.SetLocalDescription(ours)
-}
-
-// api has the wire to the line, the deal's formats and the rules that our own stack keeps too. There are no interceptors:
-// RTCP is the endpoint's.
-func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
-	engine := &pwebrtc.MediaEngine{}
-	for _, p := range l.deal.formats {
-		c := pwebrtc.RTPCodecParameters{PayloadType: pwebrtc.PayloadType(p.Recv), RTPCodecCapability: pwebrtc.RTPCodecCapability{
-			MimeType: "audio/" + strings.ToLower(p.Codec), ClockRate: uint32(p.Clock), SDPFmtpLine: p.Fmtp,
-		}}
-		if p.Channels > 1 {
-			c.Channels = uint16(p.Channels)
-		}
-		if err := engine.RegisterCodec(c, pwebrtc.RTPCodecTypeAudio); err != nil {
-			return nil, err
-		}
-	}
-	list, err := profiles(l.port.cfg.Profiles)
-	if err != nil {
-		return nil, err
-	}
-	se := pwebrtc.SettingEngine{LoggerFactory: pionLog{to: log}}
-	se.SetICECredentials(l.inner.ours.ufrag, l.inner.ours.pwd)
-	se.SetICEUDPMux(innerMux{l.inner})
-	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	se.SetNetworkTypes([]pwebrtc.NetworkType{pwebrtc.NetworkTypeUDP4})
-	se.SetICETimeouts(0, 0, 0) // the wire doesn't break: the network is the agent's
-	se.SetSRTPProtectionProfiles(list...)
-	se.SetSRTPReplayProtectionWindow(replayRTP)
-	se.SetSRTCPReplayProtectionWindow(replayRTCP)
-	se.SetDTLSExtendedMasterSecret(dtls.RequireExtendedMasterSecret)
-	se.SetDTLSConnectContextMaker(func() (context.Context, func()) {
-		return context.WithTimeout(context.Background(), handshakeTime)
-	})
-	se.DisableCloseByDTLS(true) // SIP, RPC or the peer's consent end a leg
-	return pwebrtc.NewAPI(pwebrtc.WithMediaEngine(engine), pwebrtc.WithSettingEngine(se)), nil
-}
-
-// theirs is the peer's description as the PeerConnection has to know it: one line of audio, both ways.
-func (l *pionLine) theirs() string {
-	d, t := l.deal, l.deal.theirs
-	var b strings.Builder
-	line := func(format string, a ...any) { fmt.Fprintf(&b, format+"\r\n", a...) }
-	line("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0")
-	var pts []string
-	for _, p := range d.formats {
-		pts = append(pts, fmt.Sprint(p.Send))
-	}
-	line("m=audio 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtcp-mux\r\na=sendrecv", strings.Join(pts, " "))
-	for _, p := range d.formats {
-		name := fmt.Sprintf("%s/%d", strings.ToLower(p.Codec), p.Clock)
-		if p.Channels > 1 {
-			name += fmt.Sprintf("/%d", p.Channels)
-		}
-		line("a=rtpmap:%d %s", p.Send, name)
-		if p.Fmtp != "" {
-			line("a=fmtp:%d %s", p.Send, p.Fmtp)
-		}
-	}
-	setup := "active"
-	if d.client {
-		setup = "passive"
-	}
-	line("a=setup:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s", setup, l.inner.theirs.ufrag, l.inner.theirs.pwd, t.fingerprints[len(t.fingerprints)-1])
-	for _, s := range d.theirSSRCs {
-		line("a=ssrc:%s", s)
-	}
-	line("a=candidate:%s\r\na=end-of-candidates", candidate(0, innerTheirs()))
-	return b.String()
-}
-
-// changed takes the PeerConnection's state. It comes on goroutines of pion's.
-func (l *pionLine) changed(s pwebrtc.PeerConnectionState) {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return
-	}
-	now := connected
-	switch s {
-	case pwebrtc.PeerConnectionStateConnected:
-		if l.stats.SetUp == 0 {
-			l.stats.SetUp = time.Duration(udp.Now() - l.born)
-		}
-	case pwebrtc.PeerConnectionStateFailed:
-		now = failed
-	default:
-		l.mu.Unlock()
-		return
-	}
-	l.stats.State = now
-	l.mu.Unlock()
-	var why error
-	if now == connected {
-		l.profile()
-	} else {
-		why = errors.New("webrtc: DTLS failed")
-	}
-	l.r.State(l, now, why)
-}
-
-// profile notes what was agreed for SRTP.
-func (l *pionLine) profile() {
-	for _, s := range l.pc.GetStats() {
-		if t, ok := s.(pwebrtc.TransportStats); ok && t.SRTPCipher != "" {
-			l.mu.Lock()
-			if l.stats.Profile = t.SRTPCipher; strings.HasPrefix(t.SRTPCipher, "AES_CM_128") || strings.HasPrefix(t.SRTPCipher, "AES128") {
-				l.stats.Profile = profileName(dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-			}
-			l.mu.Unlock()
-		}
-	}
-}
-
-// listen hands the peer's packets on, one stream at a time.
-func (l *pionLine) listen(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return
-	}
-	l.work.Add(1)
-	l.work.Go(func() { l.reports(func(b []byte) (int, error) { n, _, err := r.Read(b); return n, err }) })
-	l.mu.Unlock()
-	defer l.work.Done()
-	for b := make([]byte, udp.MaxDatagram); ; {
-		n, _, err := t.Read(b)
-		if err != nil {
-			return
-		}
-		l.r.Receive(l, b[:n], l.from(), udp.Now())
-	}
-}
-
 // from is where the peer is.
 func (l *pionLine) from() netip.AddrPort {
 	if a := l.out.Load(); a != nil {
 		return a.where()
 	}
 	return netip.AddrPort{}
-}
-
-// reports hands the peer's RTCP on.
-func (l *pionLine) reports(read func([]byte) (int, error)) {
-	for b := make([]byte, udp.MaxDatagram); ; {
-		n, err := read(b)
-		if err != nil {
-			return
-		}
-		l.r.ReceiveControl(l, b[:n], udp.Now())
-	}
 }
 
 // Send hands a packet on to the PeerConnection, whose locks and allocations are none of the packet path's.
@@ -568,43 +360,4 @@ func (l *pionLine) Close() error {
 		l.work.Wait()
 	})
 	return l.err
-}
-
-// pionTrack is what the PeerConnection sends: packets of any of the deal's formats.
-type pionTrack struct {
-	mu     sync.Mutex
-	out    pwebrtc.TrackLocalWriter
-	header prtp.Header
-}
-
-func (t *pionTrack) Bind(ctx pwebrtc.TrackLocalContext) (pwebrtc.RTPCodecParameters, error) {
-	codecs := ctx.CodecParameters()
-	if len(codecs) == 0 {
-		return pwebrtc.RTPCodecParameters{}, pwebrtc.ErrUnsupportedCodec
-	}
-	t.mu.Lock()
-	t.out = ctx.WriteStream()
-	t.mu.Unlock()
-	return codecs[0], nil
-}
-
-func (t *pionTrack) Unbind(pwebrtc.TrackLocalContext) error {
-	t.mu.Lock()
-	t.out = nil
-	t.mu.Unlock()
-	return nil
-}
-
-func (t *pionTrack) ID() string                 { return "audio" }
-func (t *pionTrack) RID() string                { return "" }
-func (t *pionTrack) StreamID() string           { return "patchbay" }
-func (t *pionTrack) Kind() pwebrtc.RTPCodecType { return pwebrtc.RTPCodecTypeAudio }
-
-// write sends a packet. One that can't be sent is lost, as on a network: the state tells why.
-func (t *pionTrack) write(b []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n, err := t.header.Unmarshal(b); err == nil && t.out != nil {
-		_, _ = t.out.WriteRTP(&t.header, b[n:])
-	}
 }
