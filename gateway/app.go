@@ -265,7 +265,7 @@ func (a *AppCall) Hangup(ctx context.Context, cause call.Cause) error {
 	case cause.SIP != 0:
 		return bad("cause", "has a SIP status, %d: that is the peer's to give", cause.SIP)
 	}
-	if err := checkText("cause", cause.Text, maxPhrase); err != nil {
+	if err := checkText("reason", cause.Text, maxPhrase); err != nil {
 		return err
 	}
 	return a.do(ctx, command{kind: cmdHangup, cause: cause, by: a.party()})

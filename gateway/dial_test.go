@@ -454,6 +454,7 @@ func TestAppFieldsAreChecked(t *testing.T) {
 		{"session", DialRequest{To: "9", Session: evil}}, {"codecs", DialRequest{To: "9", Codecs: []string{evil}}},
 		{"ringTimeout", DialRequest{To: "9", Ring: time.Hour}},
 		{"headers X-A", DialRequest{To: "9", Headers: []sip.Header{{Name: "X-A", Value: evil}}}},
+		{"to", DialRequest{To: "sip:9%0d%0aX-Evil@test.local"}},
 		{"headers", DialRequest{To: "9", Headers: []sip.Header{{Name: "X-A: b\r\nX-B", Value: "1"}}}},
 		{"headers", DialRequest{To: "9", Headers: []sip.Header{{Name: "Via", Value: "1"}}}},
 		{"headers", DialRequest{To: "9", Headers: make([]sip.Header, 33)}},
@@ -474,7 +475,7 @@ func TestAppFieldsAreChecked(t *testing.T) {
 	b.carrier.Incoming().Accept()
 	expect(t, a, AppRinging)
 	expect(t, a, AppAnswered)
-	for _, err := range []error{a.Transfer(t.Context(), evil), a.Transfer(t.Context(), ""), a.Transfer(t.Context(), "sip:a@b\r\n"),
+	for _, err := range []error{a.Transfer(t.Context(), evil), a.Transfer(t.Context(), ""), a.Transfer(t.Context(), "sip:a@b\r\n"), a.Transfer(t.Context(), "sip:a%0Ab@b"),
 		a.Hangup(t.Context(), call.Cause{Q850: 16, Text: evil}), a.Hangup(t.Context(), call.Cause{Q850: 200}), a.Hangup(t.Context(), call.Cause{Q850: 16, SIP: 200}),
 		a.Reject(t.Context(), 486, evil), a.Reject(t.Context(), 200, ""), a.Reject(t.Context(), 401, ""), a.Progress(t.Context(), 200), a.Link(t.Context(), call.ID{}, evil)} {
 		var f *FieldError

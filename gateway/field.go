@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -97,8 +98,25 @@ func parseTarget(field, s string) (digits string, uri sip.URI, err error) {
 	if uri, err = sip.ParseURI(s); err == nil && uri.Headers != "" {
 		err = errors.New("header fields don't belong into it")
 	}
+	if err == nil && escapedControl(s) {
+		err = errors.New("has an escaped control character")
+	}
 	if err != nil {
 		return "", uri, bad(field, "%q: %v", clip(s), err)
 	}
 	return number(uri), uri, nil
+}
+
+// escapedControl tells whether a URI has a control character in it, escaped (RFC 3261 25.1). It means nothing in a number or a
+// name, and a peer that unescapes early would take it for what it stands for.
+func escapedControl(s string) bool {
+	for i := 0; i+2 < len(s); i++ {
+		if s[i] != '%' {
+			continue
+		}
+		if b, err := hex.DecodeString(s[i+1 : i+3]); err == nil && (b[0] < ' ' || b[0] == 0x7f) {
+			return true
+		}
+	}
+	return false
 }

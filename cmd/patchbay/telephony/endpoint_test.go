@@ -209,7 +209,7 @@ func TestFieldsAreChecked(t *testing.T) {
 	c.told(ep, "Ringing")
 	c.told(ep, "Answered")
 	c.refused(rpc.IllegalParam, "'to'", ep, "transfer", `{"to":`+evil+`}`)
-	c.refused(rpc.IllegalParam, "'cause'", ep, "hangup", `{"cause":16,"reason":`+evil+`}`)
+	c.refused(rpc.IllegalParam, "'reason'", ep, "hangup", `{"cause":16,"reason":`+evil+`}`)
 	c.refused(rpc.IllegalParam, "'cause'", ep, "hangup", `{"cause":200}`)
 	c.refused(rpc.IllegalParam, "'digits'", ep, "sendDtmf", `{"digits":`+evil+`}`)
 	c.refused(rpc.IllegalParam, "'status'", ep, "reject", `{"sipStatus":200}`)
