@@ -21,8 +21,8 @@ func TestRpcCycles(t *testing.T) {
 	round := func() {
 		pipeline := c.create(t, "MediaPipeline", nil)
 		a := c.create(t, "PassThrough", o{"mediaPipeline": pipeline})
-		b := c.create(t, "PassThrough", o{"mediaPipeline": pipeline})
-		e := c.create(t, "PassThrough", o{"mediaPipeline": pipeline})
+		b := c.create(t, "WebRtcEndpoint", o{"mediaPipeline": pipeline})
+		e := c.create(t, "RtpEndpoint", o{"mediaPipeline": pipeline})
 		c.value(t, "subscribe", o{"object": a, "type": "ElementConnected"})
 		c.invoke(t, a, "connect", o{"sink": b})
 		c.invoke(t, e, "connect", o{"sink": a, "mediaType": "AUDIO"})

@@ -73,9 +73,9 @@ func TestRpcText(t *testing.T) {
 		if !strings.HasSuffix(pipeline, "_kurento.MediaPipeline") {
 			t.Errorf("the pipeline's id is %s, expected …_kurento.MediaPipeline", pipeline)
 		}
-		a := c.create(t, prefix+"PassThrough", o{"mediaPipeline": pipeline})
+		a := c.create(t, prefix+"WebRtcEndpoint", o{"mediaPipeline": pipeline})
 		b := c.create(t, prefix+"PassThrough", o{"mediaPipeline": pipeline})
-		for id, class := range map[string]string{a: "PassThrough", b: "PassThrough"} {
+		for id, class := range map[string]string{a: "WebRtcEndpoint", b: "PassThrough"} {
 			if !strings.HasPrefix(id, pipeline+"/") || !strings.HasSuffix(id, "_kurento."+class) {
 				t.Errorf("the id of a %s is %s, expected %s/…_kurento.%s", class, id, pipeline, class)
 			}
