@@ -61,6 +61,8 @@ picture: ## the imports are those of the picture in README.md, and no others
 # Folders with packages of others that tests use: libraries that call in a browser, and programs that drive us over JSON-RPC.
 NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/examples)
 
+docs/examples/node_modules/.package-lock.json: $(wildcard rpc/js/*.js*)
+
 # What the lock file names, checked against its sums.
 $(NPM): %/node_modules/.package-lock.json: %/package-lock.json | deps-e2e
 	@echo '== npm ci $*'; cd $* && npm ci --ignore-scripts && touch node_modules/.package-lock.json

@@ -83,14 +83,19 @@ func classText(d rpc.Description) string {
 	if len(about) > 0 {
 		fmt.Fprintf(&b, "%s\n\n", strings.Join(about, " "))
 	}
-	line := func(text, doc string) {
+	line := func(text, doc string, of ...rpc.ParamDesc) {
 		if doc != "" {
 			doc = ": " + strings.TrimSpace(doc)
 		}
 		fmt.Fprintf(&b, "- %s%s\n", text, doc)
+		for _, p := range of {
+			if p.Doc != "" {
+				fmt.Fprintf(&b, "  - *%s*: %s\n", p.Name, strings.TrimSpace(p.Doc))
+			}
+		}
 	}
 	if !d.Abstract {
-		line("create `("+params(d.Constructor)+")`", paramsDoc(d.Constructor))
+		line("create `("+params(d.Constructor)+")`", "", d.Constructor...)
 	}
 	for _, o := range d.Methods {
 		if o.Class == d.Type {
@@ -98,7 +103,7 @@ func classText(d rpc.Description) string {
 			if o.Return != nil {
 				result = " → " + o.Return.Type
 			}
-			line("`"+o.Name+"("+params(o.Params)+")"+result+"`", strings.TrimSpace(o.Doc+" "+paramsDoc(o.Params)))
+			line("`"+o.Name+"("+params(o.Params)+")"+result+"`", o.Doc, o.Params...)
 		}
 	}
 	for _, p := range d.Properties {
@@ -129,17 +134,6 @@ func params(list []rpc.ParamDesc) string {
 	return strings.Join(out, ", ")
 }
 
-// paramsDoc is what is said of parameters, each behind its name.
-func paramsDoc(list []rpc.ParamDesc) string {
-	var out []string
-	for _, p := range list {
-		if p.Doc != "" {
-			out = append(out, "*"+p.Name+"* "+strings.TrimSpace(p.Doc))
-		}
-	}
-	return strings.Join(out, " ")
-}
-
 func defaultOf(text []byte) string {
 	if len(text) == 0 {
 		return ""
@@ -167,7 +161,7 @@ func typesText(b *strings.Builder, title, module string, types []rpc.TypeDescrip
 			text += ": " + strings.TrimSpace(t.Doc)
 		}
 		if len(t.Values) > 0 {
-			text += ": " + strings.Join(t.Values, ", ")
+			text += " `" + strings.Join(t.Values, "`, `") + "`"
 		}
 		if len(t.Fields) > 0 {
 			text += " `{" + params(t.Fields) + "}`"
