@@ -121,3 +121,23 @@ func TestSipTLS(t *testing.T) {
 		t.Errorf("the trunk whose carrier has another name says %s", said)
 	}
 }
+
+// Both sides want reliable provisional responses; the caller offers anew in PRACK and in UPDATE while it rings, and both keep
+// a session timer.
+func TestSipReliable(t *testing.T) {
+	addr, caller := address(t), at(peers.Address(t))
+	callee := peers.StartSIPp(t, peers.SIPpConfig{Name: "callee", Scenario: "sipp/reliable_callee.xml", Calls: 3})
+	g := startGateway(t, addr, settings{
+		trunks: fmt.Sprintf("  - {id: in, mode: address, proxy: \"%s:5060\", addresses: [%s]}\n  - {id: out, mode: address, proxy: \"%s:5060\", addresses: [%s]}\n",
+			caller.Addr(), caller.Addr(), callee.SIP.Addr(), callee.SIP.Addr()),
+		routes: "  - {id: through, source: \"trunk:in\", to: [{trunk: out}]}\n",
+	})
+	peers.StartSIPp(t, peers.SIPpConfig{Name: "caller", Scenario: "sipp/reliable_caller.xml", Remote: g.sip, Bind: caller, Calls: 3, Rate: 2,
+		Users: [][]string{{"4930555"}}, Username: "4940999", Keys: []string{"domain", "test.local"}, Length: 500 * time.Millisecond, Timeout: 20 * time.Second}).Done(t, 20*time.Second)
+	callee.Done(t, 5*time.Second)
+	for _, r := range g.records(t, 3) {
+		if got, want := recordOf(r), (record{"closed", "caller", 200, 16}); got != want {
+			t.Errorf("the record says %+v, expected %+v", got, want)
+		}
+	}
+}
