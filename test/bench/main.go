@@ -2,7 +2,7 @@
 
 // Command bench measures the product against floors and peers, in ratios.
 //
-//	go run ./test/bench [relay|webrtc|opus|setup|rpc] [flags]
+//	go run ./test/bench [relay|webrtc|opus|setup|rpc|offer] [flags]
 //
 // It prints tables, then each goal and whether it was met; -goal makes it fail if one wasn't. Without a name it runs all.
 //
@@ -15,6 +15,8 @@
 // setup is how long Chromium waits for its connection, from its offer on, when the product's page calls the demo carrier.
 //
 // rpc is how long a program waits for the reply to a JSON-RPC request, beside a bare WebSocket echo of the same bytes.
+//
+// offer is how long the program waits for the answer to a browser's offer, and what it costs.
 //
 // What is measured runs on core 0 and the load on core 1; the programs take turns, round after round, so that what the machine
 // does beside hits all of them. Microseconds differ between machines and days; the ratio doesn't.
@@ -52,7 +54,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}, {"rpc", roundTrips}}
+	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}, {"rpc", roundTrips}, {"offer", offers}}
 }
 
 func run(ctx context.Context, args []string) error {
