@@ -110,7 +110,7 @@ func TestRpcAttackDoors(t *testing.T) {
 	}
 }
 
-// hostile strings are what must not get into SIP: the ends of lines, and what else ends a header field or a URI.
+// breaks are what must not get into SIP: the ends of lines, and what else ends a header field or a URI.
 func breaks() []string {
 	return []string{"100\r\nX-Evil: 1", "100\n\nX", "100\r", "\x00", "100\x7f", "100\u0085X", "100\u2028X", "sip:100@test.local\r\nX-Evil: 1"}
 }
@@ -133,72 +133,7 @@ func TestRpcAttackSIP(t *testing.T) {
 	bob.Accept(t)
 	c.expect(t, talking, "Answered", 10*time.Second)
 
-	var kmd struct {
-		RemoteClasses []struct {
-			Name        string
-			Constructor struct{ Params []kmdParam }
-			Methods     []struct {
-				Name   string
-				Params []kmdParam
-			}
-		}
-	}
-	if err := json.Unmarshal([]byte(c.text(t, "invoke", o{"object": manager, "operation": "getKmd", "operationParams": o{"moduleName": "telephony"}})), &kmd); err != nil {
-		t.Fatal(err)
-	}
-	tried := 0
-	refuse := func(what, param, method string, params func(any) o, value any) {
-		tried++
-		result, err := c.call(method, params(value))
-		e, ok := err.(*rpcError)
-		if !ok {
-			t.Errorf("%s with %s %q: %s, %v; expected an error", what, param, value, result, err)
-			return
-		}
-		if !strings.Contains(e.Message, param) {
-			t.Errorf("%s with %s %q: %q doesn't name the field", what, param, value, e.Message)
-		}
-		if strings.ContainsAny(e.Message, "\r\n\x00") {
-			t.Errorf("%s with %s %q: the error has the line break in it: %q", what, param, value, e.Message)
-		}
-	}
-	for _, class := range kmd.RemoteClasses {
-		if class.Name != "SipEndpoint" {
-			continue
-		}
-		for _, p := range class.Constructor.Params {
-			for _, bad := range p.breaks() {
-				constructor := o{"mediaPipeline": pipeline, p.Name: bad}
-				// What an endpoint is made with is looked at when it is made, or when it dials.
-				result, err := c.call("create", o{"type": "SipEndpoint", "constructorParams": constructor})
-				var made struct{ Value string }
-				if err == nil && json.Unmarshal(result, &made) == nil {
-					refuse("dial of an endpoint", p.Name, "invoke", func(any) o {
-						return o{"object": made.Value, "operation": "dial", "operationParams": o{"to": "100"}}
-					}, bad)
-				} else if tried++; !strings.Contains(fmt.Sprint(err), p.Name) {
-					t.Errorf("create with %s %q: %v, expected an error that names it", p.Name, bad, err)
-				}
-			}
-		}
-		for _, m := range class.Methods {
-			for i, p := range m.Params {
-				for _, bad := range p.breaks() {
-					object := talking
-					if m.Name == "dial" {
-						object = c.create(t, "SipEndpoint", o{"mediaPipeline": pipeline})
-					}
-					refuse(m.Name, p.Name, "invoke", func(v any) o {
-						all := o{p.Name: v}
-						for _, before := range m.Params[:i] { // an optional parameter counts only behind those before it
-							all[before.Name] = before.good()
-						}
-						return o{"object": object, "operation": m.Name, "operationParams": all}
-					}, bad)
-				}
-			}
-		}
-	}
+	tried := refuseAll(t, c, pipeline, talking)
 	if tried < 50 {
 		t.Errorf("%d strings were tried, expected the module's description to list more", tried)
 	}
@@ -215,6 +150,82 @@ func TestRpcAttackSIP(t *testing.T) {
 	}
 	// None of it was a call.
 	g.records(t, 1)
+}
+
+// sipClass is what the module's description says of SipEndpoint.
+type sipClass struct {
+	Name        string
+	Constructor struct{ Params []kmdParam }
+	Methods     []struct {
+		Name   string
+		Params []kmdParam
+	}
+}
+
+func sipEndpoint(t *testing.T, c *rpcClient) sipClass {
+	t.Helper()
+	var kmd struct{ RemoteClasses []sipClass }
+	text := c.text(t, "invoke", o{"object": manager, "operation": "getKmd", "operationParams": o{"moduleName": "telephony"}})
+	if err := json.Unmarshal([]byte(text), &kmd); err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range kmd.RemoteClasses {
+		if class.Name == "SipEndpoint" {
+			return class
+		}
+	}
+	t.Fatal("the module's description has no SipEndpoint")
+	return sipClass{}
+}
+
+// refuseAll tries every text that a SipEndpoint can be given, talking being one with a call, and returns how many it tried.
+func refuseAll(t *testing.T, c *rpcClient, pipeline, talking string) (tried int) {
+	t.Helper()
+	class := sipEndpoint(t, c)
+	for _, p := range class.Constructor.Params {
+		for _, bad := range p.breaks() {
+			tried++
+			// What an endpoint is made with is looked at when it is made, or when it dials.
+			result, err := c.call("create", o{"type": "SipEndpoint", "constructorParams": o{"mediaPipeline": pipeline, p.Name: bad}})
+			var made struct{ Value string }
+			if err == nil && json.Unmarshal(result, &made) == nil {
+				_, err = c.call("invoke", o{"object": made.Value, "operation": "dial", "operationParams": o{"to": "100"}})
+			}
+			named(t, "create", p.Name, bad, err)
+		}
+	}
+	for _, m := range class.Methods {
+		for i, p := range m.Params {
+			for _, bad := range p.breaks() {
+				tried++
+				object := talking
+				if m.Name == "dial" {
+					object = c.create(t, "SipEndpoint", o{"mediaPipeline": pipeline})
+				}
+				params := o{p.Name: bad}
+				for _, before := range m.Params[:i] { // an optional parameter counts only behind those before it
+					params[before.Name] = before.good()
+				}
+				_, err := c.call("invoke", o{"object": object, "operation": m.Name, "operationParams": params})
+				named(t, m.Name, p.Name, bad, err)
+			}
+		}
+	}
+	return tried
+}
+
+// named holds a refusal to naming the parameter, and to having no line break of its value.
+func named(t *testing.T, what, param string, value any, err error) {
+	t.Helper()
+	e, ok := err.(*rpcError)
+	switch {
+	case !ok:
+		t.Errorf("%s with %s %q: %v, expected an error of the server", what, param, value, err)
+	case !strings.Contains(e.Message, param):
+		t.Errorf("%s with %s %q: %q doesn't name the parameter", what, param, value, e.Message)
+	case strings.ContainsAny(e.Message, "\r\n\x00"):
+		t.Errorf("%s with %s %q: the line break is in the error: %q", what, param, value, e.Message)
+	}
 }
 
 type kmdParam struct {

@@ -98,3 +98,9 @@ func TestRpcReconnect(t *testing.T) {
 	says(t, app, "reconnected false", 60*time.Second)
 	says(t, app, "event 3", 10*time.Second)
 }
+
+// kurento-client's transactions: objects and what is asked of them in one request.
+func TestRpcTransaction(t *testing.T) {
+	g := startRPC(t, "")
+	says(t, startApp(t, "transaction.js", g.url), "children 2 3", 5*time.Second)
+}
