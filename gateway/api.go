@@ -29,7 +29,7 @@ type TrunkStatus struct {
 	ID       string    `json:"id"`
 	Tenant   string    `json:"tenant"`
 	Up       bool      `json:"up"`
-	State    string    `json:"state"` // registered, registering, failing, unregistered; static without registration
+	State    string    `json:"state"` // registered, registering, failing, unregistered; static without registration; unreachable if OPTIONS says so
 	Expires  time.Time `json:"expires,omitzero"`
 	Error    string    `json:"error,omitempty"`
 	Calls    int       `json:"calls"`

@@ -115,6 +115,11 @@ func (g *Gateway) Run(ctx context.Context, drain time.Duration) error {
 	}
 	var watch sync.WaitGroup
 	watch.Go(func() { g.watchNames(ctx) })
+	for _, t := range g.order {
+		if t.Options > 0 {
+			watch.Go(func() { t.watch(ctx) })
+		}
+	}
 	<-ctx.Done()
 	watch.Wait()
 	g.log.Info("draining", "calls", g.Active(), "deadline", drain)

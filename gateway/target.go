@@ -42,8 +42,12 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	}
 	if !t.up() {
 		cause := call.Cause{Q850: 38, SIP: 503, Text: "trunk " + t.ID + " is not registered"}
-		if why := t.status().Error; why != "" {
-			cause.Text += ": " + why
+		st := t.status()
+		if st.State == "unreachable" {
+			cause.Text = "trunk " + t.ID + " doesn't answer"
+		}
+		if st.Error != "" {
+			cause.Text += ": " + st.Error
 		}
 		return nil, cause
 	}

@@ -36,6 +36,7 @@ type Trunk struct {
 	From       string     // caller, account, fixed
 	FromNumber string
 	MaxCalls   int
+	Options    time.Duration // how often the carrier is asked whether it is there; 0 = never
 
 	Reliable sip.Reliability
 	Session  sip.SessionTimer
@@ -52,6 +53,8 @@ type trunk struct {
 	g   *Gateway
 	ua  *sip.UA
 	reg atomic.Pointer[sip.Registration] // nil until it is started
+
+	pulse pulse
 
 	mu      sync.Mutex
 	sources map[netip.Addr]bool     // what the names of Proxy and Registrar resolve to
@@ -221,6 +224,7 @@ func (t *trunk) start() error {
 			}
 			ts := TrunkStatus{ID: t.ID, Tenant: t.Tenant}
 			ts.registration(s)
+			t.beating(&ts)
 			t.g.changed(Change{Tenant: t.Tenant, Trunk: &ts})
 		}})
 	if err != nil {
@@ -269,6 +273,9 @@ func (t *trunk) close() error {
 
 // up tells whether calls can go out.
 func (t *trunk) up() bool {
+	if dead, _ := t.pulse.dead(); dead {
+		return false
+	}
 	reg := t.reg.Load()
 	return !t.Register || reg != nil && reg.Status().State == sip.Registered
 }

@@ -79,7 +79,15 @@ func (t *trunk) status() TrunkStatus {
 	if reg := t.reg.Load(); reg != nil {
 		ts.registration(reg.Status())
 	}
+	t.beating(&ts)
 	return ts
+}
+
+// beating says of a trunk that doesn't answer that it is down, whatever else it is.
+func (t *trunk) beating(ts *TrunkStatus) {
+	if dead, why := t.pulse.dead(); dead {
+		ts.Up, ts.State, ts.Error = false, "unreachable", why
+	}
 }
 
 func (ts *TrunkStatus) registration(st sip.RegistrationStatus) {

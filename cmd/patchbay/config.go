@@ -196,6 +196,7 @@ type Trunk struct {
 	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
 	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
 	SRTP       string         `yaml:"srtp"`      // never, prefer, require
+	Options    time.Duration  `yaml:"options"`   // how often the carrier is asked whether it is there (RFC 3261 11); 0 = never
 	Reliable   string         `yaml:"reliable"`  // offered, required, never: provisional responses by 100rel (RFC 3262)
 	Session    time.Duration  `yaml:"session"`   // sip.session if not set
 	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From

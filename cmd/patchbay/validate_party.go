@@ -111,6 +111,9 @@ func (d *document) trunks(c *Config) {
 		if t.SRTP != "" {
 			d.choice(f+".srtp", t.SRTP, srtps)
 		}
+		if t.Options != 0 {
+			d.between(f+".options", t.Options, 5*time.Second, time.Hour)
+		}
 		if t.Reliable != "" {
 			d.choice(f+".reliable", t.Reliable, []string{"offered", "required", "never"})
 		}

@@ -251,7 +251,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
-		Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
+		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
 	for _, x := range []struct {
 		name, value string
 		to          *sip.HostPort
