@@ -54,16 +54,21 @@ func classesPage(c *rpc.Classes) string {
 		typesText(&b, "Types of "+m.Name, m.Name, types)
 		typesText(&b, "Events of "+m.Name, m.Name, events)
 	}
-	missing := kurento.Missing()
-	if len(missing) == 0 {
-		return b.String()
-	}
-	b.WriteString("\n## What of Kurento 7.3 is missing or differs\n\n| member | why |\n|---|---|\n")
-	slices.SortStableFunc(missing, func(x, y kurento.Exception) int { return cmp.Compare(x.Member, y.Member) })
-	for _, e := range missing {
-		fmt.Fprintf(&b, "| %s | %s |\n", e.Member, strings.ReplaceAll(e.Reason, "|", `\|`))
-	}
+	exceptions(&b, "What of Kurento 7.3 is missing", kurento.Missing())
+	exceptions(&b, "What Kurento's classes have here alone", kurento.Ours())
 	return b.String()
+}
+
+// exceptions is a table of members and what is to be said of them, by name.
+func exceptions(b *strings.Builder, title string, list []kurento.Exception) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## %s\n\n| member | |\n|---|---|\n", title)
+	slices.SortStableFunc(list, func(x, y kurento.Exception) int { return cmp.Compare(x.Member, y.Member) })
+	for _, e := range list {
+		fmt.Fprintf(b, "| %s | %s |\n", e.Member, strings.ReplaceAll(e.Reason, "|", `\|`))
+	}
 }
 
 // classText is one class with its own members.
