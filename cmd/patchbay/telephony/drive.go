@@ -2,6 +2,7 @@ package telephony
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -137,7 +138,14 @@ func (e *SIPEndpoint) Accept(ctx context.Context) error {
 
 // Reject refuses an incoming call.
 func (e *SIPEndpoint) Reject(ctx context.Context, status int, reason string) error {
-	return e.order(ctx, func(ctx context.Context, a *gateway.AppCall) error { return a.Reject(ctx, status, reason) })
+	return e.order(ctx, func(ctx context.Context, a *gateway.AppCall) error {
+		err := a.Reject(ctx, status, reason)
+		var field *gateway.FieldError
+		if errors.As(err, &field) && field.Field == "status" { // clients know it by another name
+			return &gateway.FieldError{Field: "sipStatus", Problem: field.Problem}
+		}
+		return err
+	})
 }
 
 // Hold asks the peer to send nothing more.

@@ -212,7 +212,7 @@ func TestFieldsAreChecked(t *testing.T) {
 	c.refused(rpc.IllegalParam, "'reason'", ep, "hangup", `{"cause":16,"reason":`+evil+`}`)
 	c.refused(rpc.IllegalParam, "'cause'", ep, "hangup", `{"cause":200}`)
 	c.refused(rpc.IllegalParam, "'digits'", ep, "sendDtmf", `{"digits":`+evil+`}`)
-	c.refused(rpc.IllegalParam, "'status'", ep, "reject", `{"sipStatus":200}`)
+	c.refused(rpc.IllegalParam, "'sipStatus'", ep, "reject", `{"sipStatus":200}`)
 	c.refused(rpc.IllegalParam, "'reason'", ep, "reject", `{"sipStatus":486,"reason":`+evil+`}`)
 	c.refused(rpc.NotSupported, "answered", ep, "accept", `{}`)
 	d.Bye()
