@@ -63,9 +63,11 @@ NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/exampl
 
 docs/examples/node_modules/.package-lock.json: $(wildcard rpc/js/*.js*)
 
-# What the lock file names, checked against its sums.
+# What the lock file names, checked against its sums. npm before 9.9, as Debian 12 has it, can't override a dependency on a git
+# repository, which kurento-client needs: a later one is fetched for the occasion.
 $(NPM): %/node_modules/.package-lock.json: %/package-lock.json | deps-e2e
-	@echo '== npm ci $*'; cd $* && npm ci --ignore-scripts && touch node_modules/.package-lock.json
+	@echo '== npm ci $*'; cd $* && \
+	  case "$$(npm --version)" in [0-8].* | 9.[0-8].*) npx --yes npm@10.9.4 ci --ignore-scripts ;; *) npm ci --ignore-scripts ;; esac && touch node_modules/.package-lock.json
 
 e2e: deps-e2e build $(NPM) ## tests against real peers; T=first only one story
 	@echo '== e2e $(T)'; failed=0; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; \
