@@ -16,7 +16,7 @@ func (c *Call) bridged() ending {
 	tick := time.NewTicker(interim)
 	defer tick.Stop()
 	var tooLong <-chan time.Time
-	if d := c.g.cfg.Limits.Duration; d > 0 {
+	if d := c.longest(); d > 0 {
 		limit := time.NewTimer(d)
 		defer limit.Stop()
 		tooLong = limit.C
@@ -60,6 +60,22 @@ func (c *Call) bridged() ending {
 			return bySystem(call.ShuttingDown)
 		}
 	}
+}
+
+// longest is how long the call may last from its answer: the least that the gateway, the caller and the called trunk allow;
+// 0 = for ever.
+func (c *Call) longest() time.Duration {
+	least := c.g.cfg.Limits.Duration
+	bounds := []time.Duration{c.src.duration()}
+	if l := c.callee; l != nil && l.trunk != nil {
+		bounds = append(bounds, l.trunk.Duration)
+	}
+	for _, d := range bounds {
+		if d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
 }
 
 // mute tells whether a leg's media has been missing for longer than is allowed. A leg that is on hold, whoever asked for

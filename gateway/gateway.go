@@ -34,6 +34,7 @@ type Gateway struct {
 	mu       sync.Mutex
 	calls    map[call.ID]*Call
 	legs     map[*sip.Dialog]*sipLeg
+	rates    map[string]*bucket   // calls a second, by the same keys and their direction: "trunk:ID/in"
 	busy     map[string]int       // calls by user, trunk and application: "user:ID", "trunk:ID", "app:ID"
 	desks    map[deskKey][]*desk  // who listens for an application's calls
 	offered  map[call.ID]*AppCall // calls that wait for an application to take them
@@ -63,7 +64,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
-		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, ready: make(chan struct{}),
+		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
 		apps: map[string]*App{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	for i := range cfg.Users {

@@ -41,10 +41,15 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 		cause.Text = fmt.Sprintf("the gateway's limit of %d calls is reached", g.cfg.Limits.Calls)
 	case g.busy[key] >= src.max():
 		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of %s is reached", src.max(), key)}
+	case src.bounds().Calls > 0 && g.busy[key+inward] >= src.bounds().Calls:
+		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls from %s is reached", src.bounds().Calls, key)}
+	case !g.within(key+inward, src.bounds().Rate):
+		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("more than %g calls a second from %s", src.bounds().Rate, key)}
 	default:
 		ok = true
 		g.admitted++
 		g.busy[key]++
+		g.busy[key+inward]++
 	}
 	// A refused call is a call until its record is closed, but takes nobody's place.
 	c.admitted = ok
@@ -53,6 +58,12 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	g.stats.begun.Add(1)
 	return c, cause, ok
 }
+
+// Directions of calls, as trunks see them, behind the keys of limits.
+const (
+	inward  = "/in"
+	outward = "/out"
+)
 
 // leave forgets a call that is over.
 func (g *Gateway) leave(c *Call) {
@@ -78,9 +89,11 @@ func (g *Gateway) leave(c *Call) {
 	if c.admitted {
 		g.admitted--
 		g.release(c.src.key())
+		g.release(c.src.key() + inward)
 	}
 	for key := range c.seized {
 		g.release(key)
+		g.release(key + outward)
 	}
 	g.rest()
 	g.wg.Done()
@@ -108,12 +121,17 @@ func (c *Call) seize(h Hop, t target) call.Cause {
 	switch {
 	case t.trunk != nil && g.busy[key] >= t.trunk.MaxCalls:
 		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of trunk %s is reached", t.trunk.MaxCalls, t.trunk.ID)}
+	case t.trunk != nil && t.trunk.Out.Calls > 0 && g.busy[key+outward] >= t.trunk.Out.Calls:
+		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls to trunk %s is reached", t.trunk.Out.Calls, t.trunk.ID)}
+	case t.trunk != nil && !g.within(key+outward, t.trunk.Out.Rate):
+		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("more than %g calls a second to trunk %s", t.trunk.Out.Rate, t.trunk.ID)}
 	case t.app != nil && g.busy[key] >= t.app.MaxCalls:
 		return call.Cause{Q850: 17, SIP: 486, Text: fmt.Sprintf("the limit of %d calls of application %s is reached", t.app.MaxCalls, t.app.ID)}
 	case t.user != nil && g.busy[key] >= t.user.MaxCalls:
 		return call.Cause{Q850: 17, SIP: 486, Text: fmt.Sprintf("the limit of %d calls of user %s is reached", t.user.MaxCalls, t.user.ID)}
 	}
 	g.busy[key]++
+	g.busy[key+outward]++
 	c.seized[key] = true
 	return call.Cause{}
 }
@@ -124,6 +142,7 @@ func (c *Call) unseize(h Hop) {
 		delete(c.seized, key)
 		c.g.mu.Lock()
 		c.g.release(key)
+		c.g.release(key + outward)
 		c.g.mu.Unlock()
 	}
 }

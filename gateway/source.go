@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/patchbay/patchbay/media"
+import (
+	"time"
+
+	"github.com/patchbay/patchbay/media"
+)
 
 // source is who a call comes from: a user, a trunk, or an application, which may speak for a user.
 type source struct {
@@ -37,6 +41,28 @@ func (s source) max() int {
 		return s.trunk.MaxCalls
 	}
 	return s.app.MaxCalls
+}
+
+// bounds are those of the calls that the source makes.
+func (s source) bounds() Bounds {
+	switch {
+	case s.user != nil:
+		return Bounds{Rate: s.user.Rate}
+	case s.trunk != nil:
+		return s.trunk.In
+	}
+	return Bounds{}
+}
+
+// duration is the longest that a call of the source's may last; 0 = no bound of its own.
+func (s source) duration() time.Duration {
+	switch {
+	case s.user != nil:
+		return s.user.Duration
+	case s.trunk != nil:
+		return s.trunk.Duration
+	}
+	return 0
 }
 
 func (s source) tenant() string {

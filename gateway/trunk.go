@@ -36,6 +36,8 @@ type Trunk struct {
 	From       string     // caller, account, fixed
 	FromNumber string
 	MaxCalls   int
+	In, Out    Bounds        // of calls from the carrier, and to it
+	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
 	Options    time.Duration // how often the carrier is asked whether it is there; 0 = never
 
 	Reliable sip.Reliability
@@ -45,6 +47,12 @@ type Trunk struct {
 	// Clients are the names in certificates that calls of the carrier's come with, vouched for by a root that Trusts.
 	Clients []string
 	Trusts  func(root *x509.Certificate) bool
+}
+
+// Bounds of the calls of one direction.
+type Bounds struct {
+	Calls int     // at a time; 0 = as many as both together
+	Rate  float64 // that begin per second; 0 = any
 }
 
 // trunk is a Trunk at work.

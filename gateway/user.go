@@ -24,6 +24,8 @@ type User struct {
 	DTMF       string // rfc4733, info, none
 	SRTP       media.SRTP
 	MaxCalls   int
+	Rate       float64       // calls that the user may begin per second; 0 = any
+	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
 	Ring       time.Duration // when somebody dials one of the numbers
 }
 

@@ -162,17 +162,19 @@ type Token struct {
 
 // User is a person or a desk phone that registers here.
 type User struct {
-	ID         string   `yaml:"id"`
-	Tenant     string   `yaml:"tenant"`
-	Login      string   `yaml:"login"`    // SIP user name, also for the digest; the id if empty
-	Password   Secret   `yaml:"password"` // either this
-	HA1        Secret   `yaml:"ha1"`      // or MD5 of login:realm:password, 32 hex digits
-	Numbers    []string `yaml:"numbers"`  // who calls one of them, or the login, reaches the user
-	CallerID   string   `yaml:"caller_id"`
-	CallerName string   `yaml:"caller_name"`
-	Codecs     []string `yaml:"codecs"`    // media.codecs if empty
-	SRTP       string   `yaml:"srtp"`      // never, prefer, require
-	MaxCalls   int      `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
+	ID         string        `yaml:"id"`
+	Tenant     string        `yaml:"tenant"`
+	Login      string        `yaml:"login"`    // SIP user name, also for the digest; the id if empty
+	Password   Secret        `yaml:"password"` // either this
+	HA1        Secret        `yaml:"ha1"`      // or MD5 of login:realm:password, 32 hex digits
+	Numbers    []string      `yaml:"numbers"`  // who calls one of them, or the login, reaches the user
+	CallerID   string        `yaml:"caller_id"`
+	CallerName string        `yaml:"caller_name"`
+	Codecs     []string      `yaml:"codecs"`    // media.codecs if empty
+	SRTP       string        `yaml:"srtp"`      // never, prefer, require
+	MaxCalls   int           `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
+	MaxRate    float64       `yaml:"max_rate"`  // calls that the user may begin per second; 0 = any
+	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
 }
 
 // Trunk is a carrier that we exchange calls with.
@@ -202,6 +204,9 @@ type Trunk struct {
 	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From
 	FromNumber string         `yaml:"from_number"`
 	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls
+	In         Bounds         `yaml:"in"`        // of calls from the carrier
+	Out        Bounds         `yaml:"out"`       // of calls to it
+	Duration   time.Duration  `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
 }
 
 // App is an application that takes calls over JSON-RPC, and makes them. Calls can be made without being one.
@@ -211,6 +216,12 @@ type App struct {
 	CallerID   string `yaml:"caller_id"`   // of calls that it makes, unless it says otherwise; anonymous if empty
 	CallerName string `yaml:"caller_name"` // likewise
 	MaxCalls   int    `yaml:"max_calls"`   // at a time, both ways; 0 = limits.calls
+}
+
+// Bounds of the calls of one direction.
+type Bounds struct {
+	MaxCalls int     `yaml:"max_calls"` // at a time; 0 = the trunk's max_calls
+	MaxRate  float64 `yaml:"max_rate"`  // that begin per second; 0 = any
 }
 
 // TrunkTLS is how a carrier and we prove to each other who we are, with transport tls.

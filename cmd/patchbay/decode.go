@@ -3,6 +3,7 @@ package main
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"net/netip"
 	"path/filepath"
 	"reflect"
@@ -192,6 +193,13 @@ func set(v reflect.Value, s string) error {
 	case reflect.Int:
 		n, err := strconv.ParseInt(s, 10, 32)
 		v.SetInt(n)
+		return err
+	case reflect.Float64:
+		n, err := strconv.ParseFloat(s, 64)
+		if err == nil && (math.IsNaN(n) || math.IsInf(n, 0)) {
+			err = fmt.Errorf("not finite")
+		}
+		v.SetFloat(n)
 		return err
 	case reflect.Uint16:
 		n, err := strconv.ParseUint(s, 10, 16)

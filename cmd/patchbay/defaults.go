@@ -122,6 +122,7 @@ func (c *Config) completeTrunk(t *Trunk) {
 	t.Proxy = cmp.Or(t.Proxy, t.Registrar)
 	t.Domain = cmp.Or(t.Domain, host(cmp.Or(t.Registrar, t.Proxy)))
 	t.AuthUser = cmp.Or(t.AuthUser, t.User)
+	t.Duration = cmp.Or(t.Duration, c.Limits.Duration)
 	t.MaxCalls = cmp.Or(t.MaxCalls, c.Limits.Calls)
 	t.SRTP = cmp.Or(t.SRTP, "never")
 	if len(t.Codecs) == 0 {

@@ -48,6 +48,8 @@ func (d *document) users(c *Config) {
 			d.choice(f+".srtp", u.SRTP, srtps)
 		}
 		d.count(f+".max_calls", u.MaxCalls, 0, 100_000)
+		d.rate(f+".max_rate", u.MaxRate)
+		d.duration(f+".duration", u.Duration)
 	}
 }
 
@@ -120,6 +122,14 @@ func (d *document) trunks(c *Config) {
 		d.session(f+".session", t.Session)
 		d.trunkFrom(f, t)
 		d.count(f+".max_calls", t.MaxCalls, 0, 100_000)
+		for _, b := range [...]struct {
+			key string
+			Bounds
+		}{{".in", t.In}, {".out", t.Out}} {
+			d.count(f+b.key+".max_calls", b.MaxCalls, 0, 100_000)
+			d.rate(f+b.key+".max_rate", b.MaxRate)
+		}
+		d.duration(f+".duration", t.Duration)
 	}
 }
 
@@ -209,6 +219,20 @@ func (d *document) trunkTLS(f string, t *Trunk) {
 		if (n != "" || i > 0) && (n == "" || host(n) != strings.Trim(n, "[]")) {
 			d.bad(at, "expected a domain name or an IP address")
 		}
+	}
+}
+
+// rate checks a bound of calls per second.
+func (d *document) rate(field string, v float64) {
+	if v != 0 && (v < 0.01 || v > 10_000) {
+		d.bad(field, "expected 0.01 to 10000 calls a second, or 0 for any")
+	}
+}
+
+// duration checks how long a party's calls may last.
+func (d *document) duration(field string, v time.Duration) {
+	if v != 0 {
+		d.between(field, v, time.Second, 7*24*time.Hour)
 	}
 }
 

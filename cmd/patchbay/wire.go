@@ -206,7 +206,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, u := range c.Users {
 		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
 			HA1: string(u.HA1), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
-			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), MaxCalls: u.MaxCalls, Ring: c.Limits.Ring})
+			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
 	}
 	for _, t := range c.Trunks {
 		gt, err := t.gateway(c)
@@ -251,6 +251,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
+		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
 		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
 	for _, x := range []struct {
 		name, value string
