@@ -21,7 +21,6 @@ import (
 const (
 	hostileP99    = 50 * time.Millisecond // of a good client while others misbehave, on a machine that is otherwise idle
 	hostileGrowth = 32 << 20              // of resident memory, once they have gone
-	idleP99Most   = 10 * time.Millisecond // of that client without them, or the machine is busy with something else
 )
 
 // goodClient asks one small thing after the other and measures how long each takes.
@@ -32,6 +31,7 @@ type goodClient struct {
 
 	mu    sync.Mutex
 	times []time.Duration
+	late  []time.Duration // how much later than asked for the client itself got its turn: that is the machine's doing
 	err   error
 }
 
@@ -41,15 +41,18 @@ func startGood(t *testing.T, g *rpcGateway) *goodClient {
 	pipeline := k.c.create(t, "MediaPipeline", nil)
 	k.done.Go(func() {
 		for {
+			const pause = 5 * time.Millisecond
+			asked := time.Now()
 			select {
 			case <-k.stop:
 				return
-			case <-time.After(5 * time.Millisecond):
+			case <-time.After(pause):
 			}
 			began := time.Now()
 			_, err := k.c.call("invoke", o{"object": pipeline, "operation": "getName"})
 			k.mu.Lock()
 			k.times = append(k.times, time.Since(began))
+			k.late = append(k.late, began.Sub(asked)-pause)
 			if err != nil && k.err == nil {
 				k.err = err
 			}
@@ -72,21 +75,23 @@ func (k *goodClient) end() {
 	k.done.Wait()
 }
 
-// lap is how many requests since the last lap, their 99th percentile and the longest.
-func (k *goodClient) lap(t *testing.T) (n int, p99, most time.Duration) {
+// lap is how many requests since the last lap, their 99th percentile and the longest, and that of the machine's own delays.
+func (k *goodClient) lap(t *testing.T) (n int, p99, most, machine time.Duration) {
 	t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.err != nil {
 		t.Fatalf("the good client: %v", k.err)
 	}
-	times := k.times
-	k.times = nil
+	times, late := k.times, k.late
+	k.times, k.late = nil, nil
 	if len(times) == 0 {
-		return 0, 0, 0
+		return 0, 0, 0, 0
 	}
 	slices.Sort(times)
-	return len(times), times[int(math.Ceil(0.99*float64(len(times))))-1], times[len(times)-1]
+	slices.Sort(late)
+	at := int(math.Ceil(0.99*float64(len(times)))) - 1
+	return len(times), times[at], times[len(times)-1], late[at]
 }
 
 // Clients that send rubbish, too much, too deep, too slowly, or don't read: they are told or closed, a client that behaves
@@ -95,11 +100,8 @@ func TestRpcHostile(t *testing.T) {
 	g := startRPC(t, "")
 	good := startGood(t, g)
 	time.Sleep(2 * time.Second)
-	_, idle, _ := good.lap(t)
+	_, idle, _, _ := good.lap(t)
 	start := g.Metric(t, "process_resident_memory_bytes")
-	// The limit holds on a machine with time to spare. On one that is slow even for the good client alone, the
-	// hostile ones may make it slower in proportion, no more.
-	limit := max(hostileP99, hostileP99*idle/idleP99Most)
 	t.Logf("the good client alone: 99 of 100 requests within %v; at the start %.1f MiB resident", idle, start/(1<<20))
 	for _, s := range []struct {
 		name string
@@ -117,9 +119,12 @@ func TestRpcHostile(t *testing.T) {
 			if rest := time.Second - time.Since(began); rest > 0 { // long enough for a percentile
 				time.Sleep(rest)
 			}
-			n, p99, most := good.lap(t)
-			t.Logf("in %v: %d requests of the good client, 99 of 100 within %v, the longest %v; %.1f MiB resident",
-				time.Since(began).Round(time.Millisecond), n, p99, most, g.Metric(t, "process_resident_memory_bytes")/(1<<20))
+			n, p99, most, machine := good.lap(t)
+			t.Logf("in %v: %d requests of the good client, 99 of 100 within %v, the longest %v; the machine's own delays %v; %.1f MiB resident",
+				time.Since(began).Round(time.Millisecond), n, p99, most, machine, g.Metric(t, "process_resident_memory_bytes")/(1<<20))
+			// The limit holds on a machine with time to spare. A request takes three turns, of client, server and client: on a
+			// machine that has others to serve, each is as late as the client's own.
+			limit := hostileP99 + 3*machine
 			if n == 0 || p99 > limit {
 				t.Errorf("%d requests of the good client, 99 of 100 within %v, expected some within %v", n, p99, limit)
 			}
