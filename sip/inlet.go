@@ -23,6 +23,7 @@ func (in *inlet) Dropped(reason string) { in.front.drops.add(reason) }
 // Closed tells everyone who used the connection.
 func (in *inlet) Closed(fl *flow.Flow) {
 	f := in.front
+	f.suspects.gone(originOf(fl))
 	f.mu.RLock()
 	var lost []*clientTx
 	for _, t := range f.clients {

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -154,15 +155,15 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 	if u.users == nil {
 		return "-"
 	}
-	source := t.source().Addr()
-	if u.front.suspects.banned(source) {
-		u.front.drops.add(DropSuspect)
-		t.tx.Terminate()
+	source, from, claimed := t.source().Addr(), originOf(t.flow), u.users.Claimed(proxy, t.m.Headers)
+	if wait := u.front.suspects.wait(from, claimed); wait > 0 {
+		u.banned(t, wait)
 		return ""
 	}
 	user, result := u.users.Verify(source, proxy, t.m.Method, t.m.URI.String(), t.m.Headers)
 	if user != "" {
 		t.flow.Trust()
+		u.front.suspects.right(from, user)
 		return user
 	}
 	u.count.challenged.Add(1)
@@ -174,8 +175,10 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 		u.log.Debug("credentials used again", "method", t.m.Method, "source", t.source())
 	case result.Suspicious():
 		u.count.refused.Add(1)
-		u.front.suspects.failed(source)
 		u.log.Info("wrong credentials", "method", t.m.Method, "source", t.source(), "result", result)
+		if u.front.suspects.failed(from, claimed) {
+			u.log.Warn("too many wrong credentials: not heard for a while", "user", claimed, "source", t.source(), "wait", guessWindow)
+		}
 	}
 	status := 401
 	if proxy {
@@ -183,6 +186,17 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 	}
 	t.respond(status, "", u.users.Challenge(source, proxy, result.Stale()), nil)
 	return ""
+}
+
+// banned refuses a request of who gave too many wrong passwords. A connection's peer has shown that it is there, and is told,
+// the same for each name; over UDP silence costs who guesses more.
+func (u *UA) banned(t *serverTx, wait time.Duration) {
+	u.front.drops.add(DropSuspect)
+	if !t.flow.Reliable() {
+		t.tx.Terminate()
+		return
+	}
+	t.respond(503, "Too Many Wrong Credentials", []Header{{Name: "Retry-After", Value: strconv.Itoa(int(wait/time.Second) + 1)}}, nil)
 }
 
 func (u *UA) serveInvite(t *serverTx) {

@@ -125,18 +125,27 @@ func (s *Server) Challenge(source netip.Addr, proxy, stale bool) []wire.Header {
 
 // Verify checks the credentials of a request. user is only set if the result is OK.
 func (s *Server) Verify(source netip.Addr, proxy bool, method, requestURI string, h wire.Headers) (user string, r Result) {
+	if f := s.find(proxy, h); f != nil {
+		return s.verify(source, method, requestURI, f)
+	}
+	return "", Missing
+}
+
+// Claimed is the user that a request's credentials for our realm name, right or wrong; "" without any.
+func (s *Server) Claimed(proxy bool, h wire.Headers) string { return s.find(proxy, h)["username"] }
+
+// find is the credentials for our realm; nil without.
+func (s *Server) find(proxy bool, h wire.Headers) fields {
 	name := "Authorization"
 	if proxy {
 		name = "Proxy-Authorization"
 	}
 	for _, line := range h.Lines(name) {
-		f, err := parse(line)
-		if err != nil || f["realm"] != s.cfg.Realm {
-			continue
+		if f, err := parse(line); err == nil && f["realm"] == s.cfg.Realm {
+			return f
 		}
-		return s.verify(source, method, requestURI, f)
 	}
-	return "", Missing
+	return nil
 }
 
 func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) (string, Result) {
