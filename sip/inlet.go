@@ -58,7 +58,7 @@ func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 		f.response(fl, m, data)
 		return
 	}
-	u := in.owns(fl, m, ref != nil)
+	u, proved := in.owns(fl, m, ref != nil)
 	if u == nil {
 		if m.Method == "ACK" {
 			in.drop(fl, DropAck)
@@ -67,7 +67,10 @@ func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 		in.drop(fl, DropStranger)
 		return
 	}
-	fl.Welcome()
+	fl.Meet()
+	if proved || u.users == nil {
+		fl.Welcome() // else it is once it has shown who it is
+	}
 	f.trace(true, u, fl, data)
 	u.count.requestsIn.method(m.Method)
 	if ref != nil {
@@ -103,7 +106,7 @@ func (in *inlet) parse(data []byte, broken error) (*wire.Message, *wire.Refusal)
 // drop counts, and ends a connection that never brought anything for us.
 func (in *inlet) drop(fl *flow.Flow, reason string) {
 	in.front.drops.add(reason)
-	if fl.Accepted() && !fl.Welcomed() {
+	if fl.Accepted() && !fl.Met() {
 		fl.Close()
 	}
 }
@@ -124,8 +127,9 @@ func (f *Front) response(fl *flow.Flow, m *wire.Message, data []byte) {
 	}
 }
 
-// owns finds whose request it is: a known transaction's, a known dialog's, or a match.
-func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
+// owns finds whose request it is: a known transaction's, a known dialog's, or a match. proved tells that its sender is in a
+// dialog of ours: nobody else knows its tags.
+func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) (u *UA, proved bool) {
 	f := in.front
 	f.mu.RLock()
 	t := f.servers[serverKey(m)]
@@ -137,13 +141,13 @@ func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
 	f.mu.RUnlock()
 	switch {
 	case t != nil && t.source().Addr() == fl.Remote().Addr():
-		return t.ua
+		return t.ua, d != nil
 	case d != nil && !broken:
-		return d.ua
+		return d.ua, true
 	case m.Method == "ACK":
-		return nil
+		return nil, false
 	case in.opened:
-		return in.owner
+		return in.owner, false
 	}
 	about := Inbound{
 		Source: fl.Remote(), Network: fl.Network(), Local: fl.Local(), Method: m.Method, URI: m.URI,
@@ -157,8 +161,8 @@ func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) *UA {
 			continue // it has sockets of its own
 		}
 		if u.cfg.Match != nil && u.cfg.Match(about) {
-			return u
+			return u, false
 		}
 	}
-	return nil
+	return nil, false
 }

@@ -61,7 +61,7 @@ type Limits struct {
 	MessageBytes int
 	Connections  int           // accepted, per listener
 	PerSource    int           // of them, per address
-	FirstMessage time.Duration // until Welcome, after accept
+	FirstMessage time.Duration // until Welcome, after accept, whatever comes
 	Partial      time.Duration // until a begun message is whole
 	Idle         time.Duration // without a byte
 }
@@ -92,6 +92,8 @@ type Flow struct {
 	queued  atomic.Int64
 	done    chan struct{}
 	once    sync.Once
+	clock   clock
+	met     atomic.Bool
 	welcome atomic.Bool
 	trusted atomic.Bool
 	left    atomic.Bool
@@ -119,14 +121,27 @@ func (f *Flow) Accepted() bool { return f.accepted }
 // String names the flow in logs.
 func (f *Flow) String() string { return f.network + " " + f.remote.String() }
 
+// Meet notes that a message of the connection was for us; Met tells whether one was.
+func (f *Flow) Meet() { f.met.Store(true) }
+
+// Met tells whether Meet was called.
+func (f *Flow) Met() bool { return f.met.Load() }
+
 // Welcomed tells whether Welcome was called.
 func (f *Flow) Welcomed() bool { return f.welcome.Load() }
 
-// Welcome lets an accepted connection stay: a message of it was for us.
-func (f *Flow) Welcome() { f.welcome.Store(true) }
+// Welcome lets an accepted connection stay beyond Limits.FirstMessage: its peer is who we wait for.
+func (f *Flow) Welcome() {
+	if f.welcome.CompareAndSwap(false, true) {
+		f.clock.welcome()
+	}
+}
 
-// Trust keeps an accepted connection when others need its place: its peer has proved who it is.
-func (f *Flow) Trust() { f.trusted.Store(true) }
+// Trust keeps an accepted connection when others need its place, and welcomes it: its peer has proved who it is.
+func (f *Flow) Trust() {
+	f.trusted.Store(true)
+	f.Welcome()
+}
 
 // Left tells whether the peer said that it goes away for good, as a browser does when a page is closed.
 func (f *Flow) Left() bool { return f.left.Load() }
@@ -272,25 +287,18 @@ func (f *Flow) write(h Handler) {
 func (f *Flow) read(h Handler, lim Limits) {
 	defer h.Closed(f)
 	defer f.shut()
-	began := time.Now()
 	fr := framer{max: lim.MessageBytes}
+	f.clock.start(f, f.conn.SetReadDeadline, lim.FirstMessage)
 	var partial time.Time
 	for {
-		deadline := time.Now().Add(lim.Idle)
-		if fr.pending() {
-			if partial.IsZero() {
-				partial = time.Now()
-			}
-			deadline = partial.Add(lim.Partial)
-		} else {
+		switch {
+		case !fr.pending():
 			partial = time.Time{}
+		case partial.IsZero():
+			partial = time.Now().Add(lim.Partial)
 		}
-		if f.accepted && !f.welcome.Load() {
-			if first := began.Add(lim.FirstMessage); first.Before(deadline) {
-				deadline = first
-			}
-		}
-		f.conn.SetReadDeadline(deadline)
+		f.clock.begun(partial)
+		f.clock.alive(lim.Idle)
 		n, err := f.conn.Read(fr.space())
 		fr.wrote(n)
 		for !f.flush.Load() {

@@ -58,15 +58,8 @@ func (f *Flow) readFrames(h Handler, lim Limits) {
 	defer f.shut()
 	c := f.web.conn
 	c.SetReadLimit(int64(lim.MessageBytes))
-	began := time.Now()
-	quiet := min(lim.Idle, 3*f.web.ping)
-	alive := func() {
-		deadline := time.Now().Add(quiet)
-		if first := began.Add(lim.FirstMessage); f.accepted && !f.welcome.Load() && first.Before(deadline) {
-			deadline = first
-		}
-		c.SetReadDeadline(deadline)
-	}
+	f.clock.start(f, c.SetReadDeadline, lim.FirstMessage)
+	alive := func() { f.clock.alive(min(lim.Idle, 3*f.web.ping)) }
 	c.SetPongHandler(func(string) error { alive(); return nil })
 	pong := c.PingHandler()
 	c.SetPingHandler(func(data string) error { alive(); return pong(data) })
@@ -74,9 +67,10 @@ func (f *Flow) readFrames(h Handler, lim Limits) {
 		alive()
 		_, r, err := c.NextReader()
 		if err == nil {
-			c.SetReadDeadline(time.Now().Add(lim.Partial))
+			f.clock.begun(time.Now().Add(lim.Partial))
 			var data []byte
 			if data, err = io.ReadAll(r); err == nil {
+				f.clock.begun(time.Time{})
 				f.frame(h, data)
 				continue
 			}

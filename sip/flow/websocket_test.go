@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -155,6 +156,79 @@ func frameOf(b []byte) []byte {
 		head = []byte{0x81, 0x80 | 126, byte(len(b) >> 8), byte(len(b)), 0, 0, 0, 0}
 	}
 	return append(head, b...)
+}
+
+// A message that is begun must be whole in time, also if its sender sends pings meanwhile.
+func TestWebSocketPartialMessageTimesOut(t *testing.T) {
+	for name, pings := range map[string]bool{"silent": false, "pinging": true} {
+		t.Run(name, func(t *testing.T) {
+			a, lim := newSink(), limits()
+			lim.Partial, lim.FirstMessage, lim.Idle = 300*time.Millisecond, time.Hour, time.Hour
+			w := NewWebSocket(a, lim, WebSocketConfig{Ping: time.Hour})
+			defer w.Close()
+			server, client := net.Pipe()
+			defer client.Close()
+			upgrade(w, server, client)
+			go io.Copy(io.Discard, client)
+			client.Write(frameOf([]byte(text("hello"))))
+			a.next(t).flow.Welcome()
+			client.Write([]byte{0x01, 0x82, 0, 0, 0, 0, 'I', 'N'}) // a text frame that isn't the last of its message
+			stop := time.After(10 * time.Second)
+			for {
+				select {
+				case <-a.closed:
+					a.mu.Lock()
+					defer a.mu.Unlock()
+					if a.drops[DropTimeout] != 1 {
+						t.Errorf("drops %v", a.drops)
+					}
+					return
+				case <-stop:
+					t.Fatal("half a message is still held")
+				case <-time.After(20 * time.Millisecond):
+					if pings {
+						client.Write([]byte{0x89, 0x80, 0, 0, 0, 0})
+					}
+				}
+			}
+		})
+	}
+}
+
+// Who isn't welcome in time has to go, whatever it sends; a welcome that comes while the reader waits counts.
+func TestWebSocketWelcomeInTime(t *testing.T) {
+	a, lim := newSink(), limits()
+	lim.FirstMessage = 500 * time.Millisecond
+	w := NewWebSocket(a, lim, WebSocketConfig{})
+	defer w.Close()
+	begin := func() (net.Conn, *Flow) {
+		server, client := net.Pipe()
+		t.Cleanup(func() { client.Close() })
+		upgrade(w, server, client)
+		go io.Copy(io.Discard, client)
+		client.Write(frameOf([]byte(text("hello"))))
+		return client, a.next(t).flow
+	}
+	_, guest := begin()
+	guest.Trust()
+	stranger, f := begin()
+	stop := time.After(10 * time.Second)
+	for open := true; open; {
+		select {
+		case c := <-a.closed:
+			if c != f {
+				t.Fatal("the guest had to go")
+			}
+			open = false
+		case <-stop:
+			t.Fatal("the stranger is still there")
+		case <-time.After(20 * time.Millisecond):
+			stranger.Write(frameOf([]byte(text("and again"))))
+		}
+	}
+	if !guest.Alive() {
+		t.Error("the guest had to go")
+	}
 }
 
 type strict struct {
