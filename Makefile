@@ -81,7 +81,7 @@ fuzz: ## every fuzz test for FUZZTIME (10s) each
 	    echo "== $$name in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
 	  done; done
 
-bench: deps-e2e deps-bench build ## what a packet costs, relayed, to WebRTC and through Opus, as ratios to peers in the same run
+bench: deps-e2e deps-bench build ## packets relayed, to WebRTC and through Opus beside peers, set-up times; fails if a goal is missed
 	@PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) run ./test/bench $(T)
 
 soak: deps-e2e build ## long loads; not part of test

@@ -16,7 +16,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	o, err := parse([]string{"-rounds", "2", "-calls", "7,300", "-designs", "c-epoll,udp", "-before", "old", "-goal"})
+	o, err := parse([]string{"-rounds", "2", "-calls", "7,300", "-designs", "c-epoll,udp", "-before", "old"})
 	if err != nil {
 		t.Fatal(err)
 	}

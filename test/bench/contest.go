@@ -57,7 +57,7 @@ func (c *contest) parse(args []string) error {
 	f.IntVar(&c.seconds, "seconds", c.seconds, "how long a run is measured, 1 to 60")
 	f.IntVar(&c.legs, "legs", c.legs, "how many calls, 1 to 1000")
 	names := f.String("gateways", strings.Join(c.gateways, ","), "which gateways take turns; goals need all")
-	f.BoolVar(&c.goal, "goal", false, "fail if a goal is missed")
+	goalFlag(f, &c.goal)
 	if err := f.Parse(args); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,11 +17,14 @@ import (
 
 func TestContestFlags(t *testing.T) {
 	c := webrtcContest()
-	if err := c.parse([]string{"-rounds", "2", "-legs", "30", "-gateways", "webrtc,rtpengine", "-goal"}); err != nil {
+	if err := c.parse([]string{"-rounds", "2", "-legs", "30", "-gateways", "webrtc,rtpengine", "-goal=false"}); err != nil {
 		t.Fatal(err)
 	}
-	if c.rounds != 2 || c.legs != 30 || c.seconds != 3 || len(c.gateways) != 2 || !c.goal {
+	if c.rounds != 2 || c.legs != 30 || c.seconds != 3 || len(c.gateways) != 2 || c.goal {
 		t.Errorf("got %+v", c)
+	}
+	if c = webrtcContest(); c.parse(nil) != nil || !c.goal {
+		t.Error("a missed goal is no failure by default")
 	}
 	for args, want := range map[string]string{
 		"-rounds 0": "-rounds is 0", "-legs 1001": "-legs is 1001", "-seconds 61": "-seconds is 61", "-gateways x": `-gateways has "x"`, "more": `got "more"`,
@@ -31,6 +35,22 @@ func TestContestFlags(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"x"}); err == nil || !strings.Contains(err.Error(), "relay|webrtc|opus") {
 		t.Errorf("an unknown benchmark: %v", err)
+	}
+}
+
+// One benchmark's missed goal is told in the end, and keeps no other from running.
+func TestAllRunOn(t *testing.T) {
+	ran := ""
+	fails := func(name string, err error) part {
+		return part{name, func(_ context.Context, args []string) error { ran += name + strings.Join(args, ""); return err }}
+	}
+	missed := errors.New("the goal is missed")
+	err := all(t.Context(), []part{fails("a", missed), fails("b", nil), fails("c", missed)}, []string{"-x"})
+	if ran != "a-xb-xc-x" || err == nil || err.Error() != "a: the goal is missed\nc: the goal is missed" {
+		t.Errorf("ran %q: %v", ran, err)
+	}
+	if err := all(t.Context(), []part{fails("a", nil)}, nil); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -92,6 +93,11 @@ func opusGoals(s *standing) []goal {
 		return nil
 	}
 	return []goal{{fmt.Sprintf("CPU per frame pair Opus and PCMU, %d calls", s.legs), s.ratio(rtpengineGateway).median, mostOfTranscoder, 2, "times rtpengine"}}
+}
+
+// goalFlag is the flag that all benchmarks have alike.
+func goalFlag(f *flag.FlagSet, goal *bool) {
+	f.BoolVar(goal, "goal", true, "fail if a goal is missed; -goal=false only prints it")
 }
 
 // judge prints the goals and reports how many were missed.

@@ -4,7 +4,8 @@
 //
 //	go run ./test/bench [relay|webrtc|opus|setup|rpc|offer] [flags]
 //
-// It prints tables, then each goal and whether it was met; -goal makes it fail if one wasn't. Without a name it runs all.
+// It prints tables, then each goal and whether it was met, and fails if one wasn't; with -goal=false it doesn't. Without a name it
+// runs all, also those after one that failed.
 //
 // relay compares the CPU time that relaying an RTP packet costs with that of
 // the smallest C program that does it (c/relay.c, mode epoll), under the load of c/rtpgen.c.
@@ -59,12 +60,7 @@ func parts() []part {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") { // all, each with the same flags
-		for _, p := range parts() {
-			if err := p.run(ctx, args); err != nil {
-				return err
-			}
-		}
-		return nil
+		return all(ctx, parts(), args)
 	}
 	switch args[0] { // what the others start; not for people
 	case "serve":
@@ -82,4 +78,19 @@ func run(ctx context.Context, args []string) error {
 		names = append(names, p.name)
 	}
 	return fmt.Errorf("unknown benchmark %q; usage: bench [%s] [flags]", args[0], strings.Join(names, "|"))
+}
+
+// all runs one benchmark after the other and returns what failed, with its name.
+func all(ctx context.Context, list []part, args []string) error {
+	var errs []error
+	for _, p := range list {
+		err := p.run(ctx, args)
+		if ctx.Err() != nil || errors.Is(err, flag.ErrHelp) {
+			return errors.Join(append(errs, err)...)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+		}
+	}
+	return errors.Join(errs...)
 }

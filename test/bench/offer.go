@@ -44,7 +44,8 @@ const videoPart = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=ic
 func offers(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench offer", flag.ContinueOnError)
 	rounds := f.Int("rounds", 20, "how many pipelines of ten endpoints each, 2 to 500")
-	strict := f.Bool("goal", false, "fail if a goal is missed")
+	var strict bool
+	goalFlag(f, &strict)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func offers(ctx context.Context, args []string) error {
 	}
 	_ = tw.Flush() // to standard output
 	fmt.Println()
-	if missed := judge(os.Stdout, goals); missed > 0 && *strict {
+	if missed := judge(os.Stdout, goals); missed > 0 && strict {
 		return fmt.Errorf("%d of %d goals were missed", missed, len(goals))
 	}
 	return nil

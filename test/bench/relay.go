@@ -32,7 +32,7 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.seconds, "seconds", 3, "how long a run is measured, 1 to 60")
 	calls := f.String("calls", "100,500,1200", "numbers of calls, each 1 to 2500")
 	names := f.String("designs", strings.Join(designNames(), ","), "programs to compare; the first is the floor")
-	f.BoolVar(&o.goal, "goal", false, "fail if a goal is missed")
+	goalFlag(f, &o.goal)
 	f.StringVar(&o.before, "before", "", "another build of this program: its bridge is measured beside")
 	if err := f.Parse(args); err != nil {
 		return nil, err

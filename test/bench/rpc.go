@@ -33,7 +33,8 @@ type rpcRound struct{ echo, get, set float64 }
 func roundTrips(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench rpc", flag.ContinueOnError)
 	rounds := f.Int("rounds", 7, "how often each is measured, 1 to 100")
-	must := f.Bool("goal", false, "fail if a goal is missed")
+	var must bool
+	goalFlag(f, &must)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func roundTrips(ctx context.Context, args []string) error {
 	}
 	_ = tw.Flush() // as judge's
 	ratio := of(func(r rpcRound) float64 { return max(r.get, r.set) / r.echo }).median
-	if judge(os.Stdout, []goal{{"JSON-RPC round trip", ratio, mostOfEcho, 2, "times echo"}}) > 0 && *must {
+	if judge(os.Stdout, []goal{{"JSON-RPC round trip", ratio, mostOfEcho, 2, "times echo"}}) > 0 && must {
 		return errors.New("the goal is missed")
 	}
 	return nil
