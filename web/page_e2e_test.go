@@ -4,7 +4,6 @@ package web_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -189,7 +188,7 @@ func TestBrowserPage(t *testing.T) {
 		run  func(*desk)
 	}{
 		{"login", loginStory}, {"remember", rememberStory}, {"sip alone", sipAloneStory}, {"call", callStory}, {"refused", refusedStory},
-		{"incoming", incomingStory}, {"two", twoStory}, {"microphone", microphoneStory}, {"away", awayStory}, {"path", pathStory}, {"close", closeStory},
+		{"incoming", incomingStory}, {"two", twoStory}, {"microphone", microphoneStory}, {"away", awayStory}, {"held off", heldOffStory}, {"path", pathStory}, {"close", closeStory},
 		{"keyboard", keyboardStory},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.run(newDesk(t, b)) })
@@ -210,20 +209,20 @@ func loginStory(d *desk) {
 	d.fill("#password", password)
 	d.click("#login")
 	d.line("ready")
-	d.wait(`document.querySelectorAll('[data-testid=record]').length === 5`)
+	d.wait(`document.querySelectorAll('[data-testid=record]').length === 7`)
 	if who := d.text("[data-testid=who]"); who != user {
 		d.t.Errorf("logged in as %q", who)
 	}
-	for _, want := range [][2]string{{"r1", "Call ended"}, {"r2", "Busy"}, {"r3", "No answer"}, {"r5", "Declined"}} {
-		cause, err := d.page.Data(d.ctx, fmt.Sprintf(`[data-id="%s"]`, want[0]), "cause")
+	for i, want := range []string{"Call ended", "Busy", "Missed", "Call ended", "Cancelled", "Declined", "Answered elsewhere"} {
+		cause, err := d.page.Data(d.ctx, fmt.Sprintf(`[data-id$="%012d"]`, i+1), "cause")
 		d.must(err)
-		if cause != want[1] {
-			d.t.Errorf("record %s shows cause %q, expected %q", want[0], cause, want[1])
+		if cause != want {
+			d.t.Errorf("record %d shows cause %q, expected %q", i+1, cause, want)
 		}
 	}
 	d.shots("idle")
-	d.click(`[data-id="r1"] .record-main`)
-	if s := d.text("#details-r1"); !strings.Contains(s, "4.21") || !strings.Contains(s, "PCMA") {
+	d.click(`[data-id$="1"] .record-main`)
+	if s := d.text(`[data-id$="1"] .details`); !strings.Contains(s, "5:12") || !strings.Contains(s, "PCMA") {
 		d.t.Errorf("details of a record: %q", s)
 	}
 	d.shot("idle-details")
@@ -242,20 +241,29 @@ func loginStory(d *desk) {
 	d.clean("401")
 }
 
-// sampleRecords are calls of all kinds, made relative to now.
+// sampleRecords are calls of all kinds as the gateway tells them (GET /api/v1/me/calls): taken from one, and moved to now. That they
+// are what it says, and what the page makes of it, a test with the gateway itself shows.
 func sampleRecords() string {
-	at := func(ago time.Duration) string { return time.Now().Add(-ago).UTC().Format(time.RFC3339) }
-	list := []map[string]any{
-		{"id": "r1", "from": "alice", "to": "+493012345678", "direction": "out", "startedAt": at(26 * time.Minute), "answeredAt": at(25 * time.Minute),
-			"endedAt": at(20 * time.Minute), "durationMs": 312_400, "cause": "call ended", "sip": nil, "codec": "PCMA", "mos": 4.21},
-		{"id": "r2", "from": "alice", "to": "bob", "direction": "out", "startedAt": at(2 * time.Hour), "endedAt": at(2 * time.Hour), "cause": 17, "sip": 486},
-		{"id": "r3", "from": "+442079460123", "to": "alice", "direction": "in", "startedAt": at(3 * time.Hour), "endedAt": at(3 * time.Hour), "cause": "no answer", "sip": 480},
-		{"id": "r4", "from": "sip:101@example.org", "to": "alice", "direction": "in", "startedAt": at(30 * time.Hour), "answeredAt": at(30 * time.Hour),
-			"endedAt": at(29 * time.Hour), "durationMs": 3_723_000, "cause": 16, "codec": "opus", "mos": 4.4},
-		{"id": "r5", "from": "alice", "to": "100", "direction": "out", "startedAt": at(90 * time.Hour), "endedAt": at(90 * time.Hour), "sip": 603},
+	at := func(ago time.Duration) string { return time.Now().Add(-ago).UTC().Format(time.RFC3339Nano) }
+	call := func(id, from, to, direction string, ago time.Duration, more string) string {
+		return fmt.Sprintf(`{"id":%q,"from":%q,"to":%q,"direction":%q,"startedAt":%q,%s}`, id, from, to, direction, at(ago), more)
 	}
-	b, _ := json.Marshal(list)
-	return string(b)
+	over := func(ago, talk time.Duration, cause int, codec string) string {
+		return fmt.Sprintf(`"answeredAt":%q,"endedAt":%q,"durationMs":%d,"cause":%d,"sip":null,"codec":%q`, at(ago-4*time.Second), at(ago-talk-4*time.Second),
+			talk.Milliseconds(), cause, codec)
+	}
+	failed := func(ago time.Duration, cause, sip int) string {
+		return fmt.Sprintf(`"answeredAt":null,"endedAt":%q,"durationMs":null,"cause":%d,"sip":%d`, at(ago-9*time.Second), cause, sip)
+	}
+	return "[" + strings.Join([]string{
+		call("01982f6e-0000-7000-8000-000000000001", "100", "+493012345678", "out", 26*time.Minute, over(26*time.Minute, 312400*time.Millisecond, 16, "PCMA/8000")),
+		call("01982f6e-0000-7000-8000-000000000002", "100", "102", "out", 2*time.Hour, failed(2*time.Hour, 17, 486)),
+		call("01982f6e-0000-7000-8000-000000000003", "+442079460123", "100", "in", 3*time.Hour, failed(3*time.Hour, 16, 487)),
+		call("01982f6e-0000-7000-8000-000000000004", "101", "100", "in", 30*time.Hour, over(30*time.Hour, 3723*time.Second, 16, "OPUS/48000/2")),
+		call("01982f6e-0000-7000-8000-000000000005", "100", "103", "out", 90*time.Hour, failed(90*time.Hour, 16, 487)),
+		call("01982f6e-0000-7000-8000-000000000006", "100", "104", "out", 91*time.Hour, failed(91*time.Hour, 21, 603)),
+		call("01982f6e-0000-7000-8000-000000000007", "104", "100", "in", 92*time.Hour, failed(92*time.Hour, 26, 487)),
+	}, ",") + "]"
 }
 
 func rememberStory(d *desk) {
@@ -263,12 +271,19 @@ func rememberStory(d *desk) {
 	d.login()
 	d.must(d.page.Navigate(d.ctx, d.url+"/calls"))
 	d.line("ready")
+	calls := "Object.keys(localStorage).filter(k => k.startsWith('patchbay.calls.')).length"
+	d.must(d.page.Eval(d.ctx, "localStorage.setItem('patchbay.calls.sip:other@stub.example', '[]')", nil)) // of whom the tab was closed on
+	d.fill("#number", "404")
+	d.click("#dial")
+	d.call("ending", "No such number")
+	var kept int
+	if d.must(d.page.Eval(d.ctx, calls, &kept)); kept != 2 {
+		d.t.Errorf("calls of %d users are kept before the logout, expected 2", kept)
+	}
 	d.click("#logout")
 	d.must(d.page.Navigate(d.ctx, d.url))
 	d.wait(`document.getElementById('login')`)
-	var kept int
-	d.must(d.page.Eval(d.ctx, "sessionStorage.length", &kept))
-	if kept != 0 {
+	if d.must(d.page.Eval(d.ctx, "sessionStorage.length + "+calls, &kept)); kept != 0 {
 		d.t.Errorf("%d values are kept after the logout", kept)
 	}
 	d.clean()
@@ -371,9 +386,15 @@ func callStory(d *desk) {
 	d.click("#hangup")
 	d.stub.await("BYE", func(m message) bool { return m.method() == "BYE" && m.get("call-id") == invite.get("call-id") })
 	d.call("ending", "Call ended")
-	d.shot("ended")
+	// The keypad is there at once, and digits go to it.
+	if d.count("[data-testid=dialer]") != 1 {
+		d.t.Error("the keypad isn't there when a call has ended")
+	}
+	d.must(d.page.Key(d.ctx, "7"))
+	d.shots("ended")
+	d.click("[data-testid=key-0]")
 	d.click("#dismiss")
-	d.wait(`document.querySelector('[data-testid=dialer]')`)
+	d.wait(`!document.querySelector('[data-testid=call]') && document.getElementById('number').value === '70'`)
 	d.clean()
 }
 
@@ -525,6 +546,48 @@ func awayStory(d *desk) {
 	d.click("#hangup")
 	d.stub.await("BYE over the new connection", func(m message) bool { return m.method() == "BYE" })
 	d.clean("502", "WebSocket connection")
+}
+
+// A gateway that lets nobody in from here, and says for how long: at the login, at the WebSocket, and in answer to a REGISTER.
+func heldOffStory(d *desk) {
+	says := func(what, about, words string) {
+		d.t.Helper()
+		d.wait(fmt.Sprintf(`document.querySelector('#problem')?.dataset.problem === %q`, about))
+		if s := d.text("#problem"); !strings.Contains(s, words) {
+			d.t.Errorf("%s: the page says %q, expected %q in it", what, s, words)
+		}
+	}
+	limit := func(api, socket, register int) {
+		d.stub.set(func(s *stub) { s.limited = limits{api, socket, register} })
+	}
+	enter := func() {
+		d.fill("#user", user)
+		d.fill("#password", password)
+		d.click("#login")
+	}
+	limit(429, 0, 0)
+	enter()
+	says("the login", "busy", "Too many wrong passwords. Try again in 4 minutes.")
+	d.line("out")
+	limit(503, 0, 0)
+	enter()
+	says("the login", "busy", "lets nobody in from this address for now")
+	d.click("#cancel")
+	limit(0, 503, 0)
+	enter()
+	says("the WebSocket", "busy", "Try again in 4 minutes.")
+	d.shots("held-off")
+	d.click("#cancel")
+	limit(0, 0, 503)
+	enter()
+	says("the registration", "busy", "lets nobody in from this address for now")
+	d.click("#cancel")
+	limit(0, 0, 0)
+	d.login()
+	if n := d.count("#problem"); n != 0 {
+		d.t.Error("the message stays when all is well again")
+	}
+	d.clean("429", "503", "426", "WebSocket connection")
 }
 
 // The path to the far side dies in a call: the page looks for another one by an ICE restart, and the call goes on.

@@ -81,7 +81,13 @@ type stub struct {
 	records string    // what /api/v1/me/calls gives
 	peers   map[string]*peer
 	codec   string
+	limited limits
 }
+
+// limits are the statuses by which the stub lets nobody in, each with Retry-After; 0: it lets people in.
+type limits struct{ api, socket, register int }
+
+const heldFor = "200" // seconds
 
 func newStub(t *testing.T) *stub {
 	return &stub{t: t, records: "[]", peers: map[string]*peer{}, codec: "PCMU"}
@@ -109,6 +115,9 @@ func (s *stub) api(w http.ResponseWriter) bool {
 	switch {
 	case s.away:
 		http.Error(w, "away", http.StatusBadGateway)
+	case s.limited.api != 0:
+		w.Header().Set("Retry-After", heldFor)
+		http.Error(w, "held off", s.limited.api)
 	case s.noAPI:
 		http.Error(w, "not here", http.StatusNotFound)
 	default:
@@ -146,8 +155,13 @@ func (s *stub) calls(w http.ResponseWriter, r *http.Request) {
 
 func (s *stub) sip(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	away := s.away
+	away, held := s.away, s.limited.socket
 	s.mu.Unlock()
+	if held != 0 {
+		w.Header().Set("Retry-After", heldFor)
+		http.Error(w, "held off", held)
+		return
+	}
 	if away {
 		http.Error(w, "away", http.StatusBadGateway)
 		return
@@ -191,6 +205,13 @@ func (s *stub) receive(conn *websocket.Conn, m message) {
 }
 
 func (s *stub) register(conn *websocket.Conn, m message) {
+	s.mu.Lock()
+	held := s.limited.register
+	s.mu.Unlock()
+	if held != 0 {
+		s.answer(conn, m, fmt.Sprintf("%d Held Off", held), "", "Retry-After: "+heldFor)
+		return
+	}
 	field := func(name string) string {
 		if f := regexp.MustCompile(`\b` + name + `="?([^",]+)`).FindStringSubmatch(m.get("authorization")); f != nil {
 			return f[1]

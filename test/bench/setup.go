@@ -20,8 +20,9 @@ import (
 	"github.com/patchbay/patchbay/web/webtest"
 )
 
-// mostConnect is what a browser may wait, in ms, from the answer to its offer to a connection with ICE and DTLS: at the 95th
-// percentile. What lies before is the call itself: routing, records, the far side's answer.
+// mostConnect is what a browser may wait, in ms, from its own offer (setLocalDescription) to a connection with ICE and DTLS: at the
+// 95th percentile. In between lie the candidates that the page waits for, the call's routing and records, and the far side,
+// which answers at once.
 const mostConnect = 150.0
 
 const (
@@ -34,7 +35,8 @@ const (
 func setup(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench setup", flag.ContinueOnError)
 	calls := f.Int("calls", 30, "how many calls, 10 to 1000")
-	must := f.Bool("goal", false, "fail if a goal is missed")
+	var must bool
+	goalFlag(f, &must)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -59,15 +61,17 @@ func setup(ctx context.Context, args []string) error {
 		return err
 	}
 	offer := percentiles(list, func(c webtest.Connection) float64 { return c.Connected - c.Offered })
+	answer := percentiles(list, func(c webtest.Connection) float64 { return c.Agreed - c.Offered })
 	agreed := percentiles(list, func(c webtest.Connection) float64 { return c.Connected - c.Agreed })
 	fmt.Printf("\nChromium's connection, %d calls one after the other\n", *calls)
 	tw := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(tw, "\tp50 ms\tp95 ms\tmost ms\n")
-	fmt.Fprintf(tw, "from offer to connected, the call to the far side included\t%.0f\t%.0f\t%.0f\n", offer[0], offer[1], offer[2])
-	fmt.Fprintf(tw, "from answer to connected: ICE and DTLS\t%.0f\t%.0f\t%.0f\n", agreed[0], agreed[1], agreed[2])
+	fmt.Fprintf(tw, "from its offer to connected\t%.0f\t%.0f\t%.0f\n", offer[0], offer[1], offer[2])
+	fmt.Fprintf(tw, "  its offer to the answer: signalling, with the far side's\t%.0f\t%.0f\t%.0f\n", answer[0], answer[1], answer[2])
+	fmt.Fprintf(tw, "  the answer to connected: ICE and DTLS\t%.0f\t%.0f\t%.0f\n", agreed[0], agreed[1], agreed[2])
 	_ = tw.Flush() // as judge's
-	missed := judge(os.Stdout, []goal{{"Chromium from answer to connected, p95", agreed[1], mostConnect, 0, "ms"}})
-	if missed > 0 && *must {
+	missed := judge(os.Stdout, []goal{{"Chromium from offer to connected, p95", offer[1], mostConnect, 0, "ms"}})
+	if missed > 0 && must {
 		return errors.New("the goal is missed")
 	}
 	return nil

@@ -1,3 +1,5 @@
+import { retryAfter } from './words.ts';
+
 /** What the gateway tells a user who logs in. */
 export interface Account {
   user: string;
@@ -32,9 +34,12 @@ export type Refusal = 'away' | 'wrong' | 'absent' | 'busy';
 
 export class ApiError extends Error {
   readonly refusal: Refusal;
-  constructor(refusal: Refusal, message: string) {
+  /** When to come again, in seconds, if the gateway said so. */
+  readonly after: number | undefined;
+  constructor(refusal: Refusal, message: string, after?: number) {
     super(message);
     this.refusal = refusal;
+    this.after = after;
   }
 }
 
@@ -75,6 +80,19 @@ export async function calls(token: string): Promise<CallRecord[]> {
   return (list as CallRecord[]).filter((r) => typeof r?.id === 'string');
 }
 
+/**
+ * Asks whether the gateway holds off connections from this address, and for how many seconds; undefined if it doesn't, or if it can't be
+ * reached. A WebSocket that is refused doesn't tell why: a plain request of the same path does.
+ */
+export async function heldOffFor(): Promise<number | undefined> {
+  try {
+    const response = await fetch('/sip', { cache: 'no-store', credentials: 'omit', redirect: 'error', signal: AbortSignal.timeout(deadline) });
+    return response.status === 503 || response.status === 429 ? retryAfter(response.headers.get('Retry-After')) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 async function ask(method: string, path: string, token?: string, body?: unknown): Promise<unknown> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (token) headers['Authorization'] = `Bearer ${token}`;
@@ -100,7 +118,7 @@ async function ask(method: string, path: string, token?: string, body?: unknown)
       throw new ApiError('away', `answer to ${path}: ${String(err)}`);
     }
   }
-  throw new ApiError(refusal(response.status), `${path}: HTTP ${response.status}`);
+  throw new ApiError(refusal(response.status), `${path}: HTTP ${response.status}`, retryAfter(response.headers.get('Retry-After')));
 }
 
 function refusal(status: number): Refusal {

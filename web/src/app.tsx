@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import { AudioPane } from './audiopane.tsx';
-import { CallPane, Waiting } from './callpane.tsx';
+import { CallPane, Over, Waiting } from './callpane.tsx';
 import { Dialer } from './dialer.tsx';
 import { Icon } from './icons.tsx';
 import { Login } from './login.tsx';
@@ -60,7 +60,12 @@ export function App({ phone, page }: { phone: Phone; page: HTMLElement }) {
           {others.map((c) => (
             <Waiting key={c.id} phone={phone} call={c} />
           ))}
-          {first ? <CallPane key={first.id} phone={phone} call={first} /> : <Dialer phone={phone} text={text} setText={setText} dial={dial} />}
+          {first?.state === 'ended' && <Over key={first.id} phone={phone} call={first} />}
+          {first && first.state !== 'ended' ? (
+            <CallPane key={first.id} phone={phone} call={first} />
+          ) : (
+            <Dialer phone={phone} text={text} setText={setText} dial={dial} />
+          )}
         </section>
         <div class="side">
           <Recent history={phone.history} dial={dial} canDial={phone.line === 'ready'} />
@@ -98,7 +103,7 @@ export function Trouble({ phone }: { phone: Phone }) {
   return (
     <div class="trouble" role="alert">
       {problem && (
-        <div class={`problem ${problem.about === 'away' ? 'soft' : ''}`} id="problem" data-problem={problem.about}>
+        <div class={`problem ${problem.about === 'away' || problem.about === 'busy' ? 'soft' : ''}`} id="problem" data-problem={problem.about}>
           <Icon name="alert" />
           <p>{problem.words}</p>
           {problem.about === 'away' && phone.line === 'away' ? (
@@ -133,7 +138,7 @@ function useKeys(phone: Phone, setText: (change: (text: string) => string) => vo
     const press = (e: KeyboardEvent) => {
       if (phone.line !== 'ready' || e.ctrlKey || e.metaKey || e.altKey || typesInto(e.target)) return;
       if (/^[0-9*#]$/.test(e.key) && phone.dtmf(e.key)) return;
-      if (phone.calls.length > 0) return;
+      if (phone.running().length > 0) return;
       if (/^[0-9*#+]$/.test(e.key)) {
         setText((text) => text + e.key);
         setView('phone');

@@ -224,8 +224,9 @@ export class Call extends Store {
       this.changed();
     });
     s.on('icecandidate', (e) => {
-      // The gateway is at a public address and needs no candidate of ours: don't wait for the slow ones.
-      setTimeout(e.ready, e.candidate.type === 'relay' ? 0 : 200);
+      // The gateway needs no candidate of ours, not even a relayed one: it answers the checks that reach it, from wherever they
+      // come. So nothing is waited for; what is found later is checked all the same.
+      e.ready();
     });
     s.on('failed', (e) => this.#ended(e));
     s.on('ended', (e) => this.#ended(e));

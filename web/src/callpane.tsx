@@ -36,7 +36,6 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
   const answer = useRef<HTMLButtonElement>(null);
   const incoming = call.state === 'incoming';
   const up = call.state === 'talking' || call.state === 'early';
-  const q = call.quality;
 
   // Enter answers, unless the person is about something else.
   useEffect(() => {
@@ -50,18 +49,7 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
   return (
     <article
       class={`card call is-${call.state}${pad && up ? ' with-pad' : ''}`}
-      data-testid="call"
-      data-state={call.state}
-      data-direction={call.direction}
-      data-peer={call.peer}
-      data-muted={call.muted}
-      data-held={call.held}
-      data-held-by-peer={call.heldByPeer}
-      data-codec={q?.codec ?? ''}
-      data-loss={q ? q.loss.toFixed(1) : ''}
-      data-round-trip={q?.roundTrip === undefined ? '' : Math.round(q.roundTrip)}
-      data-received={call.received}
-      data-ending={call.ending}
+      {...told(call)}
       aria-label={`Call with ${call.name || call.peer}`}
     >
       <div class="party">
@@ -94,12 +82,6 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
         </div>
       )}
 
-      {call.state === 'ended' && (
-        <button type="button" id="dismiss" class="plain wide" onClick={() => phone.dismiss(call)}>
-          Close
-        </button>
-      )}
-
       {up && (
         <>
           {pad ? (
@@ -130,12 +112,48 @@ export function CallPane({ phone, call }: { phone: Phone; call: Call }) {
 
       {call.talking && !pad && <Facts call={call} />}
 
-      {!incoming && call.state !== 'ended' && (
+      {!incoming && (
         <button type="button" id="hangup" class="hang wide" onClick={() => call.hangUp()}>
           <Icon name="phone" turned />
           {call.talking ? 'Hang up' : 'Cancel'}
         </button>
       )}
+    </article>
+  );
+}
+
+/** A call's attributes, for style and tests: all that is shown of it. */
+function told(call: Call) {
+  const q = call.quality;
+  return {
+    'data-testid': 'call',
+    'data-state': call.state,
+    'data-direction': call.direction,
+    'data-peer': call.peer,
+    'data-muted': call.muted,
+    'data-held': call.held,
+    'data-held-by-peer': call.heldByPeer,
+    'data-codec': q?.codec ?? '',
+    'data-loss': q ? q.loss.toFixed(1) : '',
+    'data-round-trip': q?.roundTrip === undefined ? '' : Math.round(q.roundTrip),
+    'data-received': call.received,
+    'data-ending': call.ending,
+  };
+}
+
+/** Over is a call that has just ended: a notice above the keypad. */
+export function Over({ phone, call }: { phone: Phone; call: Call }) {
+  useStore(call);
+  return (
+    <article class="card over" {...told(call)} aria-label={`Call with ${call.name || call.peer}`}>
+      <div class="over-words">
+        <strong>{call.name || call.peer}</strong>
+        <span role="status">{call.ending}</span>
+      </div>
+      {call.answeredAt > 0 && <Timer call={call} />}
+      <button type="button" id="dismiss" class="quiet round" aria-label="Close this notice" onClick={() => phone.dismiss(call)}>
+        <Icon name="close" />
+      </button>
     </article>
   );
 }

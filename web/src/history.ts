@@ -1,5 +1,5 @@
 import * as api from './api.ts';
-import { read, write } from './keep.ts';
+import { forget, read, write } from './keep.ts';
 import { Store } from './store.ts';
 
 const most = 50;
@@ -38,6 +38,15 @@ export class History extends Store {
     this.#token = undefined;
     this.records = [];
     this.changed();
+  }
+
+  /**
+   * Closes, and removes what this browser kept of calls, of all users: whoever logs in next at this computer must not find them. The
+   * gateway has its own records. What the page keeps beside stays: which microphone and loudspeaker this computer's user chose.
+   */
+  forget(): void {
+    this.close();
+    forget('local', 'calls.');
   }
 
   /** Takes a call that this browser saw end, and asks the gateway for its record. */

@@ -20,6 +20,16 @@ export function write(storage: 'local' | 'session', key: string, value: unknown)
   }
 }
 
+/** Removes all values whose keys begin so. */
+export function forget(storage: 'local' | 'session', prefix: string): void {
+  try {
+    const keys = Array.from({ length: box(storage).length }, (_, i) => box(storage).key(i) ?? '');
+    for (const key of keys) if (key.startsWith('patchbay.' + prefix)) box(storage).removeItem(key);
+  } catch {
+    // Where nothing can be kept, nothing was.
+  }
+}
+
 function box(storage: 'local' | 'session'): Storage {
   return storage === 'local' ? window.localStorage : window.sessionStorage;
 }

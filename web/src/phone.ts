@@ -7,7 +7,7 @@ import type { History } from './history.ts';
 import { read, write } from './keep.ts';
 import { address, dialled } from './number.ts';
 import { Store } from './store.ts';
-import { statusWords } from './words.ts';
+import { heldOff, retryAfter, statusWords, wait } from './words.ts';
 
 /** out: nobody is logged in; entering: a login is on its way; ready: registered; away: the gateway can't be reached. */
 export type Line = 'out' | 'entering' | 'ready' | 'away';
@@ -104,7 +104,7 @@ export class Phone extends Store {
     this.#password = '';
     this.line = 'out';
     this.problem = problem;
-    this.history.close();
+    this.history.forget();
     this.changed();
   }
 
@@ -195,12 +195,14 @@ export class Phone extends Store {
           return undefined;
         }
         if (refusal === 'busy') {
-          this.logout({ about: 'busy', words: 'Too many attempts. Wait a minute, then try again.' });
+          const after = err instanceof api.ApiError ? err.after : undefined;
+          this.logout({ about: 'busy', words: `Too many wrong passwords. Try again in ${after === undefined ? 'a minute' : wait(after)}.` });
           return undefined;
         }
-        this.problem = { about: 'away', words: awayWords };
+        const after = err instanceof api.ApiError ? err.after : undefined;
+        this.problem = after === undefined ? { about: 'away', words: awayWords } : { about: 'busy', words: heldOff(after) };
         this.changed();
-        await pause(backOff(attempt));
+        await pause(Math.max(backOff(attempt), (after ?? 0) * 1000));
       }
     }
     return undefined;
@@ -247,7 +249,18 @@ export class Phone extends Store {
 
   #away(): void {
     if (this.line === 'ready') this.line = 'away';
-    this.problem = { about: 'away', words: awayWords };
+    if (this.problem?.about !== 'busy') this.problem = { about: 'away', words: awayWords };
+    this.changed();
+    void this.#askWhy();
+  }
+
+  /** A refused WebSocket says nothing: asks whether the gateway lets nobody in from here, and says so. */
+  async #askWhy(): Promise<void> {
+    const turn = this.#turn;
+    const after = await api.heldOffFor();
+    if (turn !== this.#turn || this.line === 'out' || this.#ua?.isConnected()) return;
+    if (after === undefined && this.problem?.about !== 'busy') return;
+    this.problem = after === undefined ? { about: 'away', words: awayWords } : { about: 'busy', words: heldOff(after) };
     this.changed();
   }
 
@@ -277,9 +290,10 @@ export class Phone extends Store {
       }
     }
     if (this.line === 'ready') this.line = 'away';
-    this.problem = status
-      ? { about: 'away', words: `The gateway refuses the registration: ${statusWords(status)}. Trying again…` }
-      : { about: 'away', words: awayWords };
+    const after = status === 503 || status === 429 ? retryAfter(e.response?.getHeader('Retry-After')) : undefined;
+    if (after !== undefined) this.problem = { about: 'busy', words: heldOff(after) };
+    else if (status) this.problem = { about: 'away', words: `The gateway refuses the registration: ${statusWords(status)}. Trying again…` };
+    else this.problem = { about: 'away', words: awayWords };
     this.changed();
     const turn = this.#turn;
     clearTimeout(this.#retry);
@@ -288,7 +302,7 @@ export class Phone extends Store {
       if (!this.#ua.isConnected()) return; // JsSIP connects and registers by itself
       if (status) this.#ua.register();
       else this.#drop();
-    }, backOff(++this.#failures));
+    }, Math.max(backOff(++this.#failures), (after ?? 0) * 1000));
   }
 
   /** Gives up a WebSocket over which nothing comes back; JsSIP opens another. */

@@ -4,7 +4,7 @@ import type { History } from './history.ts';
 import { Icon } from './icons.tsx';
 import { dialled, shown } from './number.ts';
 import { useStore } from './store.ts';
-import { causeWords, duration, moment, statusWords } from './words.ts';
+import { duration, moment, recordEnding } from './words.ts';
 
 export function Recent({ history, dial, canDial }: { history: History; dial(number: string): void; canDial: boolean }) {
   useStore(history);
@@ -47,7 +47,7 @@ function Row({ record: r, open, toggle, dial, canDial }: RowProps) {
   const incoming = r.direction === 'in' || /^in/i.test(String(r.direction));
   const peer = shown((incoming ? r.from : r.to) ?? '') || 'anonymous';
   const answered = Boolean(r.answeredAt);
-  const why = causeOf(r);
+  const why = recordEnding({ direction: incoming ? 'in' : 'out', answered, ended: Boolean(r.endedAt), cause: r.cause ?? null, sip: r.sip ?? null });
   const details = `details-${r.id}`;
   return (
     <li class={open ? 'record open' : 'record'} data-testid="record" data-id={r.id} data-peer={peer} data-answered={answered} data-cause={why} data-codec={r.codec ?? ''}>
@@ -60,7 +60,7 @@ function Row({ record: r, open, toggle, dial, canDial }: RowProps) {
             <span class="record-peer">{peer}</span>
             <span class="record-why">
               {incoming ? 'Incoming' : 'Outgoing'}
-              {answered ? ` · ${duration(r.durationMs ?? 0)}` : ` · ${why || 'Not answered'}`}
+              {` · ${!r.endedAt ? 'Not over yet' : answered ? duration(r.durationMs ?? 0) : why}`}
             </span>
           </span>
           <time class="record-when" dateTime={r.startedAt}>{moment(new Date(r.startedAt), new Date())}</time>
@@ -96,12 +96,6 @@ function Fact({ name, value, mono }: { name: string; value: string; mono?: boole
       <dd class={mono ? 'mono' : ''}>{value}</dd>
     </div>
   );
-}
-
-function causeOf(r: CallRecord): string {
-  if (typeof r.cause === 'number') return causeWords(r.cause);
-  if (r.cause) return r.cause.charAt(0).toUpperCase() + r.cause.slice(1);
-  return r.sip && r.sip >= 300 ? statusWords(r.sip) : '';
 }
 
 function full(at: string): string {

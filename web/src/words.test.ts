@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { duration, ending, moment, reason } from './words.ts';
+import { duration, ending, heldOff, moment, reason, recordEnding, retryAfter } from './words.ts';
 
 test('Reason headers', () => {
   assert.deepEqual(reason('Q.850;cause=17;text="User busy"'), { protocol: 'Q.850', cause: 17, text: 'User busy' });
@@ -27,6 +27,39 @@ test('why a call ended', () => {
   assert.equal(said(0, 'Q.850;cause=16', true), 'Call ended');
   assert.equal(said(0, 'Q.850;cause=41', true), 'Temporary failure');
   assert.equal(said(0, '', true), 'Call ended');
+});
+
+test('why a recorded call ended', () => {
+  const said = (direction: 'in' | 'out', cause: number | string | null, sip: number | null, answered = false, ended = true) =>
+    recordEnding({ direction, cause, sip, answered, ended });
+  assert.equal(said('in', 16, 487), 'Missed');
+  assert.equal(said('out', 16, 487), 'Cancelled');
+  assert.equal(said('in', 19, 480), 'Missed');
+  assert.equal(said('out', 19, 480), 'No answer');
+  assert.equal(said('in', 26, 487), 'Answered elsewhere');
+  assert.equal(said('in', 21, 603), 'Declined');
+  assert.equal(said('out', 21, 603), 'Declined');
+  assert.equal(said('out', 17, 486), 'Busy');
+  assert.equal(said('out', 16, 503), 'No line is free');
+  assert.equal(said('out', null, 404), 'No such number');
+  assert.equal(said('out', null, null), 'Not answered');
+  assert.equal(said('out', 16, null, true), 'Call ended');
+  assert.equal(said('in', 16, null, true), 'Call ended');
+  assert.equal(said('out', 41, null, true), 'Temporary failure');
+  assert.equal(said('out', null, null, true, false), '');
+  assert.equal(said('in', 'missed', null), 'Missed');
+});
+
+test('a gateway that tells when to come again', () => {
+  assert.equal(retryAfter('120'), 120);
+  assert.equal(retryAfter('18000;duration=3600'), 18000);
+  assert.equal(retryAfter('5 (I am busy)'), 5);
+  assert.equal(retryAfter('Wed, 21 Oct 2015 07:28:00 GMT'), undefined);
+  assert.equal(retryAfter(null), undefined);
+  assert.match(heldOff(30), /Try again in 30 seconds/);
+  assert.match(heldOff(290), /Try again in 5 minutes/);
+  assert.match(heldOff(1), /Try again in a second/);
+  assert.match(heldOff(36_000), /Try again in 10 hours/);
 });
 
 test('durations', () => {

@@ -84,6 +84,41 @@ export function ending(end: { status?: number; reason?: Reason | undefined; answ
   return 'Call ended';
 }
 
+/** Why a recorded call ended, for one of its parties; "" while it is up. The same words as those of ending while it was. */
+export function recordEnding(r: { direction: 'in' | 'out'; answered: boolean; ended: boolean; cause?: string | number | null; sip?: number | null }): string {
+  if (typeof r.cause === 'string' && r.cause !== '') return r.cause.charAt(0).toUpperCase() + r.cause.slice(1);
+  if (!r.ended) return '';
+  const cause = typeof r.cause === 'number' ? r.cause : 0;
+  if (!r.answered) {
+    // 16 with 487 is a caller who gave up; 18 and 19 are a gateway that did. Whom it rang at has missed it either way.
+    const gaveUp = cause === 16 || (cause === 0 && r.sip === 487);
+    if (r.direction === 'in' && (gaveUp || cause === 18 || cause === 19 || cause === 102)) return 'Missed';
+    if (gaveUp && (!r.sip || r.sip === 487)) return 'Cancelled';
+    if (cause === 0 && !r.sip) return 'Not answered';
+  }
+  const known = cause === 0 ? undefined : { protocol: 'Q.850', cause, text: '' };
+  return ending({ status: r.sip ?? 0, reason: known, answered: r.answered });
+}
+
+/** How long to wait, in seconds, as a person would say it. */
+export function wait(seconds: number): string {
+  if (seconds < 1.5) return 'a second';
+  if (seconds < 90) return `${Math.ceil(seconds)} seconds`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 90 ? `${minutes} minutes` : `${Math.ceil(minutes / 60)} hours`;
+}
+
+/** What 503 or 429 with Retry-After says: nobody at this address is let in for so many seconds. */
+export function heldOff(seconds: number): string {
+  return `The gateway lets nobody in from this address for now: it is full, or too many wrong passwords came from here. Try again in ${wait(seconds)}.`;
+}
+
+/** The seconds of a Retry-After header (RFC 9110 10.2.3, RFC 3261 20.33); undefined if there are none. */
+export function retryAfter(header: string | null | undefined): number | undefined {
+  const m = /^\s*(\d{1,6})\b/.exec(header ?? '');
+  return m ? Number(m[1]) : undefined;
+}
+
 export function statusWords(status: number): string {
   return statuses[status] ?? `Refused (SIP ${status})`;
 }
