@@ -24,6 +24,17 @@ func (c *Call) noteMedia(l *sipLeg, at time.Time) {
 	c.rec.note(l.no, at, n)
 }
 
+// notePath records where a leg's media went if that was found out after the answer: by ICE.
+func (c *Call) notePath(l *sipLeg, at time.Time) {
+	n, known := agreed(l.ep), c.rec.call.Leg(l.no)
+	if known == nil || known.Media.Codec == "" || !n.Remote.IsValid() || n.Remote == known.Media.Remote {
+		return
+	}
+	m := known.Media
+	m.Local, m.Remote = n.Local, n.Remote
+	c.rec.note(l.no, at, call.Negotiated{Media: m})
+}
+
 // connect answers the caller with what the callee agreed to. The record of the answer is on disk before the 200 leaves.
 func (c *Call) connect(l *sipLeg) (ending, bool) {
 	c.callee = l

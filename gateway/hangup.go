@@ -17,6 +17,7 @@ func (c *Call) legEnded(l *sipLeg, e LegEvent) {
 		return
 	}
 	l.over = true
+	c.notePath(l, e.At)
 	_ = c.rec.commit(c.rec.event(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: quality(l.ep, l.answered.Load())}))
 }
 
@@ -35,6 +36,7 @@ func (c *Call) close(end ending) {
 			continue
 		}
 		l.over = true
+		c.notePath(l, ended)
 		c.rec.note(l.no, ended, call.LegEnd{Cause: cause, Quality: quality(l.ep, l.answered.Load())})
 		hanging.Go(func() {
 			ctx, cancel := context.WithTimeout(c.g.ctx, byeTime)

@@ -2,13 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/billing"
 	"github.com/patchbay/patchbay/cmd/patchbay/phone"
+	"github.com/patchbay/patchbay/gateway/call"
 )
 
 // ben's phone answers the next call and hears what the browser plays.
@@ -69,7 +74,34 @@ func TestCallFromBrowser(t *testing.T) {
 			if h := ben.Heard.Strongest; math.Abs(h.Hz-440) > 2 || math.Abs(h.Level+10) > c.within {
 				t.Errorf("ben hears %+v, expected 440 Hz at -10 dBm0", h)
 			}
+			if legs := s.recordOf(t, r.CallID).Legs; !legs[0].Media.Remote.IsValid() || legs[0].Media.SRTP != "dtls" || legs[0].Kind != "webrtc" ||
+				legs[0].Media.Local.Port() != s.cfg.Media.WebRTC.Port || legs[1].Media.SRTP != "none" {
+				t.Errorf("the legs on record have media %+v and %+v, expected WebRTC with the address that ICE found, and RTP", legs[0].Media, legs[1].Media)
+			}
 		})
+	}
+}
+
+// recordOf waits for the closed record of the call with a leg of this SIP Call-ID.
+func (s *running) recordOf(t *testing.T, id string) *call.Call {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		reader, err := billing.OpenReader(t.Context(), s.cfg.billing(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := reader.List(t.Context(), billing.Filter{State: call.Closed})
+		if err = errors.Join(err, reader.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
+			if slices.ContainsFunc(c.Legs, func(l *call.Leg) bool { return l.SIPCallID == id }) {
+				return c
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no closed record has a leg with Call-ID %s", id)
+		}
 	}
 }
 
@@ -103,6 +135,43 @@ func TestBrowserAnswers(t *testing.T) {
 	}
 	if r := <-answered; r.Cipher == "" || math.Abs(r.Heard.Strongest.Hz-440) > 2 || math.Abs(r.Heard.Strongest.Level+10) > 0.3 {
 		t.Errorf("the browser has %q and hears %+v, expected 440 Hz at -10 dBm0", r.Cipher, r.Heard.Strongest)
+	}
+}
+
+// Calls that are answered, but in which no media can come, since the gateway tells an address that isn't its own: they fail, unless
+// that was asked for.
+func TestCallWithoutMedia(t *testing.T) {
+	s := startServer(t, func(c *Config) {
+		c.Media.Addresses = []MediaAddress{{Bind: netip.MustParseAddr("127.0.0.1"), Advertise: netip.MustParseAddr("127.0.0.99")}}
+	})
+	p, err := phone.New(t.Context(), phone.Config{Server: s.sip.String(), User: "ben", Password: "ben-secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := p.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const phoneWay, keys, packets = "--server ", "no keys for SRTP were agreed", "not one packet of media came"
+	for _, c := range []struct{ args, want string }{
+		{"--browser --http " + s.plain, keys}, {phoneWay + s.sip.String(), packets}, {phoneWay + s.sip.String() + " --silent", ""},
+	} {
+		answered := make(chan error, 1)
+		go func() {
+			_, err := p.Answer(t.Context(), phone.Plan{Ring: 30 * time.Second})
+			answered <- err
+		}()
+		out, err := command(t.Context(), strings.Fields("call 402 --user anna --password anna-secret --duration 1s "+c.args)...)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q\n%s", c.args, err, c.want, out)
+		}
+		if err := <-answered; err == nil || !strings.Contains(err.Error(), packets) {
+			t.Errorf("%s: ben: %v, want %q", c.args, err, packets)
+		}
 	}
 }
 

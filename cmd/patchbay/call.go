@@ -30,7 +30,7 @@ func newCallCommand() *cobra.Command {
 		Use:   "call NUMBER",
 		Short: "Call a number from a phone without a handset or a browser without a window, and measure what is heard",
 		Long: `Call a number from a phone without a handset: it registers, dials (or waits with --answer), plays, measures what it hears,
-and tells its story. The exit code is 0 if the call was answered and ended as planned.
+and tells its story. The exit code is 0 if the call was answered, media came, and it ended as planned.
 
 With --browser it is a browser instead: it logs in at --http as the page does, SIP goes over WebSocket to the same server, and
 media is WebRTC (ICE, DTLS-SRTP). --demo calls from a browser.
@@ -75,6 +75,7 @@ The passwords of alice and bob, the users of the demo, are read from the data fo
 	fl.DurationVar(&f.plan.Talk, "duration", 5*time.Second, "hang up so long after the answer; 0 = only the other side does")
 	fl.DurationVar(&f.plan.Ring, "ring", time.Minute, "how long it may ring, or how long to wait with --answer")
 	fl.StringVar(&f.plan.Digits, "dtmf", "", "digits to send after the answer: 0-9 * # A-D")
+	fl.BoolVar(&f.plan.Silent, "silent", false, "no media need come; without it an answered call in which none came fails")
 	fl.BoolVar(&f.answer, "answer", false, "wait for a call instead of dialling")
 	fl.BoolVar(&f.demo, "demo", false, "make the calls of `make demo` on a running demo and check that all is as it must be")
 	fl.BoolVar(&f.json, "json", false, "print JSON")

@@ -220,6 +220,9 @@ func showCall(w io.Writer, c *call.Call, events []call.Event, zone *time.Locatio
 		row("ended by", string(c.EndedBy))
 		row("cause", c.Cause.String())
 	}
+	if c.AnsweredAt != nil {
+		row("transcoded", map[bool]string{false: "no", true: "yes"}[c.Transcoded])
+	}
 	if c.Incomplete {
 		row("incomplete", "yes: the end is an estimate, or events were lost")
 	}
@@ -261,8 +264,18 @@ func showLeg(t *tabwriter.Writer, l *call.Leg, when func(*time.Time) string) {
 	if l.Signalling.IsValid() {
 		fmt.Fprintf(t, "  signalling\t%s/%s\n", l.Signalling, cmp.Or(l.Transport, "udp"))
 	}
-	if l.Media.Remote.IsValid() {
-		fmt.Fprintf(t, "  RTP\t%s to %s\n", l.Media.Local, l.Media.Remote)
+	if m := l.Media; m.Codec != "" {
+		fmt.Fprintf(t, "  media\t%s\n", transport(l))
+		to := "where is not on record"
+		switch {
+		case m.Remote.IsValid():
+			to = m.Remote.String()
+		case l.Kind == "webrtc" && l.EndedAt != nil:
+			to = "nowhere: ICE found no path"
+		}
+		if m.Local.IsValid() {
+			fmt.Fprintf(t, "  RTP\t%s to %s\n", m.Local, to)
+		}
 	}
 	if !l.Cause.IsZero() {
 		fmt.Fprintf(t, "  cause\t%s\n", plain(l.Cause.String()))
@@ -270,6 +283,18 @@ func showLeg(t *tabwriter.Writer, l *call.Leg, when func(*time.Time) string) {
 	if l.Quality != nil {
 		fmt.Fprintf(t, "  quality\t%s\n", quality(l.Quality))
 	}
+}
+
+// transport says what carries a leg's media, and how it is encrypted.
+func transport(l *call.Leg) string {
+	how := map[string]string{"dtls": "DTLS-SRTP", "sdes": "SRTP with keys in SDP", "none": "RTP, not encrypted", "": "RTP"}[l.Media.SRTP]
+	if how == "" {
+		how = plain(l.Media.SRTP)
+	}
+	if l.Kind == "webrtc" {
+		return "WebRTC, " + how
+	}
+	return how
 }
 
 // clip keeps a cell to so many characters.

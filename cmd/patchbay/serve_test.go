@@ -31,7 +31,7 @@ type running struct {
 	secure string
 }
 
-func startServer(t *testing.T) *running {
+func startServer(t *testing.T, change ...func(*Config)) *running {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
@@ -46,6 +46,9 @@ func startServer(t *testing.T) *running {
 	cfg.Users = []User{{ID: "anna", Password: "anna-secret", Numbers: []string{"401"}}, {ID: "ben", Password: "ben-secret", Numbers: []string{"402"}},
 		{ID: "cora", Password: "cora-secret", Numbers: []string{"403"}, Codecs: []string{"opus", "pcmu"}}}
 	cfg.Tokens = testTokens()
+	for _, f := range change {
+		f(&cfg)
+	}
 	cfg.complete()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := wire(ctx, cfg, quiet)

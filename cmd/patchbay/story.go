@@ -214,7 +214,7 @@ func (s *story) codecs(callee *call.Leg) string {
 	case caller == nil || caller == callee || caller.Media.Codec == "":
 		return ", " + callee.Media.Codec
 	case !s.c.Transcoded && caller.Media.Codec == callee.Media.Codec:
-		return fmt.Sprintf(", %s on both sides", callee.Media.Codec)
+		return fmt.Sprintf(", %s on both sides, not transcoded", callee.Media.Codec)
 	}
 	return fmt.Sprintf(", %s here and %s there, transcoded", caller.Media.Codec, callee.Media.Codec)
 }
@@ -266,10 +266,24 @@ func (s *story) ending() {
 		s.say("", "talked for %s%s", millis(s.c.Bill), s.pdd())
 	}
 	for _, l := range s.c.Legs {
+		if l.AnsweredAt != nil && (l.Kind == "webrtc" || l.Media.SRTP == "sdes") {
+			s.say("", "%s: %s%s", s.who(l.No), transport(l), mediaAt(l))
+		}
 		if q := l.Quality; q != nil && (q.Received > 0 || q.Sent > 0) {
 			s.say("", "%s: %s", s.who(l.No), quality(q))
 		}
 	}
+}
+
+// mediaAt is the address that a leg's media came from.
+func mediaAt(l *call.Leg) string {
+	switch {
+	case l.Media.Remote.IsValid():
+		return " at " + l.Media.Remote.String()
+	case l.Kind == "webrtc" && l.EndedAt != nil:
+		return ", but ICE found no path"
+	}
+	return ""
 }
 
 func (s *story) pdd() string {

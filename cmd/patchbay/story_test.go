@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,18 @@ func TestStory(t *testing.T) {
 		"recovered": append(answered[:len(answered):len(answered)],
 			scene{95_000, 0, call.RecoveredEnd{EndAt: storyZero.Add(80 * time.Second), EndMono: 87e9, Epoch: 2}}),
 		"open": answered,
+		"browser": {
+			{0, 0, call.Start{Tenant: "default", Node: "gw1", Origin: "sip", User: "anna", From: "401", To: "402", LinkedID: storyID}},
+			{0, 1, call.LegNew{Role: call.CallerLeg, Medium: "webrtc", User: "anna", Transport: "ws", Signalling: netip.MustParseAddrPort("192.0.2.7:40123")}},
+			{3, 2, call.LegNew{Attempt: 1, Role: call.CalleeLeg, Medium: "sip", User: "ben", RequestURI: "sip:ben@192.0.2.8", Signalling: netip.MustParseAddrPort("192.0.2.8:5060"), Transport: "udp"}},
+			{900, 2, call.Negotiated{Media: call.Media{Codec: "PCMU/8000", SRTP: "sdes", Local: netip.MustParseAddrPort("192.0.2.1:20000"), Remote: netip.MustParseAddrPort("192.0.2.8:30000")}}},
+			{900, 1, call.Negotiated{Media: call.Media{Codec: "PCMU/8000", SRTP: "dtls", Local: netip.MustParseAddrPort("192.0.2.1:8890")}}},
+			{901, 2, call.Answer{}},
+			{902, 1, call.Answer{}},
+			{9000, 1, call.Negotiated{Media: call.Media{Codec: "PCMU/8000", SRTP: "dtls", Local: netip.MustParseAddrPort("192.0.2.1:8890"), Remote: netip.MustParseAddrPort("192.0.2.7:55555")}}},
+			{9000, 1, call.LegEnd{Cause: call.Normal, HungUp: true, Quality: heard}},
+			{9001, 2, call.LegEnd{Cause: call.Normal, Quality: heard}},
+			{9002, 0, call.End{By: call.Caller, Cause: call.Normal}}},
 		"dialled": {
 			{0, 0, call.Start{Tenant: "default", Node: "gw1", Origin: "jsonrpc", SessionID: "s", App: "ivr", From: "4930500", To: "401", LinkedID: storyID}},
 			{0, 1, call.LegNew{Role: call.CallerLeg, Medium: "app", FromURI: "app:ivr", ToURI: "401"}},
@@ -115,6 +128,14 @@ func TestStory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, events := play(t, scenes)
 			golden(t, "story-"+name+".txt", tell(c, events, time.UTC))
+			if name != "browser" {
+				return
+			}
+			var out strings.Builder
+			if err := showCall(&out, c, nil, time.UTC); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "show-"+name+".txt", out.String())
 		})
 	}
 }

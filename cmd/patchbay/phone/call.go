@@ -21,6 +21,7 @@ type Plan struct {
 	Talk   time.Duration // then we hang up; 0 = only the peer does
 	Digits string        // DTMF to send, half a second after the answer
 	Expect string        // we hang up as soon as these digits were heard; "" = don't
+	Silent bool          // no packet need come: without it an answered call in which none came is a failure
 }
 
 // Result is how a call was, in both directions.
@@ -49,7 +50,7 @@ type call struct {
 	sound  chan struct{} // a file is at its end
 }
 
-// Call dials, talks as planned and hangs up. The error is a *Failure if the call wasn't answered; the result tells as much as is
+// Call dials, talks as planned and hangs up. The error is a *Failure if the call wasn't answered, or if it had no media; the result tells as much as is
 // known in any case. Ending ctx hangs up.
 func (p *Phone) Call(ctx context.Context, plan Plan) (Result, error) {
 	if err := plan.check(); err != nil {
@@ -174,6 +175,12 @@ func (c *call) talk(ctx context.Context) (Result, error) {
 		}
 	}
 	r := c.result()
+	if err == nil && !c.plan.Silent {
+		if f := c.p.mediaFailure(r.Report); f != nil {
+			c.p.tell(time.Time{}, "fails: %s", f.Text)
+			r.Story, err = c.p.Story(), f
+		}
+	}
 	return r, errors.Join(err, c.leg.Close())
 }
 

@@ -67,3 +67,16 @@ func (p *Phone) callFailure(number string, e leg.Event, heard bool) *Failure {
 	}
 	return f
 }
+
+// mediaFailure tells why an answered call was none to talk in; nil if it was, or wasn't answered.
+func (p *Phone) mediaFailure(r leg.Report) *Failure {
+	switch {
+	case r.Answered == nil:
+		return nil
+	case p.page != nil && r.Cipher == "":
+		return &Failure{Text: "the call was answered, but no keys for SRTP were agreed, so nothing was said or heard: does UDP reach the gateway's media port?"}
+	case r.Heard.Packets == 0:
+		return &Failure{Text: fmt.Sprintf("the call was answered, but not one packet of media came to %s: does the other side send to an address that is ours?", r.Local)}
+	}
+	return nil
+}
