@@ -51,6 +51,9 @@ func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 	f := in.front
 	m, ref := in.parse(data, broken)
 	if m == nil || (ref != nil && !m.Answerable()) {
+		if ref != nil {
+			f.log.Debug("message not readable", "source", fl.Remote(), "network", fl.Network(), "err", ref)
+		}
 		in.drop(fl, DropMalformed)
 		return
 	}

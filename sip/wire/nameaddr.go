@@ -93,10 +93,11 @@ func ParseNameAddr(s string) (NameAddr, error) {
 	var n NameAddr
 	var uri, rest string
 	if lt := indexOutsideQuotes(s, '<'); lt >= 0 {
-		n.Display = Unquote(strings.TrimSpace(s[:lt]))
-		if strings.HasPrefix(n.Display, `"`) || strings.ContainsAny(strings.TrimSpace(s[:lt]), ";,<>") && s[0] != '"' {
+		display := strings.TrimSpace(s[:lt])
+		if !displayName(display) {
 			return NameAddr{}, fmt.Errorf("sip: address %q: the display name is broken", clip(s))
 		}
+		n.Display = Unquote(display)
 		gt := strings.IndexByte(s[lt:], '>')
 		if gt < 0 {
 			return NameAddr{}, fmt.Errorf("sip: address %q: no closing >", clip(s))
@@ -127,6 +128,23 @@ func ParseNameAddr(s string) (NameAddr, error) {
 		n.Params = append(n.Params, Parameter{k, v})
 	}
 	return n, nil
+}
+
+// displayName tells a display-name (RFC 3261 25.1): nothing, words, or one quoted-string, whose quotes inside are escaped.
+// What peers really write between words is taken, as long as it is clear where the name ends.
+func displayName(s string) bool {
+	if !strings.HasPrefix(s, `"`) {
+		return !strings.ContainsAny(s, `;,<>"`)
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
 }
 
 func indexOutsideQuotes(s string, want byte) int {

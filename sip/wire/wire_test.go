@@ -362,3 +362,36 @@ func FuzzNameAddr(f *testing.F) {
 		}
 	})
 }
+
+func TestDisplayNames(t *testing.T) {
+	for in, want := range map[string]string{
+		`<sip:a@b>`: "", `Bob <sip:a@b>`: "Bob", `Bob the  Builder <sip:a@b>`: "Bob the  Builder", `"Bob" <sip:a@b>`: "Bob", `""<sip:a@b>`: "",
+		`"\"Bob\" x" <sip:a@b>;tag=1`: `"Bob" x`, `"a\\" <sip:a@b>`: `a\`, `"x <y>, z;" <sip:a@b>`: "x <y>, z;", `"\"" <sip:a@b>`: `"`, `"é" <sip:a@b>`: "é",
+	} {
+		if n, err := ParseNameAddr(in); err != nil || n.Display != want {
+			t.Errorf("%s: display name %q, %v, want %q", in, n.Display, err, want)
+		}
+	}
+	for _, in := range []string{`"Bob <sip:a@b>`, `"Bob" x <sip:a@b>`, `Bob "x" <sip:a@b>`, `"Bob\" <sip:a@b>`, `x" <sip:a@b>`, `a, b <sip:a@b>`, `a;b <sip:a@b>`} {
+		if n, err := ParseNameAddr(in); err == nil {
+			t.Errorf("%s is taken, with display name %q", in, n.Display)
+		}
+	}
+}
+
+// FuzzDisplayName: whatever name we send is read back as it was.
+func FuzzDisplayName(f *testing.F) {
+	for _, s := range []string{"", "Bob", `"b" c`, `\`, `a\"b`, `"`, `<x>;y,z`, "é ü", " a "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n := NameAddr{Display: s, URI: URI{Scheme: "sip", User: "a", Host: "b.example"}}
+		if n.Check() != nil {
+			return
+		}
+		back, err := ParseNameAddr(n.String())
+		if err != nil || back.Display != s {
+			t.Errorf("%q is written %s and read back as %q, %v", s, n, back.Display, err)
+		}
+	})
+}
