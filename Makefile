@@ -61,7 +61,7 @@ picture: ## the imports are those of the picture in README.md, and no others
 # Folders with packages of others that tests use: libraries that call in a browser, and programs that drive us over JSON-RPC.
 NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/examples)
 
-docs/examples/node_modules/.package-lock.json: $(wildcard rpc/js/*.js*)
+docs/examples/node_modules/.package-lock.json: $(wildcard rpc/js/*.js* docs/examples/reconnect-ws/*.js*)
 
 # What the lock file names, checked against its sums. npm before 9.9, as Debian 12 has it, can't override a dependency on a git
 # repository, which kurento-client needs: a later one is fetched for the occasion.

@@ -66,6 +66,7 @@ func TestRpcReconnect(t *testing.T) {
 	// The stock client does by itself, through a relay that can cut it off, what ours does by hand.
 	v := openValve(t, g)
 	app := startApp(t, "reconnect.js", v.url)
+	direct := startApp(t, "reconnect.js", g.url) // nothing accepts its connections while the gateway is away
 
 	session, next := c.session, c.next
 	c.Close()
@@ -87,6 +88,11 @@ func TestRpcReconnect(t *testing.T) {
 
 	g.Kill()
 	<-c.done
+	says(t, direct, "reconnect to server 3 ", 20*time.Second) // two attempts at least were refused
+	time.Sleep(2500 * time.Millisecond)
+	if !direct.Running() {
+		t.Fatalf("a gateway that is away ends the program; it says\n%s", direct.Tail(40))
+	}
 	g.Start(t)
 	c = openRPC(t, g.url)
 	c.refused(t, 40007, "connect", o{"sessionId": session})
@@ -97,6 +103,15 @@ func TestRpcReconnect(t *testing.T) {
 	c.create(t, "MediaPipeline", nil)
 	says(t, app, "reconnected false", 60*time.Second)
 	says(t, app, "event 3", 10*time.Second)
+	says(t, direct, "reconnected false", 60*time.Second)
+	says(t, direct, "event 2", 10*time.Second)
+
+	// The same once more, with a gateway that is told to stop.
+	g.Term(t, 20*time.Second)
+	says(t, direct, "reconnect to server 3 ", 20*time.Second)
+	time.Sleep(2500 * time.Millisecond)
+	g.Start(t)
+	says(t, direct, "event 3", 60*time.Second)
 }
 
 // kurento-client's transactions: objects and what is asked of them in one request.
