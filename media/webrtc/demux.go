@@ -16,13 +16,19 @@ type socket struct {
 	ready chan struct{} // closed once udp is known
 
 	mu    sync.RWMutex
-	paths map[udp.Addr]party // who has been found to be where
+	paths map[udp.Addr]*resident // who has been found to be where
 
 	// The handler's own.
 	open           bool
 	from           udp.Addr
 	request, reply stun.Message
-	checks         [1024]bucket
+	limit          limiter
+}
+
+// resident is a party at an address, and the checks from there; these are the handler's.
+type resident struct {
+	party
+	checks bucket
 }
 
 // A party has addresses of a socket: a peer of ours, or a PeerConnection.
@@ -41,15 +47,10 @@ type path struct {
 
 func (p *path) valid() bool { return p.socket != nil }
 
-// bucket counts the checks from some addresses in one second.
-type bucket struct{ second, count uint32 }
-
-// maxChecks is how many checks of one address are looked at in a second. Browsers send at most 20 while they connect, and
-// one in two seconds later.
-const maxChecks = 100
-
 func newSocket(p *Port) *socket {
-	return &socket{port: p, ready: make(chan struct{}), paths: map[udp.Addr]party{}}
+	s := &socket{port: p, ready: make(chan struct{}), paths: map[udp.Addr]*resident{}}
+	s.limit.init()
+	return s
 }
 
 // takes reports whether the socket can send to an address.
@@ -82,14 +83,19 @@ func (s *socket) Datagram(p []byte, from udp.Addr, now int64) {
 		s.port.drops.other.Add(1)
 		return
 	}
-	s.mu.RLock()
-	o := s.paths[from]
-	s.mu.RUnlock()
+	o := s.at(&s.from)
 	if o == nil {
 		s.port.drops.strangers.Add(1)
 		return
 	}
 	o.datagram(s, p, &s.from, now)
+}
+
+// at is who has an address, nil if nobody.
+func (s *socket) at(from *udp.Addr) *resident {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.paths[*from]
 }
 
 // Tick does nothing: the port has a ticker.
@@ -100,11 +106,15 @@ func (s *socket) Tick(int64) {}
 func (s *socket) learn(a *udp.Addr, o party, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if had := s.paths[*a]; had != nil && had != o && had.live(s, a, now) {
+	had := s.paths[*a]
+	switch {
+	case had != nil && had.party == o:
+		return true
+	case had != nil && had.live(s, a, now):
 		s.port.drops.taken.Add(1)
 		return false
 	}
-	s.paths[*a] = o
+	s.paths[*a] = &resident{party: o}
 	return true
 }
 
@@ -112,24 +122,7 @@ func (s *socket) learn(a *udp.Addr, o party, now int64) bool {
 func (s *socket) forget(a *udp.Addr, o party) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.paths[*a] == o {
+	if had := s.paths[*a]; had != nil && had.party == o {
 		delete(s.paths, *a)
 	}
-}
-
-// allows reports whether another check from there is looked at now. Addresses share buckets; a flood from one may cost a
-// few others their checks, for as long as it lasts.
-func (s *socket) allows(from *udp.Addr, now int64) bool {
-	h := uint32(2166136261)
-	ip := from.IP().As16()
-	for _, b := range ip {
-		h = (h ^ uint32(b)) * 16777619
-	}
-	h = (h ^ uint32(from.Port())) * 16777619
-	b := &s.checks[(h^h>>16)%uint32(len(s.checks))]
-	if second := uint32(now / 1e9); b.second != second {
-		*b = bucket{second: second}
-	}
-	b.count++
-	return b.count <= maxChecks
 }

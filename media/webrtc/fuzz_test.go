@@ -29,7 +29,7 @@ func FuzzDatagrams(f *testing.F) {
 	from := [2]udp.Addr{udp.From(c.addr()), udp.From(newCaller(f).addr())}
 	s := newSocket(port) // beside the real one: its handler is single
 	s.udp, s.open = port.sockets[0].udp, true
-	s.paths[from[0]] = l.peer()
+	s.paths[from[0]] = &resident{party: l.peer()}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		sent, at := s.udp.Stats().PacketsOut, l.Negotiated().Remote
 		now := udp.Now()

@@ -139,10 +139,6 @@ func (p *Port) find(name []byte) (*user, party) {
 
 // check takes a STUN message. Who doesn't know the password gets no answer: the port is neither an amplifier nor an oracle.
 func (s *socket) check(p []byte, from *udp.Addr, now int64) {
-	if !s.allows(from, now) {
-		s.port.drops.limited.Add(1)
-		return
-	}
 	m := &s.request
 	m.Raw = append(m.Raw[:0], p...)
 	if m.Decode() != nil {
@@ -168,10 +164,24 @@ func (s *socket) asks(m *stun.Message, p []byte, from *udp.Addr, now int64) bool
 	}
 	u, o := s.port.find(name)
 	c, ok := o.(checked)
-	// Check compares in constant time. What stands behind MESSAGE-INTEGRITY isn't signed, and Decode has dropped it.
-	if !ok || u.key.Check(m) != nil {
+	if !ok {
 		return false
 	}
+	var known *bucket
+	if at := s.at(from); at != nil {
+		known = &at.checks
+	}
+	b, forged := s.limit.of(known, u.ufrag, from, now)
+	if b.good >= maxChecks || b.forged >= forged {
+		s.port.drops.limited.Add(1)
+		return true
+	}
+	// Check compares in constant time. What stands behind MESSAGE-INTEGRITY isn't signed, and Decode has dropped it.
+	if u.key.Check(m) != nil {
+		b.forged++
+		return false
+	}
+	b.good++
 	r := &s.reply
 	r.Reset()
 	r.TransactionID = m.TransactionID
@@ -205,12 +215,16 @@ func (s *socket) answers(m *stun.Message, p []byte, from *udp.Addr, now int64) {
 		asked.answered(s, m, from, now)
 		return
 	}
-	s.mu.RLock()
-	o := s.paths[*from]
-	s.mu.RUnlock()
-	if o != nil {
-		o.datagram(s, p, from, now)
+	o := s.at(from)
+	if o == nil {
+		return
 	}
+	o.checks.turn(now)
+	if o.checks.forged++; o.checks.forged > maxForgedKnown { // we can't tell whether it is
+		s.port.drops.limited.Add(1)
+		return
+	}
+	o.datagram(s, p, from, now)
 }
 
 // priority of our checks: that of a peer-reflexive candidate (RFC 8445 7.1.1).
