@@ -112,6 +112,10 @@ func (c collector) media(gauge, count func(*prometheus.Desc, float64, ...string)
 	c.s.browsers.Stats(&s)
 	gauge(desc("webrtc_endpoints", "Browsers' legs now."), s.Notes["webrtc.endpoints"])
 	gauge(desc("webrtc_handshakes", "DTLS handshakes now."), s.Notes["webrtc.handshakes"])
+	for _, what := range [...]string{"refused", "pushed"} {
+		count(desc("webrtc_handshakes_crowded_total", "DTLS handshakes that found no room, or weren't over when others needed theirs.", "outcome"),
+			s.Notes["webrtc.handshakes."+what], what)
+	}
 	for _, reason := range [...]string{"stun", "strangers", "other", "limited", "taken"} {
 		count(desc("webrtc_dropped_total", "Packets to browsers' port that were for none of their legs.", "reason"), s.Notes["webrtc.port."+reason], reason)
 	}

@@ -442,15 +442,15 @@ func TestChecksAreLimited(t *testing.T) {
 func TestHandshakesAreLimited(t *testing.T) {
 	port := newPort(t, func(c *PortConfig) { c.Handshakes = 1 })
 	a, b, c, d := newLeg(t, port, nil), newLeg(t, port, nil), newCaller(t), newCaller(t)
-	c.offers(a, "actpass")
-	c.finds()
-	c.write([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0})
+	c.stalls(a)
 	await(t, "the first handshake", func() bool { return drops(port)["webrtc.handshakes"] == 1 })
 	d.offers(b, "actpass")
 	d.finds()
 	err := make(chan error, 1)
 	go func() { err <- d.shakes(dtls.WithFlightInterval(100 * time.Millisecond)) }()
-	await(t, "a record that finds no room", func() bool { return b.notes()["webrtc.dtls_dropped"] > 0 })
+	await(t, "a record that finds no room", func() bool {
+		return b.notes()["webrtc.dtls_dropped"] > 0 && drops(port)["webrtc.handshakes.refused"] > 0
+	})
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}

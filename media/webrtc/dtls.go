@@ -129,7 +129,7 @@ func (nowhere) String() string  { return "peer" }
 
 // handshake runs once in a peer's life, on a goroutine of its own. The peer's certificate is held against its SDP before
 // there are keys; there is no media without.
-func (p *peer) handshake(c *inlet, client bool) error {
+func (p *peer) handshake(c *inlet, x *slot, client bool) error {
 	list, err := profiles(p.port.cfg.Profiles)
 	if err != nil {
 		return err
@@ -163,10 +163,10 @@ func (p *peer) handshake(c *inlet, client bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(p.alive, handshakeTime)
+	ctx, cancel := context.WithTimeout(x.alive, p.port.cfg.shaking)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return errors.Join(err, conn.Close())
+		return errors.Join(err, context.Cause(ctx), conn.Close())
 	}
 	if err := p.key(conn, client); err != nil {
 		return errors.Join(err, conn.Close())

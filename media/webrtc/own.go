@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -122,6 +123,7 @@ type peer struct {
 	born    int64
 	asleep  bool
 	shaken  bool   // the handshake has begun
+	slot    *slot  // its place, from then on
 	keyed   bool   // and has given keys
 	inlet   *inlet // while there is DTLS
 	state   state
@@ -212,7 +214,7 @@ func (p *peer) AddCandidate(value string) error {
 func (p *peer) datagram(s *socket, b []byte, from *udp.Addr, now int64) {
 	switch {
 	case b[0] < 64:
-		p.record(b)
+		p.record(b, from)
 	case rtpstream.IsControl(b):
 		p.openControl(b, now)
 	default:
@@ -225,11 +227,11 @@ func (p *peer) live(_ *socket, _ *udp.Addr, now int64) bool {
 	return now-p.seen.Load() < int64(p.port.cfg.consent)/2
 }
 
-// record takes a DTLS record. The first must be of a handshake, which it begins if the peer is the client.
-func (p *peer) record(b []byte) {
+// record takes a DTLS record. The first must be a ClientHello, which begins the handshake if the peer is the client.
+func (p *peer) record(b []byte, from *udp.Addr) {
 	p.mu.Lock()
-	if !p.shaken && !p.client && b[0] == 22 {
-		p.shake()
+	if !p.shaken && !p.client && begins(b) {
+		p.shake(from.IP())
 	}
 	c := p.inlet
 	ok := c != nil && len(b) <= udp.MaxDatagram && c.put(b)
@@ -240,35 +242,32 @@ func (p *peer) record(b []byte) {
 }
 
 // shake begins the handshake, if not too many run: then the peer's next try does. The caller holds mu.
-func (p *peer) shake() {
+func (p *peer) shake(from netip.Addr) {
 	if p.closed {
 		return
 	}
-	select {
-	case p.port.shaking <- struct{}{}:
-	default:
+	x := p.port.handshakes.begin(from, p.alive)
+	if x == nil {
 		return
 	}
-	p.shaken = true
+	p.shaken, p.slot = true, x
 	p.r.Shaking(p)
 	p.inlet = newInlet(p)
 	c := p.inlet
 	p.work.Add(1)
 	go func() {
 		defer p.work.Done()
-		err := p.handshake(c, p.client)
+		err := p.handshake(c, x, p.client)
+		x.end(nil)
 		_ = c.Close()
 		p.mu.Lock()
 		p.inlet = nil
-		ran := !p.keyed // else the place is given back already
-		lost := ran && !p.closed
+		lost := !p.keyed && !p.closed
 		if lost {
 			p.state = failed
 		}
 		p.mu.Unlock()
-		if ran {
-			<-p.port.shaking
-		}
+		p.port.handshakes.done(x)
 		if lost {
 			p.r.State(p, failed, err)
 		}
@@ -288,7 +287,7 @@ func (p *peer) install(in, out *srtp.Context, profile string) {
 		p.out.Unlock()
 	}
 	p.mu.Unlock()
-	<-p.port.shaking
+	p.port.handshakes.done(p.slot)
 	if up {
 		p.r.State(p, connected, nil)
 	}

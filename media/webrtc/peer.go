@@ -81,7 +81,7 @@ func (p *peer) validate(s *socket, c *credentials, from *udp.Addr, use bool, now
 		p.out.Unlock()
 	}
 	if p.client && !p.shaken {
-		p.shake()
+		p.shake(from.IP())
 	}
 	return true
 }

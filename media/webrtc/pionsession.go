@@ -105,7 +105,7 @@ func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
 	se.SetSRTCPReplayProtectionWindow(replayRTCP)
 	se.SetDTLSExtendedMasterSecret(dtls.RequireExtendedMasterSecret)
 	se.SetDTLSConnectContextMaker(func() (context.Context, func()) {
-		return context.WithTimeout(context.Background(), handshakeTime)
+		return context.WithTimeout(context.Background(), l.port.cfg.shaking)
 	})
 	se.DisableCloseByDTLS(true) // SIP, RPC or the peer's consent end a leg
 	return pwebrtc.NewAPI(pwebrtc.WithMediaEngine(engine), pwebrtc.WithSettingEngine(se)), nil

@@ -31,7 +31,8 @@ type PortConfig struct {
 	RSA bool
 	// Endpoints is how many there may be at once; 0 = 10,000.
 	Endpoints int
-	// Handshakes is how many DTLS handshakes run at once; more wait for the peer's next try. 0 = 64.
+	// Handshakes is how many DTLS handshakes run at once, half of them of one source; at the limit the oldest makes room once
+	// it has had 2 s, and until then those that are new wait for their peers' next try. 0 = 64.
 	Handshakes int
 	// Report is the mean time between two RTCP reports of an endpoint; 0 = 5 s (RFC 3550 6.2).
 	Report time.Duration
@@ -44,6 +45,8 @@ type PortConfig struct {
 
 	linger  time.Duration // from keys to the end of DTLS; 0 = 3 s
 	consent time.Duration // 0 = consentTime
+	shaking time.Duration // until a handshake is over; 0 = handshakeTime
+	young   time.Duration // 0 = youngTime
 }
 
 const (
@@ -83,6 +86,12 @@ func (c *PortConfig) complete() error {
 	if c.consent == 0 {
 		c.consent = consentTime
 	}
+	if c.shaking == 0 {
+		c.shaking = handshakeTime
+	}
+	if c.young == 0 {
+		c.young = youngTime
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -100,7 +109,7 @@ type Port struct {
 
 	identities identities
 	streams    streams
-	shaking    chan struct{} // one for each handshake that runs
+	handshakes handshakes
 	work       sync.WaitGroup
 
 	mu     sync.RWMutex
@@ -126,7 +135,7 @@ func NewPort(cfg PortConfig) (*Port, error) {
 	}
 	p := &Port{
 		cfg: cfg, users: map[string]*user{}, asked: map[[12]byte]asker{}, ends: map[*Endpoint]struct{}{},
-		shaking: make(chan struct{}, cfg.Handshakes), stop: make(chan struct{}), done: make(chan struct{}),
+		handshakes: handshakes{most: cfg.Handshakes, young: cfg.young, log: cfg.Log}, stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range p.rounds {
 		p.rounds[i] = map[*Endpoint]struct{}{}
@@ -196,7 +205,9 @@ func (p *Port) Stats(s *media.Snapshot) {
 	p.mu.RLock()
 	s.Note("webrtc.endpoints", float64(len(p.ends)))
 	p.mu.RUnlock()
-	s.Note("webrtc.handshakes", float64(len(p.shaking)))
+	s.Note("webrtc.handshakes", float64(p.handshakes.len()))
+	s.Note("webrtc.handshakes.refused", float64(p.handshakes.refused.Load()))
+	s.Note("webrtc.handshakes.pushed", float64(p.handshakes.pushed.Load()))
 	s.Note("webrtc.port.stun", float64(p.drops.stun.Load()))
 	s.Note("webrtc.port.strangers", float64(p.drops.strangers.Load()))
 	s.Note("webrtc.port.other", float64(p.drops.other.Load()))
