@@ -14,7 +14,8 @@ import (
 
 // guard decides who may come in. Open routes tell no secrets and answer anybody who reaches the port. Proving routes ask
 // for a proof of their own, SIP's digest, a password or a token: pages of other origins are refused there, and whoever
-// isn't on this host must come over TLS, unless plain HTTP was bound for others to reach. All else is for programs with a
+// isn't on this host must come over TLS, unless plain HTTP was bound for others to reach; bound to loopback it must be asked
+// by a name of ours, so that no page comes there by a name that its own DNS points at us. All else is for programs with a
 // token, under the same rules, and for this host's own programs, which need none: without one it refuses peers that aren't
 // on loopback, hosts that aren't (a name that an attacker's DNS points at us), whatever a proxy forwards, and pages of
 // other origins.
@@ -23,6 +24,7 @@ type guard struct {
 	open    []string                   // patterns
 	proving []string                   // patterns
 	plain   netip.Addr
+	names   []string // of ours, as in Host
 	origins origins
 	access  *access // nil: there are no tokens
 	next    http.Handler
@@ -33,7 +35,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case slices.Contains(g.open, route):
 	case slices.Contains(g.proving, route):
-		why = g.unproved(r)
+		if why = g.unproved(r); why == "" {
+			why = g.misnamed(r)
+		}
 	default:
 		if r, why = g.program(w, r); r == nil {
 			return
@@ -93,6 +97,17 @@ func (g *guard) unproved(r *http.Request) string {
 		return "this needs https or wss from another host"
 	}
 	return g.origins.refuse(r)
+}
+
+// misnamed says why the host that a request asks for isn't us; "" lets it pass. Over TLS our certificate tells the name.
+func (g *guard) misnamed(r *http.Request) string {
+	name, _ := splitPort(r.Host, "")
+	ours := func(n string) bool { return strings.EqualFold(n, strings.TrimSuffix(name, ".")) }
+	listed := func(o string) bool { u, err := url.Parse(o); return err == nil && ours(u.Hostname()) }
+	if r.TLS != nil || !g.plain.IsLoopback() || loopbackHost(r.Host) || slices.ContainsFunc(g.names, ours) || slices.ContainsFunc(g.origins.listed, listed) {
+		return ""
+	}
+	return "Host " + clean(r.Host) + " is not this server: a proxy's name needs to be that of a page in http.origins"
 }
 
 // stranger says why a request is refused; "" lets it in.

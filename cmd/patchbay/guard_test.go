@@ -43,6 +43,12 @@ func TestGuard(t *testing.T) {
 		{"SIP from here", "/sip", self, "localhost:8888", "", false, false, 200},
 		{"SIP over TLS", "/sip", other, "gw.example:8433", "Origin: https://gw.example:8433", true, false, 200},
 		{"SIP behind a proxy", "/sip", self, "gw.example", "Origin: https://gw.example", false, false, 200},
+		{"SIP behind a listed page's proxy", "/sip", self, "crm.example", "Origin: https://crm.example", false, false, 200},
+		{"SIP under a name that leads here", "/sip", self, "evil.example:8888", "Origin: http://evil.example:8888", false, false, 403},
+		{"SIP under such a name from no page", "/sip", self, "evil.example:8888", "", false, false, 403},
+		{"SIP under an address that leads here", "/sip", self, "192.0.2.1:8888", "Origin: http://192.0.2.1:8888", false, false, 403},
+		{"SIP under such a name where that is bound", "/sip", self, "evil.example:8888", "Origin: http://evil.example:8888", false, true, 200},
+		{"SIP over IPv6", "/sip", "[::1]:4711", "[::1]:8888", "Origin: http://[::1]:8888", false, false, 200},
 		{"SIP in clear", "/sip", other, "gw.example:8888", "", false, false, 403},
 		{"SIP in clear where that is bound", "/sip", other, "gw.example:8888", "Origin: http://gw.example:8888", false, true, 200},
 		{"SIP cross-site", "/sip", other, "gw.example:8433", "Origin: https://evil.example", true, false, 403},
@@ -53,6 +59,7 @@ func TestGuard(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			g := &guard{route: func(r *http.Request) string { return r.URL.Path }, open: []string{"/livez"}, proving: []string{"/sip"}, plain: netip.MustParseAddr("127.0.0.1"),
+				names:   []string{"localhost", "GW.example"},
 				origins: origins{ports: []uint16{8888, 8433}, listed: []string{"https://crm.example"}},
 				next:    http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 			if x.bound {

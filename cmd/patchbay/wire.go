@@ -324,7 +324,8 @@ func (s *server) handlers() *http.Server {
 		_, pattern := mux.Handler(r)
 		return pattern
 	}
-	g := &guard{route: route, open: []string{"GET /livez", "GET /readyz", "GET /metrics", "/"}, proving: proving, plain: s.cfg.HTTP.Listen.Addr(), origins: pages, access: s.access, next: mux}
+	g := &guard{route: route, open: []string{"GET /livez", "GET /readyz", "GET /metrics", "/"}, proving: proving, plain: s.cfg.HTTP.Listen.Addr(), names: s.cfg.hosts(),
+		origins: pages, access: s.access, next: mux}
 	return serveHTTP(g, s.certificates.config(), s.log)
 }
 
