@@ -304,7 +304,10 @@ func TestRegistrar(t *testing.T) {
 	if n := len(reg.Contacts("alice")); n != 2 {
 		t.Errorf("%d contacts", n)
 	}
-	status(403, `Contact: <sip:a@h1>, <sip:a@h2>`)
+	refused := status(403, `Contact: <sip:a@h1>, <sip:a@h2>`)
+	if w := refused.Headers.Get("Warning"); !strings.HasPrefix(w, "399 ") || !strings.Contains(w, "Contact: more than 3 of this user") {
+		t.Errorf("the refusal doesn't say why: Warning %q", w)
+	}
 	status(200, `m: <sip:alice@10.0.0.2>;expires=0`)
 	if n := len(reg.Contacts("alice")); n != 1 {
 		t.Errorf("%d contacts", n)

@@ -228,7 +228,7 @@ func (r *Registrar) read(t *serverTx) ([]change, *wire.Refusal) {
 	m := t.m
 	values := m.Headers.Values("Contact")
 	if len(values) > 2*r.cfg.MaxContacts {
-		return nil, &wire.Refusal{Status: 403, Header: "Contact", Why: "too many"}
+		return nil, r.crowded()
 	}
 	whole := m.Headers.Get("Expires")
 	var out []change
@@ -291,6 +291,11 @@ func (r *Registrar) grant(n NameAddr, whole string) (time.Duration, *wire.Refusa
 	return min(d, r.cfg.MaxExpires), nil
 }
 
+// crowded refuses one contact more than a user may have.
+func (r *Registrar) crowded() *wire.Refusal {
+	return &wire.Refusal{Status: 403, Header: "Contact", Why: fmt.Sprintf("more than %d of this user: remove one, or wait until one expires", r.cfg.MaxContacts)}
+}
+
 // apply makes all changes or none.
 func (r *Registrar) apply(user string, t *serverTx, changes []change) *wire.Refusal {
 	r.mu.Lock()
@@ -327,7 +332,7 @@ func (r *Registrar) apply(user string, t *serverTx, changes []change) *wire.Refu
 		}
 	}
 	if len(next) > r.cfg.MaxContacts {
-		return &wire.Refusal{Status: 403, Header: "Contact", Why: "too many"}
+		return r.crowded()
 	}
 	r.swap(b, next)
 	r.users[user] = b

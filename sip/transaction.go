@@ -103,7 +103,7 @@ func (t *serverTx) repeat() error {
 // refuse answers with what a check found.
 func (t *serverTx) refuse(r *wire.Refusal) {
 	extra := r.Extra
-	if r.Status == 400 {
+	if r.Status == 400 || r.Status == 403 { // which say too little alone
 		extra = append(extra, warning(r.Error()))
 	}
 	t.respond(r.Status, r.Phrase(), extra, nil)
