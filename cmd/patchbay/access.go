@@ -100,29 +100,27 @@ func presented(r *http.Request) (string, error) {
 	return found[0], nil
 }
 
-// check finds out whose a token is. The error says why it is nobody's; wait is how long until the next try is heard.
+// check finds out whose a token is. The error says why it is nobody's; wait is how long until another wrong one is heard. A
+// right one always is, whoever guesses from the same address: a secret of this length isn't found by trying, and behind one
+// address there may be many.
 func (a *access) check(from netip.Addr, token string) (who rpc.Principal, wait time.Duration, err error) {
 	hash := sha256.Sum256([]byte(token))
-	expired := false
-	ok, wait := a.guesses.try(from, "a token from "+from.String(), func() bool {
-		known := false
-		for i := range a.tokens { // all of them: time tells nothing
-			if subtle.ConstantTimeCompare(hash[:], a.tokens[i].hash[:]) == 1 {
-				known, who = true, a.tokens[i].who
-			}
+	known := false
+	for i := range a.tokens { // all of them: time tells nothing
+		if subtle.ConstantTimeCompare(hash[:], a.tokens[i].hash[:]) == 1 {
+			known, who = true, a.tokens[i].who
 		}
-		expired = known && !who.Expires.IsZero() && !a.now().Before(who.Expires)
-		return known
-	})
+	}
 	switch {
-	case wait > 0:
-		a.used.limited.Add(1)
-		return rpc.Principal{}, wait, errors.New("too many wrong tokens; try again later")
-	case !ok:
+	case !known:
+		if _, wait = a.guesses.try(from, "a token from "+from.String(), func() bool { return false }); wait > 0 {
+			a.used.limited.Add(1)
+			return rpc.Principal{}, wait, errors.New("too many wrong tokens; try again later")
+		}
 		a.used.wrong.Add(1)
 		a.log.Warn("wrong token", "source", from)
 		return rpc.Principal{}, 0, errors.New("the token is wrong")
-	case expired:
+	case !who.Expires.IsZero() && !a.now().Before(who.Expires):
 		a.used.wrong.Add(1)
 		a.log.Warn("expired token", "token", who.Name, "source", from)
 		return rpc.Principal{}, 0, errors.New("the token has expired")

@@ -113,7 +113,7 @@ func TestGuardWithTokens(t *testing.T) {
 	}
 }
 
-// Who guesses is refused unheard for a while, others aren't; no log holds what was tried.
+// Who guesses is refused unheard for a while, right tokens aren't, not even from there; no log holds what was tried.
 func TestTokensGuessed(t *testing.T) {
 	var log bytes.Buffer
 	a := testAccess(t, slog.New(slog.NewTextHandler(&log, nil)))
@@ -125,22 +125,25 @@ func TestTokensGuessed(t *testing.T) {
 			t.Fatalf("guess %d: wait %s, %v", i, wait, err)
 		}
 	}
-	if _, wait, err := a.check(guesser, crmToken); wait <= 0 || err == nil {
-		t.Errorf("one too many, even a good one: wait %s, %v", wait, err)
+	if _, wait, err := a.check(guesser, "guess-0123456789-x"); wait <= 0 || err == nil {
+		t.Errorf("one too many: wait %s, %v", wait, err)
+	}
+	if who, wait, err := a.check(guesser, crmToken); wait != 0 || err != nil || who.Name != "crm" {
+		t.Errorf("a right one from the same address: %+v, wait %s, %v", who, wait, err)
 	}
 	if who, _, err := a.check(other, crmToken); err != nil || who.Name != "crm" || who.Tenant != "default" || who.Roles != rpc.Control || who.Quota.Objects != 5 {
 		t.Errorf("another source: %+v, %v", who, err)
 	}
 	now = now.Add(failureWindow)
-	if _, _, err := a.check(guesser, crmToken); err != nil {
-		t.Errorf("after a while: %v", err)
+	if _, wait, err := a.check(guesser, "guess-0123456789-y"); wait != 0 || err == nil {
+		t.Errorf("after a while: wait %s, %v", wait, err)
 	}
 	for range 20 {
 		if _, wait, err := a.check(other, oldToken); wait != 0 || err == nil {
 			t.Errorf("an expired token is no guess: wait %s, %v", wait, err)
 		}
 	}
-	if good, wrong, limited := a.used.good.Load(), a.used.wrong.Load(), a.used.limited.Load(); good != 2 || wrong != 25 || limited != 1 {
+	if good, wrong, limited := a.used.good.Load(), a.used.wrong.Load(), a.used.limited.Load(); good != 2 || wrong != 26 || limited != 1 {
 		t.Errorf("counted %d good, %d wrong, %d limited", good, wrong, limited)
 	}
 	for _, secret := range []string{"guess", crmToken, oldToken} {
