@@ -115,15 +115,24 @@ func (g *guard) stranger(r *http.Request) string {
 	if !onLoopback(r) {
 		return "without a token of the settings (tokens) this interface answers only programs on its own host"
 	}
-	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
-		if r.Header.Get(h) != "" {
-			return "a forwarded request (" + h + ") needs a token"
+	for h := range r.Header {
+		if forwards(h) {
+			return "a forwarded request (" + clean(h) + ") needs a token"
 		}
 	}
 	if !loopbackHost(r.Host) {
 		return "Host " + clean(r.Host) + " is not this host: expected localhost or a loopback address"
 	}
 	return g.origins.refuse(r)
+}
+
+// forwards tells whether a header is one that proxies set: the standard's (RFC 7239, RFC 9110 7.6.3), and those that are in use. An
+// empty one counts: a proxy was there all the same.
+func forwards(header string) bool {
+	h := strings.ToLower(header)
+	return strings.HasPrefix(h, "x-forwarded") || strings.HasPrefix(h, "x-original-forwarded") ||
+		slices.Contains([]string{"forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
+			"cf-connecting-ipv6", "fastly-client-ip"}, h)
 }
 
 func onLoopback(r *http.Request) bool {
