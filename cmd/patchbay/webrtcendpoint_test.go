@@ -372,9 +372,13 @@ func TestWebRtcEndpointRefuses(t *testing.T) {
 		{"setExternalIPv4", "externalIPv4", "::1", "should be an IPv4 address"},
 		{"setExternalIPv6", "externalIPv6", "127.0.0.1", "should be an IPv6 address"},
 		{"setNetworkInterfaces", "networkInterfaces", "none9", "should be names of network interfaces"},
+		{"setNetworkInterfaces", "networkInterfaces", "a\nlevel=INFO msg=\"all is well\"", `"a\nlevel=INFO msg=\"all is well\""`},
+		{"setStunServerAddress", "stunServerAddress", "\x1b[2J" + strings.Repeat("x", 10_000), `"\x1b[2Jxxx`},
+		{"setExternalIPv4", "externalIPv4", "1\r\n2", `"1\r\n2"`},
+		{"setExternalIPv6", "externalIPv6", "::1\u202e", `"::1\u202e"`},
 	} {
 		_, code, text := r.invoke(p.endpoint, c.op, map[string]any{c.name: c.value})
-		if code != rpc.IllegalParam || !strings.Contains(text, c.want) || strings.Contains(text, "secret") {
+		if code != rpc.IllegalParam || !strings.Contains(text, c.want) || strings.Contains(text, "secret") || len(text) > 500 {
 			t.Errorf("%s(%v): %d %q, want %d with %q", c.op, c.value, code, text, rpc.IllegalParam, c.want)
 		}
 	}
@@ -390,9 +394,9 @@ func TestWebRtcEndpointRefuses(t *testing.T) {
 			t.Errorf("%s is %v, was set to %v", c.name, got, c.value)
 		}
 	}
-	for params, want := range map[string]rpc.Code{"nonsense": rpc.AddCandidate, "": 0, "candidate:1 1 udp 1 127.0.0.1 5000 typ host": 0} {
+	for params, want := range map[string]rpc.Code{"nonsense": rpc.AddCandidate, "non\nsense": rpc.AddCandidate, "": 0, "candidate:1 1 udp 1 127.0.0.1 5000 typ host": 0} {
 		_, code, text := r.invoke(p.endpoint, "addIceCandidate", map[string]any{"candidate": map[string]any{"candidate": params, "sdpMid": "0", "sdpMLineIndex": 0}})
-		if code != want {
+		if code != want || strings.Contains(text, "\n") {
 			t.Errorf("addIceCandidate %q: %d %q, want %d", params, code, text, want)
 		}
 	}

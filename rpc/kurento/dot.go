@@ -3,8 +3,10 @@ package kurento
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/patchbay/patchbay/rpc"
@@ -144,30 +146,49 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", "").Replace(s) + `"`
 }
 
-// maxDots bounds the files that clients have written.
-const maxDots = 1000
+// maxDots bounds the files that a tenant's clients have written.
+const maxDots = 200
 
-// dump writes a drawing to a file that is named by the object. Another of the same object replaces it.
+// dump writes a drawing to a file that is named by the object, in a folder of its tenant's. Another of the same object replaces
+// it; for a new one over the bound the oldest goes.
 func (p *Pipeline) dump(o *rpc.Object) error {
-	dir := p.core.cfg.Dots
-	if dir == "" {
+	if p.core.cfg.Dots == "" {
 		return rpc.Errorf(rpc.NotSupported, "dumpGstreamerDot isn't available: the server has no folder for it.")
 	}
+	drawing := p.draw(o)
+	p.core.dots.Lock()
+	defer p.core.dots.Unlock()
+	dir := filepath.Join(p.core.cfg.Dots, "of-"+url.PathEscape(o.Tenant())) // "..", too, is no folder above then
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("dump graph: %w", err)
 	}
 	name := filepath.Join(dir, o.ID()[strings.LastIndexByte(o.ID(), '/')+1:]+".dot")
-	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
-		files, err := os.ReadDir(dir)
-		if err != nil {
-			return fmt.Errorf("dump graph: %w", err)
-		}
-		if len(files) >= maxDots {
-			return rpc.Errorf(rpc.NotEnoughResources, "The server has %d graphs already", maxDots)
+	if err := os.WriteFile(name, []byte(drawing), 0o600); err != nil {
+		return fmt.Errorf("dump graph: %w", err)
+	}
+	return forgetOldest(dir, maxDots)
+}
+
+// forgetOldest removes a folder's files but the newest.
+func forgetOldest(dir string, keep int) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("dump graph: %w", err)
+	}
+	if len(list) <= keep {
+		return nil
+	}
+	files := make([]os.FileInfo, 0, len(list))
+	for _, f := range list {
+		if i, err := f.Info(); err == nil { // otherwise it has just gone
+			files = append(files, i)
 		}
 	}
-	if err := os.WriteFile(name, []byte(p.draw(o)), 0o600); err != nil {
-		return fmt.Errorf("dump graph: %w", err)
+	slices.SortFunc(files, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, f := range files[:max(0, len(files)-keep)] {
+		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("dump graph: %w", err)
+		}
 	}
 	return nil
 }

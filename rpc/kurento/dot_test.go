@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/rpc"
@@ -184,22 +185,24 @@ func TestDot(t *testing.T) {
 	r.refused(rpc.NotSupported, r.pipe, "dumpGstreamerDot", "")
 }
 
-// A graph is written to the folder that the program names, once per object, so often and no more.
+// A graph is written to the folder that the program names, once per object; a tenant's oldest goes for its newest, others'
+// stay.
 func TestDumpDot(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dots")
 	r := newRig(t, kurento.Config{Dots: dir})
+	own := filepath.Join(dir, "of-"+r.pipe.Tenant())
 	e, hub := r.in("PassThrough"), r.in("Dispatcher")
 	for range 2 {
 		for _, o := range []*rpc.Object{r.pipe, e, hub} {
 			r.call(o, "dumpGstreamerDot", `{"details":"SHOW_ALL"}`)
 		}
 	}
-	files, err := os.ReadDir(dir)
+	files, err := os.ReadDir(own)
 	if err != nil || len(files) != 3 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, f := range files {
-		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		b, err := os.ReadFile(filepath.Join(own, f.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,11 +210,28 @@ func TestDumpDot(t *testing.T) {
 			t.Errorf("%s: %v", f.Name(), err)
 		}
 	}
-	for i := range 997 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+	other, old := filepath.Join(dir, "of-other", "a.dot"), time.Now().Add(-time.Hour)
+	if err := os.Mkdir(filepath.Dir(other), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{other}
+	for i := range 197 {
+		names = append(names, filepath.Join(own, fmt.Sprint(i)))
+	}
+	for i, name := range names {
+		if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Chtimes(name, old, old.Add(time.Duration(i)*time.Second))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.call(e, "dumpGstreamerDot", "")
-	r.refused(rpc.NotEnoughResources, r.in("PassThrough"), "dumpGstreamerDot", "")
+	last := r.in("PassThrough")
+	r.call(last, "dumpGstreamerDot", "")
+	if files, err := os.ReadDir(own); err != nil || len(files) != 200 {
+		t.Errorf("%d files, %v; expected 200", len(files), err)
+	}
+	for name, want := range map[string]bool{other: true, names[1]: false, names[2]: true, filepath.Join(own, last.ID()[strings.LastIndexByte(last.ID(), '/')+1:]+".dot"): true} {
+		if _, err := os.Stat(name); (err == nil) != want {
+			t.Errorf("%s: %v; there: expected %v", name, err, want)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package kurento
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"regexp"
@@ -49,7 +50,7 @@ func (e *WebRtcEndpoint) text(s iceText) string {
 func (e *WebRtcEndpoint) setText(s iceText, v string) error {
 	v = strings.TrimSpace(v)
 	return e.set(func(i *iceSettings) { *s.of(i) = v }, func(cause error) error {
-		shown := "'" + v + "'"
+		shown := fmt.Sprintf("%.200q", v)
 		if s.name == "turnUrl" {
 			shown = "malformed" // it has a password
 		}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
@@ -66,6 +67,7 @@ type Core struct {
 	log     *slog.Logger
 	manager *Manager
 	flows   *flows
+	dots    sync.Mutex // of the folder that dumpGstreamerDot writes to
 }
 
 // Register adds Kurento's classes and types to a table that was made with its Modules.

@@ -2,6 +2,7 @@ package kurento
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 
@@ -183,7 +184,7 @@ func (e *WebRtcEndpoint) GatherCandidates() error {
 // them. It fails with AddCandidate if it can't be read.
 func (e *WebRtcEndpoint) AddIceCandidate(c IceCandidate) error {
 	if err := e.web.AddCandidate(c.Candidate, c.SdpMid, c.SdpMLineIndex); err != nil {
-		return &rpc.Error{Code: rpc.AddCandidate, Message: "Candidate can't be added: " + c.Candidate, Err: err}
+		return &rpc.Error{Code: rpc.AddCandidate, Message: fmt.Sprintf("Candidate can't be added: %.200q", c.Candidate), Err: err}
 	}
 	return nil
 }
