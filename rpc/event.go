@@ -203,20 +203,26 @@ func (o *Object) tell(event any, at time.Time, tenant string) {
 	if a == nil {
 		return
 	}
-	ev, err := o.encodeEvent(s, event, at)
-	if err != nil {
-		o.space.log.Error("event can't be encoded", "object", o.id, "event", s.typ.name, "err", err)
-		return
-	}
+	var last *notes // whose tags the message has; those of one object are most often the same for all
+	var ev Event
 	for _, l := range a.order {
-		if tenant == "" || l.all || l.tenant == tenant {
-			l.who.Event(ev)
+		if tenant != "" && !l.all && l.tenant != tenant {
+			continue
 		}
+		if n := o.notesOf(l.tenant); n != last {
+			var err error
+			if ev, err = o.encodeEvent(s, event, at, n); err != nil {
+				o.space.log.Error("event can't be encoded", "object", o.id, "event", s.typ.name, "err", err)
+				return
+			}
+			last = n
+		}
+		l.who.Event(ev)
 	}
 }
 
-// encodeEvent writes the whole message, once for all subscribers; its data is a part of it.
-func (o *Object) encodeEvent(s *structure, event any, now time.Time) (Event, error) {
+// encodeEvent writes the whole message, once for all subscribers who have the same tags on the object; its data is a part of it.
+func (o *Object) encodeEvent(s *structure, event any, now time.Time, n *notes) (Event, error) {
 	e := &encoding{space: o.space, buf: make([]byte, 0, 512)}
 	e.raw(`{"jsonrpc":"2.0","method":"onEvent","params":{"value":{"data":`)
 	begin := len(e.buf)
@@ -225,8 +231,8 @@ func (o *Object) encodeEvent(s *structure, event any, now time.Time) (Event, err
 	e.raw(`,"timestampMillis":"`)
 	e.buf = strconv.AppendInt(e.buf, now.UnixMilli(), 10)
 	e.raw(`","tags":`)
-	if o.SendTagsInEvents() {
-		o.encodeTags(e)
+	if n.sends() {
+		o.encodeTags(e, n)
 	} else {
 		e.raw("[]")
 	}
@@ -247,11 +253,11 @@ func (o *Object) encodeEvent(s *structure, event any, now time.Time) (Event, err
 	return Event{Object: o.id, Type: s.typ.name, Data: e.buf[begin:end:end], frame: e.buf}, e.err
 }
 
-func (o *Object) encodeTags(e *encoding) {
+func (o *Object) encodeTags(e *encoding, n *notes) {
 	k := o.space.tags
 	if k == nil { // the register Tag isn't in this table
 		e.raw("[]")
 		return
 	}
-	k.encode(e, reflect.ValueOf(o.Tags()))
+	k.encode(e, reflect.ValueOf(n.all()))
 }

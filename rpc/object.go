@@ -32,27 +32,16 @@ type Object struct {
 	// of space.mu held; whoever brings a released object's count to zero closes it.
 	holds atomic.Int64
 
-	mu       sync.Mutex
-	name     string
-	tags     []Tag
-	sendTags bool
+	own    notes
+	theirs struct { // of an object that is everybody's: what each tenant has written on it
+		mu sync.Mutex
+		by map[string]*notes
+	}
 
 	events events
 }
 
 const released = int64(1) << 62
-
-// Tag is a note of an application on an object.
-type Tag struct {
-	Key   string `rpc:"key"`
-	Value string `rpc:"value"`
-}
-
-// Bounds of what an application may write on one object.
-const (
-	MaxTags = 256
-	MaxText = 16 << 10 // bytes of a name, of a tag's key and of its value
-)
 
 // ID is the object's: <uuid>_namespace.Class, behind its parent's id and a slash.
 func (o *Object) ID() string { return o.id }
@@ -89,97 +78,6 @@ func (o *Object) Children() []*Object {
 
 // Created is when the object was made.
 func (o *Object) Created() time.Time { return o.created }
-
-// Name is what the application calls the object, its id at first.
-func (o *Object) Name() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.name == "" {
-		return o.id
-	}
-	return o.name
-}
-
-// SetName names the object; "" gives it its id for a name again.
-func (o *Object) SetName(name string) error {
-	if err := bounded("name", name); err != nil {
-		return err
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.name = name
-	return nil
-}
-
-// SendTagsInEvents says whether events of the object carry its tags.
-func (o *Object) SendTagsInEvents() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.sendTags
-}
-
-// SetSendTagsInEvents says whether events of the object are to carry its tags.
-func (o *Object) SetSendTagsInEvents(on bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.sendTags = on
-}
-
-// AddTag sets a tag, over one of that key.
-func (o *Object) AddTag(key, value string) error {
-	if err := bounded("key", key); err != nil {
-		return err
-	}
-	if err := bounded("value", value); err != nil {
-		return err
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i := range o.tags {
-		if o.tags[i].Key == key {
-			o.tags[i].Value = value
-			return nil
-		}
-	}
-	if len(o.tags) == MaxTags {
-		return Errorf(IllegalParam, "Tag '%s' is one more than the %d that an object may have", brief(key), MaxTags)
-	}
-	o.tags = append(o.tags, Tag{key, value})
-	return nil
-}
-
-// RemoveTag takes a tag away, if it is there.
-func (o *Object) RemoveTag(key string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.tags = slices.DeleteFunc(o.tags, func(t Tag) bool { return t.Key == key })
-}
-
-// Tag gives a tag's value, TagNotFound without one.
-func (o *Object) Tag(key string) (string, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, t := range o.tags {
-		if t.Key == key {
-			return t.Value, nil
-		}
-	}
-	return "", Errorf(TagNotFound, "Tag key '%s' not found", brief(key))
-}
-
-// Tags are all tags, in the order in which they were added.
-func (o *Object) Tags() []Tag {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.tags)
-}
-
-func bounded(what, s string) error {
-	if len(s) > MaxText {
-		return Errorf(IllegalParam, "'%s' has %d bytes, may have %d", what, len(s), MaxText)
-	}
-	return nil
-}
 
 // enter holds the object open for a call. false: it is released.
 func (o *Object) enter() bool {
