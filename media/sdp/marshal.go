@@ -29,8 +29,11 @@ func (d *Description) Marshal() ([]byte, error) {
 		Attributes:       attributes(d.Attributes),
 	}
 	host := d.common()
-	if host != "" {
+	switch {
+	case host != "":
 		out.ConnectionInformation = connection(host)
+	case d.bare():
+		out.ConnectionInformation = connection(or(d.Origin.Addr, "0.0.0.0"))
 	}
 	for i := range d.Media {
 		out.MediaDescriptions = append(out.MediaDescriptions, d.Media[i].section(host))
@@ -56,6 +59,20 @@ func (d *Description) common() string {
 		host = h
 	}
 	return host
+}
+
+// bare tells whether a refused line has no address, as it has none of its own, and those in use don't share one: all the same each
+// line must have one (RFC 4566 5.7), which nobody looks at.
+func (d *Description) bare() bool {
+	refused := false
+	for i := range d.Media {
+		m := &d.Media[i]
+		if m.Port != 0 && m.host() == "" {
+			return false // in use, and nowhere: the zero address would put it on hold
+		}
+		refused = refused || m.Port == 0
+	}
+	return refused
 }
 
 func (m *Media) host() string {

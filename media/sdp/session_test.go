@@ -115,6 +115,44 @@ func TestAnswerRefusesOtherLines(t *testing.T) {
 	}
 }
 
+// Each line has an address, its own or the session's, also where all are refused, or those in use share none (RFC 4566 5.7).
+func TestRefusedLinesHaveAnAddress(t *testing.T) {
+	apart := &Description{Origin: Origin{ID: "1", Addr: "192.0.2.1"}, Media: []Media{
+		{Kind: "audio", Proto: "RTP/AVP", Port: 4000, Formats: []Format{pcmu}, Host: "192.0.2.1"},
+		{Kind: "audio", Proto: "RTP/AVP", Port: 4002, Formats: []Format{pcmu}, Host: "192.0.2.2"},
+		{Kind: "video", Proto: "RTP/AVP", Tokens: []string{"31"}},
+	}}
+	for name, d := range map[string]*Description{
+		"video alone": Decline(read(t, "m=video 9000 RTP/AVP 31")),
+		"two lines":   Decline(read(t, "m=audio 9000 RTP/AVP 18", "m=video 9000 RTP/AVP 31")),
+		"two hosts":   apart,
+	} {
+		b, err := d.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, rest, _ := strings.Cut(string(b), "m=")
+		whole := strings.Count(head, "\r\nc=IN IP4 ")
+		if whole > 1 {
+			t.Errorf("%s: %d addresses of the session", name, whole)
+		}
+		for section := range strings.SplitSeq(rest, "\r\nm=") {
+			if n := strings.Count(section, "\r\nc=IN IP4 "); n > 1 || n+whole == 0 {
+				t.Errorf("%s: a line has %d addresses of its own, the session %d:\n%s", name, n, whole, b)
+			}
+		}
+		again, err := Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range again.Media {
+			if m.Port != 0 && m.Host != d.Media[i].Host {
+				t.Errorf("%s: line %d is at %s now, not at %s", name, i, m.Host, d.Media[i].Host)
+			}
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		offer string
