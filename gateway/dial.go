@@ -39,6 +39,9 @@ func (g *Gateway) Dial(r DialRequest) (*AppCall, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := g.checkWishes(&r); err != nil {
+		return nil, err
+	}
 	number, uri, err := g.dialled(&r)
 	if err != nil {
 		return nil, err
@@ -55,6 +58,14 @@ func (g *Gateway) Dial(r DialRequest) (*AppCall, error) {
 		c.runDial(&r, number, uri, refused, ok)
 	}()
 	return a, nil
+}
+
+// CheckDial checks all of a request but To: whether Dial would take it from whoever is named there. An error is a *FieldError.
+func (g *Gateway) CheckDial(r DialRequest) error {
+	if _, err := g.sourceOf(&r); err != nil {
+		return err
+	}
+	return g.checkWishes(&r)
 }
 
 // sourceOf checks who calls, and on whose behalf.
@@ -91,29 +102,34 @@ func (g *Gateway) sourceOf(r *DialRequest) (source, error) {
 	return src, nil
 }
 
-// dialled checks what the request says of the call, and reads where it goes.
-func (g *Gateway) dialled(r *DialRequest) (number string, uri sip.URI, err error) {
+// checkWishes checks what the request says of the call.
+func (g *Gateway) checkWishes(r *DialRequest) error {
 	if r.CallerID != "" {
 		if err := checkUser("callerId", r.CallerID, g.cfg.Domain); err != nil {
-			return "", uri, err
+			return err
 		}
 	}
 	for _, t := range []struct{ field, s string }{{"callerName", r.CallerName}, {"session", r.Session}} {
 		if err := checkText(t.field, t.s, maxName); err != nil {
-			return "", uri, err
+			return err
 		}
 	}
 	if err := checkExtra(r.Headers); err != nil {
-		return "", uri, err
+		return err
 	}
 	for _, c := range r.Codecs {
 		if !slices.Contains([]string{"PCMU", "PCMA", "OPUS"}, strings.ToUpper(c)) {
-			return "", uri, bad("codecs", "%q: expected PCMU, PCMA or opus", clip(c))
+			return bad("codecs", "%q: expected PCMU, PCMA or opus", clip(c))
 		}
 	}
 	if r.Ring != 0 && (r.Ring < time.Second || r.Ring > 10*time.Minute) {
-		return "", uri, bad("ringTimeout", "%v: expected 1s to 10m", r.Ring)
+		return bad("ringTimeout", "%v: expected 1s to 10m", r.Ring)
 	}
+	return nil
+}
+
+// dialled reads where the request goes.
+func (g *Gateway) dialled(r *DialRequest) (number string, uri sip.URI, err error) {
 	number, uri, err = parseTarget("to", r.To)
 	if err != nil {
 		return "", uri, err

@@ -4,8 +4,6 @@ import (
 	"reflect"
 	"sync"
 
-	"github.com/google/uuid"
-
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/rpc"
 )
@@ -14,7 +12,7 @@ import (
 // behind it, and says by SetConnectionState when the transport is ready and when it isn't any more.
 type BaseRtpEndpoint struct {
 	SdpEndpoint
-	in, out string // ids of the two streams in statistics
+	counts RTPStats
 
 	state    sync.Mutex
 	mediaNow MediaState
@@ -52,9 +50,11 @@ func (e *BaseRtpEndpoint) Begin(self *rpc.Object, p *Pipeline, endpoint media.En
 	e.minSend, e.maxSend, e.mtu = 100, 500, 1200
 	e.remb = RembParams{PacketsRecvIntervalTop: 100, ExponentialFactor: 0.04, LinealFactorGrade: 30, DecrementFactor: 0.5,
 		ThresholdFactor: 0.8, UpLosses: 12, RembOnConnect: 300_000}
-	e.in, e.out = uuid.NewString(), uuid.NewString()
+	e.counts = NewRTPStats()
 	e.SdpEndpoint.Begin(self, p, endpoint, want)
-	e.SetStats(e.streams)
+	e.SetStats(func(kind MediaType, base ElementStats) map[string]AnyStats {
+		return e.counts.Of(e.endpoint, kind, base)
+	})
 }
 
 // Notice takes what the endpoint finds out on the packet path, and never blocks: the media's state follows from it.

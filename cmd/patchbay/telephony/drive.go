@@ -73,11 +73,17 @@ func (e *SIPEndpoint) SetOnSessionLost(ms int) error {
 	return nil
 }
 
+// wishes are what the endpoint was made with, as a request for a call.
+func (e *SIPEndpoint) wishes() gateway.DialRequest {
+	return gateway.DialRequest{Tenant: e.self.Tenant(), App: e.who.app, User: e.who.user, Trunk: e.who.trunk,
+		CallerID: e.who.callerID, CallerName: e.who.callerName, Codecs: e.who.codecs, Ring: e.who.ring}
+}
+
 // Dial calls, and returns the id of the call.
 func (e *SIPEndpoint) Dial(ctx context.Context, to string, headers map[string]string) (string, error) {
 	scope, _ := rpc.ScopeOf(ctx)
-	r := gateway.DialRequest{Tenant: e.self.Tenant(), App: e.who.app, Session: scope.Session(), To: to, User: e.who.user, Trunk: e.who.trunk,
-		CallerID: e.who.callerID, CallerName: e.who.callerName, Codecs: e.who.codecs, Ring: e.who.ring}
+	r := e.wishes()
+	r.Session, r.To = scope.Session(), to
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		r.Headers = append(r.Headers, sip.Header{Name: name, Value: headers[name]})
 	}
@@ -193,6 +199,9 @@ func (e *SIPEndpoint) SendDTMF(ctx context.Context, digits string) error {
 
 // Hangup ends the call. Without one, or after its end, it does nothing.
 func (e *SIPEndpoint) Hangup(ctx context.Context, cause int, reason string) error {
+	if cause < 1 || cause > 127 { // 0 would be no cause to the gateway, a normal end
+		return rpc.Errorf(rpc.IllegalParam, "'cause' is %d, should be a Q.850 cause, 1 to 127", cause)
+	}
 	e.mu.Lock()
 	a := e.call
 	e.mu.Unlock()

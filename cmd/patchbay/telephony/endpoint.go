@@ -18,10 +18,12 @@ type SIPEndpoint struct {
 	t    *Telephony
 	self *rpc.Object
 	who  identity
+	rtp  kurento.RTPStats
 
 	mu       sync.Mutex
 	state    State
 	call     *gateway.AppCall // nil: there is none yet
+	leg      media.Endpoint   // the peer's media; nil: there is none now
 	remote   string
 	held     bool        // by the application
 	heldBy   bool        // by the peer
@@ -95,11 +97,16 @@ func (t *Telephony) endpointClass(core *kurento.Core) *rpc.Class {
 
 func (t *Telephony) newEndpoint(ctx context.Context, self *rpc.Object, p *kurento.Pipeline, callID, app, user, trunk, callerID, callerName string,
 	codecs []string, ringTimeout, onLost int) (*SIPEndpoint, error) {
-	e := &SIPEndpoint{t: t, self: self, who: identity{app, user, trunk, callerID, callerName, codecs, time.Duration(ringTimeout) * time.Millisecond}, state: Idle}
+	e := &SIPEndpoint{t: t, self: self, who: identity{app, user, trunk, callerID, callerName, codecs, time.Duration(ringTimeout) * time.Millisecond},
+		rtp: kurento.NewRTPStats(), state: Idle}
 	if err := e.SetOnSessionLost(onLost); err != nil {
 		return nil, err
 	}
+	if err := t.cfg.Gateway.CheckDial(e.wishes()); err != nil { // rather than when it dials: what is wrong is here
+		return nil, fault(err)
+	}
 	e.Init(self, p, nil)
+	e.SetStats(e.counts)
 	if callID == "" {
 		return e, nil
 	}
@@ -183,9 +190,23 @@ func (e *SIPEndpoint) become(s State, ep media.Endpoint) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.state != Ended && e.state != Answered {
+	if e.state == Ended {
+		return
+	}
+	if ep != nil {
+		e.leg = ep
+	}
+	if e.state != Answered {
 		e.state = s
 	}
+}
+
+// counts are the endpoint's statistics, with those of RTP while there is media.
+func (e *SIPEndpoint) counts(kind kurento.MediaType, base kurento.ElementStats) map[string]kurento.AnyStats {
+	e.mu.Lock()
+	leg := e.leg
+	e.mu.Unlock()
+	return e.rtp.Of(leg, kind, base)
 }
 
 func (e *SIPEndpoint) peerHolds(held bool) {
@@ -198,7 +219,7 @@ func (e *SIPEndpoint) peerHolds(held bool) {
 func (e *SIPEndpoint) over() {
 	e.mu.Lock()
 	was := e.state
-	e.state, e.held, e.heldBy = Ended, false, false
+	e.state, e.leg, e.held, e.heldBy = Ended, nil, false, false
 	if e.deadline != nil {
 		e.deadline.Stop()
 	}

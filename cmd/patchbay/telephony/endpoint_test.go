@@ -44,6 +44,7 @@ func TestEndpointDials(t *testing.T) {
 	}
 	d.Wait(sip.KindAcked)
 	h.hears()
+	c.counts(ep)
 	for op, want := range map[string]string{"getState": "ANSWERED", "getCallId": id, "getRemoteNumber": "9123", "getHeld": "false", "getOnSessionLost": "15000"} {
 		if got := c.invoke(ep, op, "{}"); got != want {
 			t.Errorf("%s: %s, expected %s", op, got, want)
@@ -108,6 +109,51 @@ func TestEndpointDials(t *testing.T) {
 		t.Errorf("records %+v, %+v", rec, after)
 	}
 	c.invoke(ep, "hangup", "{}") // once more is as good
+}
+
+// counts asserts that an endpoint's statistics tell of media both ways, and that there is no video.
+func (c *client) counts(ep string) {
+	c.Helper()
+	type stat struct {
+		Type     string `json:"__type__"`
+		Kind     string `json:"type"`
+		Codec    string `json:"codecId"`
+		SSRC     string
+		Received int64 `json:"packetsReceived"`
+		BytesIn  int64 `json:"bytesReceived"`
+		Sent     int64 `json:"packetsSent"`
+		BytesOut int64 `json:"bytesSent"`
+		Jitter   float64
+	}
+	read := func(kind string) map[string]stat {
+		var all map[string]stat
+		must(c, json.Unmarshal([]byte(c.invoke(ep, "getStats", `{"mediaType":"`+kind+`"}`)), &all))
+		by := map[string]stat{}
+		for _, s := range all {
+			by[s.Type] = s
+		}
+		if s := by["EndpointStats"]; s.Kind != "endpoint" {
+			c.Errorf("statistics of %s: %+v, expected EndpointStats", kind, all)
+		}
+		return by
+	}
+	if all := read("VIDEO"); len(all) != 1 {
+		c.Errorf("statistics of video: %+v, expected the endpoint's alone", all)
+	}
+	before := read("AUDIO")
+	in, out := before["RTCInboundRTPStreamStats"], before["RTCOutboundRTPStreamStats"]
+	if in.Received == 0 || in.BytesIn < 160*in.Received || out.Sent == 0 || out.BytesOut < 160*out.Sent || in.Jitter < 0 || in.Jitter > 1 {
+		c.Errorf("statistics: in %+v, out %+v; expected packets of 160 bytes both ways", in, out)
+	}
+	for _, s := range []stat{in, out} {
+		if !strings.HasPrefix(s.Codec, "PCMU") || s.SSRC == "" || s.SSRC == "0" {
+			c.Errorf("a stream is %+v, expected one of PCMU, with an SSRC", s)
+		}
+	}
+	eventually(c, "counts grow", func() bool {
+		now := read("AUDIO")
+		return now["RTCInboundRTPStreamStats"].Received > in.Received && now["RTCOutboundRTPStreamStats"].Sent > out.Sent
+	})
 }
 
 func TestReleaseHangsUp(t *testing.T) {
@@ -193,14 +239,12 @@ func TestFieldsAreChecked(t *testing.T) {
 	c.refused(rpc.IllegalParam, "'to'", ep, "dial", `{"to":"sip:x@elsewhere.test"}`)
 	c.refused(rpc.IllegalParam, "'headers X-A'", ep, "dial", `{"to":"9123","headers":{"X-A":`+evil+`}}`)
 	c.refused(rpc.IllegalParam, "'headers'", ep, "dial", `{"to":"9123","headers":{"Via":"x"}}`)
-	c.refused(rpc.IllegalParam, "'ringTimeout'", c.endpoint(pipe, `,"ringTimeout":1`), "dial", `{"to":"9123"}`)
-	for _, field := range []string{"app", "user", "trunk", "callerId", "callerName"} {
-		other := c.endpoint(pipe, `,"`+field+`":`+evil)
-		c.refused(rpc.IllegalParam, "'"+field+"'", other, "dial", `{"to":"9123"}`)
-	}
-	for _, id := range []string{"x", call.NewID().String()} {
-		if e := c.ask("create", `{"type":"SipEndpoint","constructorParams":{"mediaPipeline":"`+pipe+`","callId":"`+id+`"}}`).Error; e == nil || e.Code != int(rpc.IllegalParam) || !strings.Contains(e.Message, "'callId'") {
-			t.Errorf("call id %s: %+v", id, e)
+	for _, p := range []struct{ field, value string }{{"app", evil}, {"user", evil}, {"trunk", evil}, {"callerId", evil}, {"callerName", evil},
+		{"app", `"theirs"`}, {"user", `"nobody"`}, {"trunk", `"none"`}, {"codecs", `["PCMU","G729"]`}, {"ringTimeout", "1"}, {"ringTimeout", "600001"},
+		{"onSessionLost", "-2"}, {"callId", `"x"`}, {"callId", `"` + call.NewID().String() + `"`}} {
+		e := c.ask("create", `{"type":"SipEndpoint","constructorParams":{"mediaPipeline":"`+pipe+`","`+p.field+`":`+p.value+`}}`).Error
+		if e == nil || e.Code != int(rpc.IllegalParam) || !strings.Contains(e.Message, "'"+p.field+"'") || strings.ContainsAny(e.Message, "\r\n") {
+			t.Errorf("a SipEndpoint with %s %s: %+v, expected %d", p.field, p.value, e, rpc.IllegalParam)
 		}
 	}
 	c.invoke(ep, "dial", `{"to":"9123"}`)
@@ -211,6 +255,7 @@ func TestFieldsAreChecked(t *testing.T) {
 	c.refused(rpc.IllegalParam, "'to'", ep, "transfer", `{"to":`+evil+`}`)
 	c.refused(rpc.IllegalParam, "'reason'", ep, "hangup", `{"cause":16,"reason":`+evil+`}`)
 	c.refused(rpc.IllegalParam, "'cause'", ep, "hangup", `{"cause":200}`)
+	c.refused(rpc.IllegalParam, "'cause' is 0", ep, "hangup", `{"cause":0}`)
 	c.refused(rpc.IllegalParam, "'digits'", ep, "sendDtmf", `{"digits":`+evil+`}`)
 	c.refused(rpc.IllegalParam, "'sipStatus'", ep, "reject", `{"sipStatus":200}`)
 	c.refused(rpc.IllegalParam, "'reason'", ep, "reject", `{"sipStatus":486,"reason":`+evil+`}`)

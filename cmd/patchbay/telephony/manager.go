@@ -88,7 +88,7 @@ func (m *Manager) LiveCalls(ctx context.Context) []LiveCall {
 // CDR finds records of the tenant.
 func (m *Manager) CDR(ctx context.Context, filter *CDRFilter) ([]CallRecord, error) {
 	if filter == nil {
-		filter = &CDRFilter{}
+		filter = &CDRFilter{Limit: newest}
 	}
 	f, err := filter.billing(tenant(ctx))
 	if err != nil {

@@ -89,6 +89,7 @@ func TestIncomingCall(t *testing.T) {
 	p.Wait(sip.KindAnswered)
 	c.told(ep, "Answered")
 	h.hears()
+	c.counts(ep)
 	// A call that is dialled beside it is of its family.
 	out := c.endpoint(pipe, "")
 	dialled := c.invoke(out, "dial", `{"to":"9123"}`)
@@ -219,6 +220,7 @@ func TestManager(t *testing.T) {
 		t.Errorf("records %v", got)
 	}
 	clerk.refused(rpc.IllegalParam, "'limit'", ManagerID, "cdr", `{"filter":{"limit":5000}}`)
+	clerk.refused(rpc.IllegalParam, "'limit' is 0", ManagerID, "cdr", `{"filter":{"limit":0}}`)
 	clerk.refused(rpc.IllegalParam, "'state'", ManagerID, "cdr", `{"filter":{"state":"x"}}`)
 	other.mu.Lock()
 	defer other.mu.Unlock()

@@ -21,15 +21,15 @@ type CDRFilter struct {
 	Limit  int    `rpc:"limit,optional" default:"100"`
 }
 
+// newest is how many records an answer has if nobody says.
+const newest = 100
+
 // maxRecords bounds one answer: a reply is at most some megabytes.
 const maxRecords = 1000
 
 // billing is the filter for one tenant.
 func (f *CDRFilter) billing(tenant string) (billing.Filter, error) {
 	out := billing.Filter{Tenant: tenant, User: f.User, Trunk: f.Trunk, Number: f.Number, State: call.State(f.State), Cause: f.Cause, SIP: f.Status, Limit: f.Limit}
-	if out.Limit == 0 {
-		out.Limit = 100
-	}
 	switch out.State {
 	case "", call.Open, call.Closed, call.Recovered:
 	default:
