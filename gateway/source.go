@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/sip"
 )
 
 // source is who a call comes from: a user, a trunk, or an application, which may speak for a user.
@@ -11,6 +13,7 @@ type source struct {
 	user  *User
 	trunk *trunk
 	app   *appSource
+	own   string // the name that the caller's From gives
 }
 
 // appSource is an application that makes a call.
@@ -20,6 +23,11 @@ type appSource struct {
 	session    string
 	callerID   string
 	callerName string
+}
+
+// inboundSource is a caller's source by SIP.
+func inboundSource(d *sip.Dialog, u *User, t *trunk) source {
+	return source{user: u, trunk: t, own: clip(d.Request().From.Display)}
 }
 
 // key names what the call counts against.
@@ -98,6 +106,10 @@ func (s source) srtp() media.SRTP {
 	}
 	return media.SRTPNever
 }
+
+// nameForUsers is what our own users see beside the number: the configured name, else the one that the caller gives itself.
+// Trunks are told none of those.
+func (s source) nameForUsers() string { return cmp.Or(s.callerName(), s.own) }
 
 // callerName is what callees see beside the number; "" = nothing.
 func (s source) callerName() string {

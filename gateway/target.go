@@ -99,7 +99,7 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	if err != nil {
 		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(c.From), err)}
 	}
-	na := sip.NameAddr{URI: from, Display: src.callerName()}
+	na := sip.NameAddr{URI: from, Display: src.nameForUsers()}
 	var out []target
 	for _, ct := range g.registrar.Contacts(u.Login) {
 		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.

@@ -73,7 +73,7 @@ func (g *Gateway) addTrunk(cfg Trunk) error {
 	t := &trunk{Trunk: cfg, g: g}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
 	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session,
-		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, source{trunk: t}) }}
+		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}
 	if t.Bind.IsValid() {
 		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
 	}

@@ -73,7 +73,7 @@ func (g *Gateway) addUsers() error {
 				_ = d.Reject(403, "Unknown user")
 				return
 			}
-			g.inbound(d, source{user: u})
+			g.inbound(d, inboundSource(d, u, nil))
 		}})
 	if err != nil {
 		return fmt.Errorf("users' user agent: %w", err)

@@ -250,12 +250,6 @@ func TestBrowserToTrunk(t *testing.T) {
 	bob.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
 	alice.call("state", "talking")
 	alice.call("codec", "PCMU")
-	connections, err := alice.page.Connections(alice.ctx)
-	alice.must(err)
-	// How fast it is, the benchmarks tell; here a machine may be busy.
-	if took := connections[0].Connected - connections[0].Agreed; took <= 0 || took > 2000 {
-		t.Errorf("the browser was connected %.0f ms after the answer, expected 2 s at most", took)
-	}
 	from := time.Now()
 	time.Sleep(3 * time.Second)
 	if hz, level := alice.hears(); math.Abs(hz-880) > 5 || math.Abs(level-toneLevel) > 1.5 {
@@ -329,6 +323,7 @@ func TestBrowserToTrunk(t *testing.T) {
 // hear that it was answered elsewhere. A page that is closed in the call ends it.
 func TestBrowserCalled(t *testing.T) {
 	addr := address(t)
+	capture := peers.StartCapture(t)
 	g := startGateway(t, addr, settings{
 		users: "  - {id: alice, password: wonder-land-1, numbers: [\"100\"], codecs: [opus, PCMU]}\n  - {id: carol, password: christmas-2, numbers: [\"102\"]}\n",
 	})
@@ -355,9 +350,16 @@ func TestBrowserCalled(t *testing.T) {
 	if hz, level := first.hears(); math.Abs(hz-880) > 5 || math.Abs(level-toneLevel) > 1.5 {
 		t.Errorf("the page plays %.1f Hz at %.2f dBFS, expected 880 Hz at %g", hz, level, toneLevel)
 	}
+	// The browser's Opus is PCMU at the phone.
+	if level := toneBack(capture, carol, 440, time.Now()); math.Abs(level-toneLevel) > 2 {
+		t.Errorf("carol hears 440 Hz at %.2f dBFS, expected %g", level, toneLevel)
+	} else {
+		t.Logf("carol hears 440 Hz at %.2f dBFS, of the browser's Opus", level)
+	}
 	s := time.Now()
 	first.must(first.page.Close(first.ctx))
 	carol.Expect(t, "CALL_CLOSED", 15*time.Second)
+	capture.Stop(t)
 	t.Logf("closing the page ended the call after %v", time.Since(s).Round(time.Millisecond))
 	if rows := g.records(t, 1); len(rows) == 1 && rows[0]["transcoded"] != true {
 		t.Errorf("the record says transcoded %v, expected Opus to PCMU", rows[0]["transcoded"])

@@ -5,7 +5,7 @@ import { Keypad } from './keypad.tsx';
 import { Level } from './level.tsx';
 import type { Phone } from './phone.ts';
 import { useStore } from './store.ts';
-import { duration } from './words.ts';
+import { codecWords, duration } from './words.ts';
 
 /** What a call does, in words. */
 function stateWords(call: Call): string {
@@ -230,7 +230,7 @@ function Facts({ call }: { call: Call }) {
       <dl class={bad ? 'facts bad' : 'facts'}>
         <div>
           <dt>Codec</dt>
-          <dd id="codec">{q?.codec ? (q.codec.toLowerCase() === 'opus' ? 'Opus' : q.codec) : '–'}</dd>
+          <dd id="codec">{codecWords(q?.codec ?? '') || '–'}</dd>
         </div>
         <div>
           <dt>Loss in</dt>

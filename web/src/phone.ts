@@ -216,6 +216,8 @@ export class Phone extends Store {
         sockets: [socket],
         uri: account.uri,
         authorization_user: account.user,
+        // What other users see, unless the gateway has a name for this user.
+        display_name: account.user,
         password: this.#password,
         ...(account.realm ? { realm: account.realm } : {}),
         register: true,

@@ -4,7 +4,7 @@ import type { History } from './history.ts';
 import { Icon } from './icons.tsx';
 import { dialled, shown } from './number.ts';
 import { useStore } from './store.ts';
-import { duration, moment, recordEnding } from './words.ts';
+import { codecWords, duration, moment, recordEnding } from './words.ts';
 
 export function Recent({ history, dial, canDial }: { history: History; dial(number: string): void; canDial: boolean }) {
   useStore(history);
@@ -53,7 +53,7 @@ function Row({ record: r, open, toggle, dial, canDial }: RowProps) {
     <li class={open ? 'record open' : 'record'} data-testid="record" data-id={r.id} data-peer={peer} data-answered={answered} data-cause={why} data-codec={r.codec ?? ''}>
       <div class="record-row">
         <button type="button" class="record-main" aria-expanded={open} aria-controls={details} onClick={toggle}>
-          <span class={answered ? 'way' : incoming ? 'way missed' : 'way failed'} title={incoming ? 'incoming' : 'outgoing'}>
+          <span class={answered ? 'way' : incoming && why === 'Missed' ? 'way missed' : 'way failed'} title={incoming ? 'incoming' : 'outgoing'}>
             <Icon name={incoming ? 'in' : 'out'} />
           </span>
           <span class="record-who">
@@ -79,7 +79,7 @@ function Row({ record: r, open, toggle, dial, canDial }: RowProps) {
           <Fact name="Duration" value={answered ? duration(r.durationMs ?? 0) : ''} />
           <Fact name="Cause" value={why} />
           <Fact name="SIP status" value={r.sip ? String(r.sip) : ''} />
-          <Fact name="Codec" value={r.codec ?? ''} />
+          <Fact name="Codec" value={codecWords(r.codec ?? '')} />
           <Fact name="Quality" value={typeof r.mos === 'number' ? `MOS ${r.mos.toFixed(2)}` : ''} />
           <Fact name="Record" value={r.id} mono />
         </dl>

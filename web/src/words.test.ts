@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { duration, ending, heldOff, moment, reason, recordEnding, retryAfter } from './words.ts';
+import { codecWords, duration, ending, heldOff, moment, reason, recordEnding, retryAfter } from './words.ts';
 
 test('Reason headers', () => {
   assert.deepEqual(reason('Q.850;cause=17;text="User busy"'), { protocol: 'Q.850', cause: 17, text: 'User busy' });
@@ -60,6 +60,13 @@ test('a gateway that tells when to come again', () => {
   assert.match(heldOff(290), /Try again in 5 minutes/);
   assert.match(heldOff(1), /Try again in a second/);
   assert.match(heldOff(36_000), /Try again in 10 hours/);
+});
+
+test('codecs', () => {
+  assert.equal(codecWords('OPUS/48000/2'), 'Opus');
+  assert.equal(codecWords('opus'), 'Opus');
+  assert.equal(codecWords('PCMA/8000'), 'PCMA');
+  assert.equal(codecWords(''), '');
 });
 
 test('durations', () => {

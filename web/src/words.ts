@@ -100,6 +100,12 @@ export function recordEnding(r: { direction: 'in' | 'out'; answered: boolean; en
   return ending({ status: r.sip ?? 0, reason: known, answered: r.answered });
 }
 
+/** A codec by its name alone, as people write it: of opus/48000/2, Opus. */
+export function codecWords(codec: string): string {
+  const name = codec.split('/')[0] ?? '';
+  return name.toLowerCase() === 'opus' ? 'Opus' : name;
+}
+
 /** How long to wait, in seconds, as a person would say it. */
 export function wait(seconds: number): string {
   if (seconds < 1.5) return 'a second';

@@ -10,6 +10,15 @@ type Connection struct {
 	Connected float64 // ICE and DTLS are through
 }
 
+// RelayOnly makes the page's connections from now on use relayed candidates alone, as if nothing else got through.
+func (p *Page) RelayOnly(ctx context.Context) error {
+	return p.Eval(ctx, `(() => {
+		window.RTCPeerConnection = new Proxy(RTCPeerConnection, {construct(to, [configuration, ...more]) {
+			return new to({...configuration, iceTransportPolicy: 'relay'}, ...more)
+		}})
+	})()`, nil)
+}
+
 // WatchConnections makes the page keep those that it makes from now on, in window.connections.
 func (p *Page) WatchConnections(ctx context.Context) error {
 	return p.Eval(ctx, `(() => {
