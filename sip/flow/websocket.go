@@ -77,6 +77,11 @@ func NewWebSocket(h Handler, lim Limits, cfg WebSocketConfig) *WebSocket {
 // ServeHTTP upgrades the request. It returns at once: the connection has goroutines of its own.
 func (s *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
+		// A browser isn't told why its WebSocket was refused: a page asks here.
+		if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && s.full(from.Addr().Unmap()) {
+			refuseFull(w)
+			return
+		}
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		http.Error(w, "this is SIP over WebSocket (RFC 7118): expected an upgrade to websocket", http.StatusUpgradeRequired)
@@ -95,8 +100,7 @@ func (s *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	source := from.Addr().Unmap()
 	if reason := s.admit(source); reason != "" {
 		s.h.Dropped(reason)
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		refuseFull(w)
 		return
 	}
 	c, err := s.upgrader.Upgrade(w, r, nil)
@@ -110,6 +114,28 @@ func (s *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = "wss"
 	}
 	s.begin(newWeb(c, name, true, s.cfg.Ping))
+}
+
+func refuseFull(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "10")
+	http.Error(w, "too many connections", http.StatusServiceUnavailable)
+}
+
+// full tells whether a connection from there would be refused: at a limit where nobody makes room.
+func (s *WebSocket) full(from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.source[from] >= s.cfg.PerSource {
+		if _, n := s.oldest(func(f *Flow) bool { return f.remote.Addr() == from }); n == 0 {
+			return true
+		}
+	}
+	if s.total >= s.cfg.Connections {
+		if _, n := s.oldest(func(*Flow) bool { return true }); n == 0 {
+			return true
+		}
+	}
+	return s.closed
 }
 
 func offers(r *http.Request, protocol string) bool {

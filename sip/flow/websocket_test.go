@@ -89,6 +89,46 @@ func TestWebSocketDialRefused(t *testing.T) {
 	}
 }
 
+// Whoever can't open a WebSocket asks by a plain request, and is told when to come again only while it would be refused.
+func TestWebSocketTellsThatItIsFull(t *testing.T) {
+	w := NewWebSocket(newSink(), limits(), WebSocketConfig{PerSource: 2})
+	defer w.Close()
+	s := httptest.NewServer(w)
+	defer s.Close()
+	d := NewDialer(netip.Addr{}, 8, newSink(), limits())
+	defer d.Close()
+	asked := func(what string, status int, after string) {
+		t.Helper()
+		r, err := http.Get(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != status || r.Header.Get("Retry-After") != after {
+			t.Errorf("%s: %s, Retry-After %q; expected %d and %q", what, r.Status, r.Header.Get("Retry-After"), status, after)
+		}
+	}
+	asked("nobody is there", http.StatusUpgradeRequired, "")
+	dial := WebSocketDial{URL: strings.Replace(s.URL, "http", "ws", 1)}
+	for i := range 2 {
+		if _, err := d.DialWebSocket(context.Background(), dial); err != nil {
+			t.Fatal(err)
+		}
+		for trusted := 0; trusted <= i; { // the client may be through sooner than the server
+			w.mu.Lock()
+			trusted = len(w.flows)
+			for f := range w.flows {
+				f.Trust()
+			}
+			w.mu.Unlock()
+		}
+	}
+	asked("two are there, and trusted", http.StatusServiceUnavailable, "10")
+	if _, err := d.DialWebSocket(context.Background(), dial); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("a third connection: %v, expected 503", err)
+	}
+}
+
 // A connection that a peer doesn't read costs its sender no time: Send refuses at the bound.
 func TestWebSocketSendNeverWaits(t *testing.T) {
 	a := newSink()
