@@ -18,6 +18,9 @@ const rpcPath = "/kurento"
 
 // serveRPC makes the space of what JSON-RPC clients create, and its server.
 func (s *server) serveRPC() (err error) {
+	several := s.cfg.severalTenants()
+	s.rtpShare.what, s.rtpShare.several = "pairs of media ports", several
+	s.webShare.what, s.webShare.several = "endpoints of browsers", several
 	classes, core, phone := elementClasses(kurento.Config{
 		Pipeline: media.Config{Clock: s.clock, Registry: s.registry, Log: s.log},
 		Dots:     filepath.Join(s.cfg.Node.Data, "graphs"),

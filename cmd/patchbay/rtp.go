@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/opus"
@@ -30,7 +31,14 @@ func (s *server) newRTP(o kurento.RTPOptions) (kurento.RTP, error) {
 	if o.Suite != "" {
 		cfg.Key = &rtp.Key{Suite: o.Suite, Key: o.Key}
 	}
-	e, err := rtp.New(cfg)
+	e := &rtpEndpoint{give: func() { s.rtpShare.give(o.Tenant) }}
+	err := s.rtpShare.take(o.Tenant, func() (taken, all int) {
+		n := ports.Stats()
+		return n.Used + n.Held, n.Free + n.Used + n.Held
+	}, func() (err error) {
+		e.Endpoint, err = rtp.New(cfg)
+		return err
+	})
 	if errors.Is(err, udp.ErrExhausted) {
 		return nil, &rpc.Error{Code: rpc.NotEnoughResources, Message: "All media ports are in use", Err: err}
 	}
@@ -38,6 +46,20 @@ func (s *server) newRTP(o kurento.RTPOptions) (kurento.RTP, error) {
 		return nil, fmt.Errorf("endpoint of RTP: %w", err)
 	}
 	return e, nil
+}
+
+// rtpEndpoint is an endpoint of the programs' share.
+type rtpEndpoint struct {
+	*rtp.Endpoint
+	once sync.Once
+	give func()
+}
+
+// Close ends the endpoint and gives its ports back; twice is as good as once.
+func (e *rtpEndpoint) Close() error {
+	err := e.Endpoint.Close()
+	e.once.Do(e.give)
+	return err
 }
 
 // rtpFormats are all that we have, those of a list first and in its order, and telephone-events.

@@ -1,27 +1,41 @@
 package main
 
 import (
-	"log/slog"
+	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/webrtc"
+	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
 
 // webEndpoint is an endpoint of browsers' media as Kurento's classes want it.
-type webEndpoint struct{ *webrtc.Endpoint }
+type webEndpoint struct {
+	*webrtc.Endpoint
+	once sync.Once
+	give func()
+}
+
+// Close ends the endpoint and gives its place on the port back; twice is as good as once.
+func (e *webEndpoint) Close() error {
+	err := e.Endpoint.Close()
+	e.once.Do(e.give)
+	return err
+}
 
 // webEndpoints makes what stands behind a WebRtcEndpoint; nil if browsers' media is switched off.
 func (s *server) webEndpoints() func(kurento.WebRTCOptions) (kurento.WebRTC, error) {
 	if s.browsers == nil {
 		return nil
 	}
-	return func(o kurento.WebRTCOptions) (kurento.WebRTC, error) { return newWebEndpoint(s.browsers, s.log, o) }
+	return func(o kurento.WebRTCOptions) (kurento.WebRTC, error) { return s.newWebEndpoint(o) }
 }
 
-func newWebEndpoint(p *webrtc.Port, log *slog.Logger, o kurento.WebRTCOptions) (*webEndpoint, error) {
+func (s *server) newWebEndpoint(o kurento.WebRTCOptions) (*webEndpoint, error) {
 	c := webrtc.Config{
-		Port: p, Registry: o.Pipeline.Registry(), Notify: o.Notify, Log: log.With("element", o.Name), Trickle: true, Key: webrtc.RSA,
+		Port: s.browsers, Registry: o.Pipeline.Registry(), Notify: o.Notify, Log: s.log.With("element", o.Name), Trickle: true, Key: webrtc.RSA,
 		// As Kurento has them.
 		Formats: []*media.Format{{Codec: "OPUS", Clock: 48000, Channels: 2}, media.PCMU(), media.PCMA(), media.TelephoneEvent(8000)},
 		Watch:   func(e webrtc.Event) { o.Watch(webEvent(e)) },
@@ -29,11 +43,18 @@ func newWebEndpoint(p *webrtc.Port, log *slog.Logger, o kurento.WebRTCOptions) (
 	if o.ECDSA {
 		c.Key = webrtc.ECDSA
 	}
-	e, err := webrtc.New(c)
-	if err != nil {
-		return nil, err
+	e := &webEndpoint{give: func() { s.webShare.give(o.Tenant) }}
+	err := s.webShare.take(o.Tenant, s.browsers.Room, func() (err error) {
+		e.Endpoint, err = webrtc.New(c)
+		return err
+	})
+	if errors.Is(err, webrtc.ErrFull) {
+		return nil, &rpc.Error{Code: rpc.NotEnoughResources, Message: "All endpoints of browsers are in use", Err: err}
 	}
-	return &webEndpoint{e}, nil
+	if err != nil {
+		return nil, fmt.Errorf("endpoint of WebRTC: %w", err)
+	}
+	return e, nil
 }
 
 // SetICE says where to look for the peer.

@@ -26,11 +26,13 @@ import (
 // webRig is a client's pipeline on a server with browsers' media.
 type webRig struct {
 	testing.TB
+	space *rpc.Space
+	port  *webrtc.Port
 	scope rpc.Scope
 	pipe  *rpc.Object
 }
 
-func newWebRig(t testing.TB) *webRig {
+func newWebRig(t testing.TB, change ...func(*server, *webrtc.PortConfig)) *webRig {
 	t.Helper()
 	n, err := udp.New(udp.Config{Loops: 1})
 	if err != nil {
@@ -38,14 +40,19 @@ func newWebRig(t testing.TB) *webRig {
 	}
 	t.Cleanup(func() { _ = n.Close() })
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
-	port, err := webrtc.NewPort(webrtc.PortConfig{Net: n, Bind: []netip.AddrPort{at}, Streams: []netip.AddrPort{at}, RSA: true})
+	s := &server{log: slog.New(slog.DiscardHandler)}
+	pc := webrtc.PortConfig{Net: n, Bind: []netip.AddrPort{at}, Streams: []netip.AddrPort{at}, RSA: true}
+	for _, f := range change {
+		f(s, &pc)
+	}
+	port, err := webrtc.NewPort(pc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = port.Close() })
 	registry := media.NewRegistry()
 	registry.Register(g711.Conversions()...)
-	s := &server{browsers: port, log: slog.New(slog.DiscardHandler)}
+	s.browsers = port
 	classes, core, _ := elementClasses(kurento.Config{Pipeline: media.Config{Registry: registry}, WebRTC: s.webEndpoints(), Now: udp.Now}, telephony.Config{})
 	space, err := core.Open(classes, rpc.Config{})
 	if err != nil {
@@ -58,7 +65,7 @@ func newWebRig(t testing.TB) *webRig {
 			t.Error(err)
 		}
 	})
-	r := &webRig{TB: t, scope: space.Tenant("a")}
+	r := &webRig{TB: t, space: space, port: port, scope: space.Tenant("a")}
 	r.pipe = r.create("MediaPipeline", map[string]any{})
 	return r
 }
@@ -413,6 +420,19 @@ func TestWebRtcEndpointRefuses(t *testing.T) {
 	}
 	if _, err := r.scope.New(context.Background(), "WebRtcEndpoint", []byte(`{"mediaPipeline":"`+r.pipe.ID()+`","recvonly":true,"sendonly":true}`)); rpc.Outside(err).Code != rpc.IllegalParam {
 		t.Errorf("both recvonly and sendonly: %v", err)
+	}
+}
+
+// Programs leave some of browsers' endpoints for phone calls, and some for other tenants; phone calls may have all.
+func TestWebRtcEndpointsLeaveRoom(t *testing.T) {
+	r := newWebRig(t, func(s *server, c *webrtc.PortConfig) { s.webShare.several, c.Endpoints = true, 10 })
+	fillShares(t, r.space, "WebRtcEndpoint", 4, 8)
+	for range 2 {
+		e, err := webrtc.New(webrtc.Config{Port: r.port})
+		if err != nil {
+			t.Fatalf("a call's: %v", err)
+		}
+		defer e.Close()
 	}
 }
 

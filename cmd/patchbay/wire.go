@@ -40,6 +40,8 @@ type server struct {
 	gateway      *gateway.Gateway
 	space        *rpc.Space // what RPC clients have made
 	rpc          *rpc.Server
+	rtpShare     share // of media ports, and of the endpoints of browsers' port: what RPC clients take
+	webShare     share
 	telephony    *telephony.Telephony
 	plain        net.Listener
 	secure       net.Listener

@@ -195,6 +195,13 @@ func (p *Port) Close() error {
 // Addresses are those in candidates, best first.
 func (p *Port) Addresses() []netip.AddrPort { return slices.Clone(p.addresses) }
 
+// Room is how many endpoints there are, and how many there may be.
+func (p *Port) Room() (taken, all int) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.ends), p.cfg.Endpoints
+}
+
 func (p *Port) main() netip.AddrPort { return p.addresses[0] }
 
 // Fingerprint is that of the port's ECDSA certificate, as a=fingerprint has it.

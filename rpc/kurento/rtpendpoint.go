@@ -15,6 +15,7 @@ type RTP interface{ media.Endpoint }
 type RTPOptions struct {
 	Pipeline *media.Pipeline // has the registry and the clock
 	Name     string          // in logs
+	Tenant   string          // whose it is
 	Notify   func(media.Notice)
 	Suite    string // of SRTP, as SDP names it (RFC 4568, RFC 6188); "" = plain RTP
 	Key      []byte // master key and salt of ours; nil = to be drawn
@@ -35,7 +36,7 @@ func (k *Core) newRtpEndpoint(self *rpc.Object, p *Pipeline, crypto SDES, ipv6 b
 		return nil, rpc.Errorf(rpc.NotSupported, "RtpEndpoint isn't available on this server.")
 	}
 	e := &RtpEndpoint{}
-	o := RTPOptions{Pipeline: p.Media(), Name: self.ID(), Notify: e.Notice, IPv6: ipv6}
+	o := RTPOptions{Pipeline: p.Media(), Name: self.ID(), Tenant: self.Tenant(), Notify: e.Notice, IPv6: ipv6}
 	want := media.Want{}
 	var err error
 	if o.Suite, o.Key, err = crypto.keys(); err != nil {

@@ -29,6 +29,7 @@ type WebRTC interface {
 type WebRTCOptions struct {
 	Pipeline *media.Pipeline // has the registry and the clock
 	Name     string          // in logs
+	Tenant   string          // whose it is
 	Notify   func(media.Notice)
 	// Watch is told of ICE and DTLS, one event at a time, and never blocks.
 	Watch func(WebRTCEvent)
@@ -109,7 +110,7 @@ func (k *Core) newWebRtcEndpoint(self *rpc.Object, p *Pipeline, recvonly, sendon
 		return nil, err
 	}
 	e := &WebRtcEndpoint{ice: iceSettings{port: defaultSTUN, tcp: true}}
-	e.web, err = k.cfg.WebRTC(WebRTCOptions{Pipeline: p.Media(), Name: self.ID(), Notify: e.Notice, Watch: e.event,
+	e.web, err = k.cfg.WebRTC(WebRTCOptions{Pipeline: p.Media(), Name: self.ID(), Tenant: self.Tenant(), Notify: e.Notice, Watch: e.event,
 		ECDSA: key == CertificateKeyTypeEcdsa, Data: data})
 	if err != nil {
 		return nil, err
