@@ -31,6 +31,7 @@ func newConn(s *Server, who Principal, p *standing) *conn {
 		c.scope = s.space.Admin(who.Tenant)
 	}
 	c.scope = c.scope.Only(who.Roles)
+	c.scope.alien = who.Foreign
 	c.scope.most = who.Quota.Objects
 	return c
 }

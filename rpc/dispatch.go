@@ -19,6 +19,7 @@ type Scope struct {
 	all    bool
 	denied Role     // what the client may not do; none for the program itself
 	most   int      // objects that its tenant may have, 0 = the space's bound
+	alien  bool     // the client may be on another host
 	by     *session // whose requests these are; nil for the program itself
 }
 
@@ -38,6 +39,12 @@ func (s Scope) Only(roles Role) Scope {
 	}
 	return s
 }
+
+// Foreign is the view of a client that may be on another host.
+func (s Scope) Foreign() Scope { s.alien = true; return s }
+
+// IsForeign reports whether the client may be on another host; the program itself isn't.
+func (s Scope) IsForeign() bool { return s.alien }
 
 // Roles are those of the client; of the program itself, all.
 func (s Scope) Roles() Role { return AllRoles &^ s.denied }

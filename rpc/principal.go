@@ -72,6 +72,8 @@ type Principal struct {
 	Tenant string // whose objects it makes and sees
 	Roles  Role
 	Quota  Quota
+	// Foreign says that it may be on another host: it showed a token. It has us reach no address that it could not.
+	Foreign bool
 	// Expires is when its connections are closed; zero = never.
 	Expires time.Time
 }

@@ -38,7 +38,7 @@ type accessToken struct {
 func newAccess(cfg Config, log *slog.Logger) (*access, error) {
 	a := &access{log: log, now: time.Now, guesses: newGuesses()}
 	for _, t := range cfg.Tokens {
-		x := accessToken{hash: sha256.Sum256([]byte(t.Secret)), who: rpc.Principal{Name: t.ID, Tenant: t.Tenant, Expires: t.Expires,
+		x := accessToken{hash: sha256.Sum256([]byte(t.Secret)), who: rpc.Principal{Name: t.ID, Tenant: t.Tenant, Expires: t.Expires, Foreign: true,
 			Quota: rpc.Quota{Objects: t.Objects, Sessions: t.Sessions, Connections: t.Connections, Rate: float64(t.Requests)}}}
 		if t.SHA256 != "" {
 			b, err := hex.DecodeString(string(t.SHA256))

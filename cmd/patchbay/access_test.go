@@ -128,7 +128,7 @@ func TestTokensGuessed(t *testing.T) {
 	if _, wait, err := a.check(guesser, "guess-0123456789-x"); wait <= 0 || err == nil {
 		t.Errorf("one too many: wait %s, %v", wait, err)
 	}
-	if who, wait, err := a.check(guesser, crmToken); wait != 0 || err != nil || who.Name != "crm" {
+	if who, wait, err := a.check(guesser, crmToken); wait != 0 || err != nil || who.Name != "crm" || !who.Foreign {
 		t.Errorf("a right one from the same address: %+v, wait %s, %v", who, wait, err)
 	}
 	if who, _, err := a.check(other, crmToken); err != nil || who.Name != "crm" || who.Tenant != "default" || who.Roles != rpc.Control || who.Quota.Objects != 5 {

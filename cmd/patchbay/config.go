@@ -143,7 +143,8 @@ type RPC struct {
 	Connections int           `yaml:"connections"` // at a time, as are sessions and objects
 	Sessions    int           `yaml:"sessions"`
 	Objects     int           `yaml:"objects"`
-	Keep        time.Duration `yaml:"keep"` // how long a session outlives its connection, and what only it refers to with it
+	Keep        time.Duration `yaml:"keep"`      // how long a session outlives its connection, and what only it refers to with it
+	ICEHosts    []string      `yaml:"ice_hosts"` // STUN and TURN servers on this machine, or on its link, that tokens may use
 }
 
 // Token lets a program of another host, or of another tenant, use JSON-RPC.

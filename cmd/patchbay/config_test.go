@@ -112,6 +112,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"reserve", "billing: {reserve: 1GiB}", `: billing.min_free: expected at least billing.reserve, which is 1GiB`},
 	{"message size", "rpc: {max_message: 1KiB}", `: rpc.max_message is "1KiB": expected 64KiB to 64MiB`},
 	{"sessions kept", "rpc: {keep: 48h}", `: rpc.keep is "48h": expected 1s to 24h`},
+	{"ICE host with a port", "rpc: {ice_hosts: [turn.example.com, \"127.0.0.1:3478\"]}", `: rpc.ice_hosts[1] is "127.0.0.1:3478": expected an IP address or a domain name`},
 	{"no sessions", "rpc: {sessions: 0}", `: rpc.sessions is "0": expected 1 to 1000000`},
 	{"token without secret", "tokens:\n  - {id: a, roles: read}", `: tokens[0].secret: missing, expected a secret or sha256`},
 	{"token with both", oneToken + "    sha256: planted-secret", `: tokens[0].sha256 is "***": expected either secret or sha256`},

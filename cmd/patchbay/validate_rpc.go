@@ -19,6 +19,11 @@ func (d *document) rpc(c *Config) {
 	d.count("rpc.sessions", r.Sessions, 1, 1_000_000)
 	d.count("rpc.objects", r.Objects, 1, 10_000_000)
 	d.between("rpc.keep", r.Keep, time.Second, 24*time.Hour)
+	for i, h := range r.ICEHosts {
+		if name, port, err := splitHost(h); err != nil || port != 0 || name != h {
+			d.bad(fmt.Sprintf("rpc.ice_hosts[%d]", i), "expected an IP address or a domain name, without a port or brackets")
+		}
+	}
 	ids, hashes := map[string]string{}, map[string]string{}
 	for i, t := range c.Tokens {
 		f := fmt.Sprintf("tokens[%d]", i)

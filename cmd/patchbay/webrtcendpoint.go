@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/patchbay/patchbay/media"
@@ -14,8 +16,9 @@ import (
 // webEndpoint is an endpoint of browsers' media as Kurento's classes want it.
 type webEndpoint struct {
 	*webrtc.Endpoint
-	once sync.Once
-	give func()
+	hosts []string // STUN and TURN servers that every client may name
+	once  sync.Once
+	give  func()
 }
 
 // Close ends the endpoint and gives its place on the port back; twice is as good as once.
@@ -43,7 +46,7 @@ func (s *server) newWebEndpoint(o kurento.WebRTCOptions) (*webEndpoint, error) {
 	if o.ECDSA {
 		c.Key = webrtc.ECDSA
 	}
-	e := &webEndpoint{give: func() { s.webShare.give(o.Tenant) }}
+	e := &webEndpoint{hosts: s.cfg.RPC.ICEHosts, give: func() { s.webShare.give(o.Tenant) }}
 	err := s.webShare.take(o.Tenant, s.browsers.Room, func() (err error) {
 		e.Endpoint, err = webrtc.New(c)
 		return err
@@ -59,9 +62,17 @@ func (s *server) newWebEndpoint(o kurento.WebRTCOptions) (*webEndpoint, error) {
 
 // SetICE says where to look for the peer.
 func (e *webEndpoint) SetICE(c kurento.ICE) error {
-	return e.Endpoint.SetICE(webrtc.ICE{
+	listed := func(host string) bool {
+		return slices.ContainsFunc(e.hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	}
+	err := e.Endpoint.SetICE(webrtc.ICE{
 		STUN: c.STUN, TURN: webrtc.TURN(c.TURN), Interfaces: c.Interfaces, NoTCP: c.NoTCP, External4: c.External4, External6: c.External6,
+		Foreign: slices.DeleteFunc(c.Foreign, listed),
 	})
+	if errors.Is(err, webrtc.ErrForeign) {
+		return kurento.ErrICEHost
+	}
+	return err
 }
 
 // Connectivity is what is known of ICE and DTLS now.

@@ -436,6 +436,43 @@ func TestWebRtcEndpointsLeaveRoom(t *testing.T) {
 	}
 }
 
+// A client with a token has us reach no server on this machine but those that the settings list, and one that may only read sees
+// no credential; a program on this host is free.
+func TestWebRtcEndpointServersOfOthers(t *testing.T) {
+	r := newWebRig(t, func(s *server, _ *webrtc.PortConfig) { s.cfg.RPC.ICEHosts = []string{"127.0.0.9", "Stun.Localhost"} })
+	e := r.create("WebRtcEndpoint", map[string]any{"mediaPipeline": r.pipe.ID()})
+	own, foreign := r.scope, r.scope.Foreign()
+	for _, x := range []struct {
+		name, value string
+		want        bool
+	}{
+		{"StunServerAddress", "127.0.0.1", false}, {"StunServerAddress", "[::1]", false}, {"StunServerAddress", "localhost", false},
+		{"StunServerAddress", "192.0.2.1", true}, {"StunServerAddress", "stun.example.com", true}, {"StunServerAddress", "127.0.0.9", true},
+		{"StunServerAddress", "stun.localhost", true}, {"StunServerAddress", "", true},
+		{"TurnUrl", "user:secret@127.0.0.1:3478", false}, {"TurnUrl", "user:secret@[fe80::1]:3478?transport=tcp", false},
+		{"TurnUrl", "user:secret@169.254.169.254:80?transport=tls", false}, {"TurnUrl", "user:secret@127.0.0.9:3478", true},
+	} {
+		r.scope = foreign
+		params := map[string]any{strings.ToLower(x.name[:1]) + x.name[1:]: x.value}
+		_, code, text := r.invoke(e, "set"+x.name, params)
+		if x.want && code != 0 || !x.want && (code != rpc.IllegalParam || !strings.Contains(text, "rpc.ice_hosts") || strings.Contains(text, "secret")) {
+			t.Errorf("%s %s: %d %s", x.name, x.value, code, text)
+		}
+		r.scope = own
+		if _, code, text := r.invoke(e, "set"+x.name, params); code != 0 {
+			t.Errorf("%s %s on this host: %d %s", x.name, x.value, code, text)
+		}
+	}
+	r.call(e, "setTurnUrl", map[string]any{"turnUrl": "user:secret:@@192.0.2.1:3478?transport=tcp"})
+	for role, want := range map[rpc.Role]string{rpc.Read: "***:***@192.0.2.1:3478?transport=tcp", rpc.Read | rpc.Billing: "***:***@192.0.2.1:3478?transport=tcp",
+		rpc.Control: "user:secret:@@192.0.2.1:3478?transport=tcp", rpc.Admin: "user:secret:@@192.0.2.1:3478?transport=tcp"} {
+		r.scope = own.Only(role)
+		if got := r.call(e, "getTurnUrl", nil); got != want {
+			t.Errorf("getTurnUrl with %v: %v", role, got)
+		}
+	}
+}
+
 // An offer without audio that can be used is answered; its lines are refused.
 func TestWebRtcEndpointVideoOnly(t *testing.T) {
 	r := newWebRig(t)

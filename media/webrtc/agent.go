@@ -59,15 +59,23 @@ func newAgent(p *Port, c *credentials, cfg ICE, log *slog.Logger, watch func(can
 		return nil, err
 	}
 	mux := &agentMux{a}
-	a.ice, err = ice.NewAgentWithOptions(
+	options := []ice.AgentOption{
 		ice.WithLocalCredentials(c.ufrag, c.pwd), ice.WithUrls(servers), ice.WithLoggerFactory(pionLog{to: log}),
 		ice.WithUDPMux(mux), ice.WithUDPMuxSrflx(&mappedMux{mux}), ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6, ice.NetworkTypeTCP4, ice.NetworkTypeTCP6}),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost, ice.CandidateTypeServerReflexive, ice.CandidateTypeRelay}),
 		ice.WithInterfaceFilter(cfg.allows), ice.WithIncludeLoopback(), ice.WithDisableActiveTCP(),
-		ice.WithDisconnectedTimeout(p.cfg.consent/3), ice.WithFailedTimeout(p.cfg.consent), ice.WithKeepaliveInterval(2*time.Second),
-		ice.WithHostAcceptanceMinWait(0), ice.WithSTUNGatherTimeout(3*time.Second),
-	)
+		ice.WithDisconnectedTimeout(p.cfg.consent / 3), ice.WithFailedTimeout(p.cfg.consent), ice.WithKeepaliveInterval(2 * time.Second),
+		ice.WithHostAcceptanceMinWait(0), ice.WithSTUNGatherTimeout(3 * time.Second),
+	}
+	if len(cfg.Foreign) > 0 {
+		n, err := newForeignNet(p, cfg.Foreign)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, ice.WithNet(n))
+	}
+	a.ice, err = ice.NewAgentWithOptions(options...)
 	if err != nil {
 		return nil, fmt.Errorf("webrtc: make ICE agent: %w", err)
 	}

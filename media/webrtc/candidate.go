@@ -30,7 +30,7 @@ type told struct {
 // SetICE changes where to look for the peer: for the candidates that are gathered next. Whether there is a PeerConnection is
 // decided by the first offer. The error names what is wrong, and changes nothing.
 func (e *Endpoint) SetICE(c ICE) error {
-	c.Interfaces = slices.Clone(c.Interfaces)
+	c.Interfaces, c.Foreign = slices.Clone(c.Interfaces), slices.Clone(c.Foreign)
 	if err := c.check(e.cfg.Port); err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ type ICE struct {
 	// served by a PeerConnection, if its first offer is yet to come.
 	STUN string
 	TURN TURN
+	// Foreign are those hosts of STUN and TURN that may not lead to this machine, nor to an address that means something on its
+	// link alone: addresses are looked at when they are set, names each time that they are resolved. The error is ErrForeign.
+	Foreign []string
 	// Interfaces are names of the network interfaces whose addresses are told; nil = all.
 	Interfaces []string
 	// NoTCP leaves out the port's TCP side.
@@ -85,6 +88,13 @@ func (c *ICE) check(p *Port) error {
 	}
 	if c.External6.IsValid() && (!c.External6.Is6() || c.External6.Is4In6()) {
 		err = errors.Join(err, fmt.Errorf("webrtc: external IPv6 address is %s", c.External6))
+	}
+	for _, host := range c.Foreign {
+		if a, err3 := netip.ParseAddr(host); err3 == nil {
+			err = errors.Join(err, p.foreign(a))
+		} else if name := strings.TrimSuffix(strings.ToLower(host), "."); name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761 6.3
+			err = errors.Join(err, fmt.Errorf("%w: %.200q", ErrForeign, host))
+		}
 	}
 	_, err2 := c.filter(p.addresses)
 	return errors.Join(err, err2)

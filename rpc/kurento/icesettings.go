@@ -1,6 +1,8 @@
 package kurento
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,7 +23,13 @@ type iceSettings struct {
 
 	port int
 	tcp  bool
+
+	// The setting came from a client that may be on another host.
+	stunForeign, turnForeign bool
 }
+
+// ErrICEHost is WebRTC.SetICE's error, in its chain, for a server that lies where ICE.Foreign may not lead.
+var ErrICEHost = errors.New("leads to this machine, or no further than its link")
 
 // iceText is one of those that are text.
 type iceText struct {
@@ -40,21 +48,42 @@ func iceTexts() []iceText {
 	}
 }
 
-func (e *WebRtcEndpoint) text(s iceText) string {
+// text is a setting as the client may see it: who may not change it sees no credential.
+func (e *WebRtcEndpoint) text(ctx context.Context, s iceText) string {
 	e.setting.Lock()
-	defer e.setting.Unlock()
-	return *s.of(&e.ice)
+	v := *s.of(&e.ice)
+	e.setting.Unlock()
+	if who, _ := rpc.ScopeOf(ctx); s.name == "turnUrl" && !who.Roles().Grant(rpc.Control) {
+		if _, rest, ok := cutLast(v, "@"); ok {
+			return "***:***@" + rest
+		}
+	}
+	return v
 }
 
 // setText changes one setting; "" is as if it had never been set.
-func (e *WebRtcEndpoint) setText(s iceText, v string) error {
+func (e *WebRtcEndpoint) setText(ctx context.Context, s iceText, v string) error {
 	v = strings.TrimSpace(v)
-	return e.set(func(i *iceSettings) { *s.of(i) = v }, func(cause error) error {
+	who, _ := rpc.ScopeOf(ctx)
+	change := func(i *iceSettings) {
+		*s.of(i) = v
+		switch s.name {
+		case "stunServerAddress":
+			i.stunForeign = who.IsForeign()
+		case "turnUrl":
+			i.turnForeign = who.IsForeign()
+		}
+	}
+	return e.set(change, func(cause error) error {
 		shown := fmt.Sprintf("%.200q", v)
 		if s.name == "turnUrl" {
 			shown = "malformed" // it has a password
 		}
-		return &rpc.Error{Code: rpc.IllegalParam, Message: "'" + s.name + "' is " + shown + ", should be " + s.want, Err: cause}
+		text := "'" + s.name + "' is " + shown + ", should be " + s.want
+		if errors.Is(cause, ErrICEHost) {
+			text = fmt.Sprintf("'%s' %v: the server's settings can allow that to clients with a token (rpc.ice_hosts)", s.name, cause)
+		}
+		return &rpc.Error{Code: rpc.IllegalParam, Message: text, Err: cause}
 	})
 }
 
@@ -118,10 +147,17 @@ func (s *iceSettings) read() (ICE, error) {
 			return c, rpc.Errorf(rpc.IllegalParam, "no host")
 		}
 		c.STUN = net.JoinHostPort(host, strconv.Itoa(s.port))
+		if s.stunForeign {
+			c.Foreign = append(c.Foreign, host)
+		}
 	}
 	var err error
 	if c.TURN, err = readTURN(s.turn); err != nil {
 		return c, err
+	}
+	if s.turnForeign && c.TURN.Address != "" {
+		host, _, _ := net.SplitHostPort(c.TURN.Address) // as readTURN has it
+		c.Foreign = append(c.Foreign, host)
 	}
 	for text, to := range map[string]*netip.Addr{s.external4: &c.External4, s.external6: &c.External6} {
 		if text == "" {

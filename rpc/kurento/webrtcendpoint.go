@@ -1,6 +1,7 @@
 package kurento
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -52,6 +53,9 @@ type ICE struct {
 	TURN       TURN
 	Interfaces []string // names of network interfaces; nil = all
 	NoTCP      bool
+	// Foreign are those hosts of STUN and TURN that a client on another host named: none that is this machine, or that is seen
+	// from nowhere else, is reached for it, whatever its name leads to. SetICE refuses what can be told at once with ErrICEHost.
+	Foreign []string
 	// Addresses that stand for all of ours of their family.
 	External4, External6 netip.Addr
 }
@@ -88,8 +92,8 @@ func (k *Core) webRtcEndpointClass() *rpc.Class {
 			"DataChannelOpened", "DataChannelClosed", "NewCandidatePairSelected"}}
 	for _, s := range iceTexts() {
 		e.Props = append(e.Props, rpc.Property(s.name,
-			func(e *WebRtcEndpoint) string { return e.text(s) },
-			func(e *WebRtcEndpoint, v string) error { return e.setText(s, v) }))
+			func(e *WebRtcEndpoint, ctx context.Context) string { return e.text(ctx, s) },
+			func(e *WebRtcEndpoint, ctx context.Context, v string) error { return e.setText(ctx, s, v) }))
 	}
 	e.Props = append(e.Props,
 		rpc.Property("iceTcp", (*WebRtcEndpoint).IceTCP, (*WebRtcEndpoint).SetIceTCP),
