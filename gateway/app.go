@@ -57,6 +57,7 @@ type AppCall struct {
 	app      string // id of the application, "" if it has none
 	remote   string
 	incoming bool
+	offered  []*media.Format // incoming: what an answer would agree to
 	events   chan AppEvent
 	done     chan struct{} // closed just before the events are
 
@@ -94,6 +95,9 @@ func (a *AppCall) Incoming() bool { return a.incoming }
 
 // App is the id of the application that the call was for, or that made it; "" if it has none.
 func (a *AppCall) App() string { return a.app }
+
+// Offered is what an answer to an incoming call would agree to, best first; nil of one that the application made.
+func (a *AppCall) Offered() []*media.Format { return a.offered }
 
 // Events tells what happens, in order; it is closed after AppEnded. It holds 128 events, and never blocks the call: digits
 // and the like that find it full are lost.

@@ -25,6 +25,7 @@ type DialRequest struct {
 	CallerName string
 	Headers    []sip.Header  // for the INVITE; names begin with X-
 	Codecs     []string      // of PCMU, PCMA, opus: those that may be used of the ones that the party has; nil = all
+	Prefer     []string      // codecs that are offered first if the party has them: those of the application's other media
 	Ring       time.Duration // how long it may ring, 1s to 10m; 0 = as long as the hop says
 	Linked     call.ID       // the call whose family this one joins; zero = none
 }

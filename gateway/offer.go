@@ -18,7 +18,7 @@ func (c *Call) offerApp(hop Hop) ending {
 	}
 	g := c.g
 	a := c.newAppCall(c.nextLeg(), hop.App)
-	a.incoming, a.remote = true, c.rec.call.From
+	a.incoming, a.remote, a.offered = true, c.rec.call.From, c.callerWant(nil).Formats
 	at := time.Now()
 	c.rec.note(a.no, at, call.LegNew{Attempt: c.attempts, Role: call.CalleeLeg, Medium: "app", Direction: call.Out, FromURI: c.caller.d.Request().From.String(), ToURI: "app:" + hop.App})
 	if err := c.rec.commit(); err != nil {

@@ -112,10 +112,11 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 	return w
 }
 
-// callerFormats is what the caller offers, in its order; all that it may use when it offers nothing yet.
+// callerFormats is what the caller offers, in its order; all that it may use when it offers nothing yet. An application prefers
+// what its other media has.
 func (c *Call) callerFormats() []*media.Format {
 	if c.caller == nil {
-		return nil
+		return c.preferred()
 	}
 	if c.caller.hasOffer() {
 		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {

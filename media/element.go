@@ -2,6 +2,7 @@ package media
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/media/sdp"
@@ -55,12 +56,36 @@ type Pending interface {
 // Want says what to negotiate. The zero value is everything the endpoint can do, both ways, no SRTP.
 type Want struct {
 	Formats    []*Format // best first; nil = the endpoint's own list
+	Prefer     []*Format // which of the endpoint's own come first; whatever else is in it is ignored
 	Direction  sdp.Direction
 	SRTP       SRTP
 	ICERestart bool
 	Ptime      int  // ms; 0 = the peer's wish, else 20
 	Bandwidth  int  // kbit/s of audio that we want to receive at most, written as b=AS; 0 = not said
 	Video      bool // a first offer has a video line too; an endpoint that can't carry video refuses it from the start
+}
+
+// Order is what to negotiate, best first, of an endpoint whose own list is own, and whether the order is to be kept whatever
+// the peer's is.
+func (w Want) Order(own []*Format) (list []*Format, ordered bool) {
+	if w.Formats != nil {
+		return w.Formats, true
+	}
+	for _, p := range w.Prefer {
+		same := func(f *Format) bool {
+			return f.Codec == p.Codec && f.Clock == p.Clock && f.Channels == p.Channels && f.Kind == p.Kind
+		}
+		if i := slices.IndexFunc(own, same); i >= 0 && !slices.Contains(list, own[i]) {
+			list = append(list, own[i])
+		}
+	}
+	ordered = len(list) > 0
+	for _, f := range own {
+		if !slices.Contains(list, f) {
+			list = append(list, f)
+		}
+	}
+	return list, ordered
 }
 
 // SRTP policy of an endpoint.

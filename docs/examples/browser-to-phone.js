@@ -4,7 +4,7 @@
 
 const { connect, describe, on, run } = require('./connect')
 const { serve } = require('./server')
-const { browserEndpoint } = require('./browser')
+const { browserEndpoint, answer } = require('./browser')
 
 run(async () => {
   const client = await connect()
@@ -24,12 +24,13 @@ run(async () => {
 
     async function start({ name, sdp, number }) {
       pipeline = await client.create('MediaPipeline')
-      const browser = await browserEndpoint(pipeline, page, { name, sdp })
+      const browser = await browserEndpoint(pipeline, page, name)
       const phone = await pipeline.create('SipEndpoint')
 
       // Elements can be connected at any time, also before there is a call: media flows once both sides have any.
       await browser.connect(phone, 'AUDIO')
       await phone.connect(browser, 'AUDIO')
+      await answer(browser, page, { name, sdp })
 
       on(phone, 'Ringing', () => page.send('state', { text: 'ringing' }))
       on(phone, 'EarlyMedia', () => page.send('state', { text: 'ringing' })) // the page hears the ring tone itself

@@ -9,7 +9,7 @@
 
 const { connect, on, run } = require('./connect')
 const { serve } = require('./server')
-const { browserEndpoint } = require('./browser')
+const { browserEndpoint, answer } = require('./browser')
 
 run(async () => {
   const number = process.argv[2]
@@ -57,8 +57,9 @@ run(async () => {
     page.on('listen', async ({ name, sdp }) => {
       const side = sides?.[name]
       if (!side) throw new Error('there is no call to listen to')
-      const endpoint = await browserEndpoint(pipeline, page, { name, sdp })
+      const endpoint = await browserEndpoint(pipeline, page, name)
       await side.connect(endpoint, 'AUDIO')
+      await answer(endpoint, page, { name, sdp })
       page.send('state', { text: `listening to ${[...page.endpoints.keys()].join(' and ')}` })
     })
 

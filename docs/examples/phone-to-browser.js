@@ -11,7 +11,7 @@
 
 const { connect, on, run } = require('./connect')
 const { serve } = require('./server')
-const { browserEndpoint } = require('./browser')
+const { browserEndpoint, answer } = require('./browser')
 
 run(async () => {
   const client = await connect()
@@ -23,9 +23,10 @@ run(async () => {
 
     page.on('accept', async ({ name, sdp }) => {
       if (!phone) return page.send('ended', { text: 'ended: the caller has hung up' })
-      const browser = await browserEndpoint(pipeline, page, { name, sdp })
+      const browser = await browserEndpoint(pipeline, page, name)
       await browser.connect(phone, 'AUDIO')
       await phone.connect(browser, 'AUDIO')
+      await answer(browser, page, { name, sdp })
       await phone.accept()
       page.send('state', { text: 'answered' })
     })

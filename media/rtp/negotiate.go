@@ -110,12 +110,9 @@ func (e *Endpoint) ready(ctx context.Context, w media.Want) error {
 }
 
 func (e *Endpoint) terms(w media.Want) sdp.Terms {
-	list := w.Formats
-	if list == nil {
-		list = e.cfg.Formats
-	}
+	list, ordered := w.Order(e.cfg.Formats)
 	t := sdp.Terms{
-		Formats: rtpstream.Described(list), Ordered: w.Formats != nil, Direction: w.Direction, Ptime: w.Ptime,
+		Formats: rtpstream.Described(list), Ordered: ordered, Direction: w.Direction, Ptime: w.Ptime,
 		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(), Protos: e.protos(w.SRTP),
 	}
 	if w.Bandwidth > 0 {

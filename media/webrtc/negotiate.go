@@ -177,10 +177,7 @@ func (e *Endpoint) ready(ctx context.Context) error {
 }
 
 func (e *Endpoint) terms(w media.Want, c *credentials, setup string) sdp.Terms {
-	list := w.Formats
-	if list == nil {
-		list = e.cfg.Formats
-	}
+	list, _ := w.Order(e.cfg.Formats)
 	at := e.cfg.Port.main()
 	t := sdp.Terms{
 		Formats: described(list), Ordered: true, Direction: w.Direction, Ptime: w.Ptime, Mux: true,

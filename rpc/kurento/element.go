@@ -23,6 +23,9 @@ type Element struct {
 	video  *VideoCaps
 	closed bool
 
+	preferred []*media.Format // of its audio, while it has none
+	passes    bool            // what it gets, as it comes
+
 	mu       sync.Mutex
 	bitrates bitrates
 	stats    func(MediaType, ElementStats) map[string]AnyStats

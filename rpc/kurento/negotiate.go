@@ -11,9 +11,10 @@ import (
 // peerTag stands for the one peer that an offer of ours goes to.
 const peerTag = ""
 
-// GenerateOffer makes the offer: without options, of audio and video. A line that the endpoint can't carry has port 0. It fails
+// GenerateOffer makes the offer: without options, of audio and video. What connected elements take comes first (Around). A line that the endpoint can't carry has port 0. It fails
 // with AlreadyNegotiated after any offer, of ours or the peer's.
 func (e *SdpEndpoint) GenerateOffer(ctx context.Context, options *OfferOptions) (string, error) {
+	around := e.Around()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.fresh(); err != nil {
@@ -36,7 +37,7 @@ func (e *SdpEndpoint) GenerateOffer(ctx context.Context, options *OfferOptions) 
 		return e.local, nil
 	}
 	w := e.want
-	w.Bandwidth, w.Video, w.ICERestart = e.audio, o.OfferToReceiveVideo, e.restart
+	w.Prefer, w.Bandwidth, w.Video, w.ICERestart = around, e.audio, o.OfferToReceiveVideo, e.restart
 	offer, err := e.endpoint.Offer(ctx, w)
 	if err != nil {
 		return "", fault(rpc.GenerateOffer, "Offer can't be made", err)
@@ -45,19 +46,20 @@ func (e *SdpEndpoint) GenerateOffer(ctx context.Context, options *OfferOptions) 
 	return e.local, nil
 }
 
-// ProcessOffer answers an offer. What the endpoint can't carry has port 0 in the answer; that is no error. It fails with
+// ProcessOffer answers an offer. What connected elements take comes first (Around). What the endpoint can't carry has port 0 in the answer; that is no error. It fails with
 // AlreadyNegotiated after any offer, of ours or the peer's, and with SDPParse if it can't be read.
 func (e *SdpEndpoint) ProcessOffer(ctx context.Context, body string) (string, error) {
 	if body == "" {
 		return "", rpc.Errorf(rpc.SDPParse, "Empty offer not valid")
 	}
+	around := e.Around()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.fresh(); err != nil {
 		return "", err
 	}
 	w := e.want
-	w.Bandwidth = e.audio
+	w.Prefer, w.Bandwidth = around, e.audio
 	p, err := e.endpoint.Answer(ctx, []byte(body), w)
 	if unusable(err) {
 		return e.decline(body)

@@ -20,6 +20,7 @@ func (k *Core) passThroughClass() *rpc.Class {
 
 func newPassThrough(self *rpc.Object, p *Pipeline) *PassThrough {
 	e := &PassThrough{pads: media.NewPassThrough(p.media.Registry())}
+	e.passes = true
 	e.Init(self, p, e.pads)
 	return e
 }

@@ -33,6 +33,7 @@ func (s *stage) browserToPhone(t *testing.T) {
 	from := time.Now()
 	time.Sleep(2 * time.Second)
 	page.hearsAll(pageTone, bobTone)
+	s.passes(t, 2)
 	time.Sleep(time.Until(from.Add(6 * time.Second)))
 	to := time.Now()
 	page.click("#hangup")
@@ -64,6 +65,7 @@ func (s *stage) phoneToBrowser(t *testing.T) {
 	from := time.Now()
 	time.Sleep(2 * time.Second)
 	page.hearsAll(pageTone, bobTone)
+	s.passes(t, 2)
 	time.Sleep(time.Until(from.Add(6 * time.Second)))
 	to := time.Now()
 	s.bob.Hangup(t)
@@ -108,6 +110,7 @@ func (s *stage) monitor(t *testing.T) {
 	from := time.Now()
 	time.Sleep(2 * time.Second)
 	page.hearsAll(pageTone, bobTone, carolTone)
+	s.passes(t, 2) // the page says nothing
 	// Neither phone hears who listens.
 	time.Sleep(time.Until(from.Add(6 * time.Second)))
 	to := time.Now()

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
@@ -72,6 +73,40 @@ func (s *stage) example(t *testing.T, script, ready string, args ...string) *pee
 	return peers.StartNode(t, peers.NodeConfig{Name: script, Dir: examples(t), Script: script + ".js", Args: args, Ready: ready,
 		Env: []string{"PATCHBAY_URL=ws://" + netip.AddrPortFrom(s.addr, 8888).String() + "/kurento", "PATCHBAY_TOKEN=" + appToken,
 			"HOST=" + s.web.Addr().String(), fmt.Sprintf("PORT=%d", s.web.Port())}})
+}
+
+// passes asserts that media flows out of so many of the pipelines' elements, and that none converts it.
+func (s *stage) passes(t *testing.T, elements int) {
+	t.Helper()
+	c := openRPC(t, "ws://"+netip.AddrPortFrom(s.addr, 8888).String()+"/kurento?access_token="+appToken)
+	var pipelines []string
+	if err := json.Unmarshal(c.invoke(t, manager, "getPipelines", o{}), &pipelines); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, p := range pipelines {
+		var children []string
+		if err := json.Unmarshal(c.invoke(t, p, "getChildren", o{}), &children); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range children {
+			var flows, converted bool
+			for op, v := range map[string]*bool{"isMediaFlowingOut": &flows, "isMediaTranscoding": &converted} {
+				if err := json.Unmarshal(c.invoke(t, e, op, o{"mediaType": "AUDIO"}), v); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if flows {
+				seen++
+			}
+			if converted {
+				t.Errorf("what flows out of %s is converted; expected it to pass through", e)
+			}
+		}
+	}
+	if seen != elements {
+		t.Errorf("media flows out of %d elements of %v, expected %d", seen, pipelines, elements)
+	}
 }
 
 // open opens the example's page.

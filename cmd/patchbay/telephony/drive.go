@@ -84,6 +84,9 @@ func (e *SIPEndpoint) Dial(ctx context.Context, to string, headers map[string]st
 	scope, _ := rpc.ScopeOf(ctx)
 	r := e.wishes()
 	r.Session, r.To = scope.Session(), to
+	for _, f := range e.Around() {
+		r.Prefer = append(r.Prefer, f.Codec)
+	}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		r.Headers = append(r.Headers, sip.Header{Name: name, Value: headers[name]})
 	}

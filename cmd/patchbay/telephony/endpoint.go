@@ -107,6 +107,7 @@ func (t *Telephony) newEndpoint(ctx context.Context, self *rpc.Object, p *kurent
 	}
 	e.Init(self, p, nil)
 	e.SetStats(e.counts)
+	e.Prefer(gateway.Formats(t.cfg.Gateway.Codecs(e.wishes())))
 	if callID == "" {
 		return e, nil
 	}
@@ -136,6 +137,7 @@ func (e *SIPEndpoint) claim(ctx context.Context, id call.ID) error {
 			e.t.cfg.Log.Info("call not linked", "call", id, "err", err)
 		}
 	}
+	e.Prefer(a.Offered())
 	e.remote = a.Remote()
 	e.state = Offered
 	e.follow(a)

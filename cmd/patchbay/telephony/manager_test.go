@@ -228,3 +228,33 @@ func TestManager(t *testing.T) {
 		t.Errorf("another tenant was told %v", other.events)
 	}
 }
+
+// What a call is to be joined with is offered first: a caller's codec to the callee, though the callee's trunk prefers another.
+func TestDialOffersWhatFlows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.dial("app", 0)
+	c.subscribe(ManagerID, "IncomingCall")
+	c.invoke(ManagerID, "listen", `{"app":"ivr"}`)
+	p := r.calls("7000", []byte(strings.NewReplacer("RTP/AVP 0", "RTP/AVP 8", "rtpmap:0 PCMU", "rtpmap:8 PCMA").Replace(siptest.SDP)))
+	pipe := c.create("MediaPipeline", "{}")
+	in := c.endpoint(pipe, `,"callId":"`+c.told(ManagerID, "IncomingCall")["callId"].(string)+`"`)
+	for _, joined := range []bool{false, true} {
+		out := c.endpoint(pipe, "")
+		want := "0 8"
+		if joined {
+			want = "8 0"
+			c.invoke(in, "connect", `{"sink":"`+out+`","mediaType":"AUDIO"}`)
+			c.invoke(out, "connect", `{"sink":"`+in+`","mediaType":"AUDIO"}`)
+		}
+		c.invoke(out, "dial", `{"to":"9123"}`)
+		d := r.carrier.Incoming()
+		if body := string(d.Request().Body); !strings.Contains(body, "RTP/AVP "+want) {
+			t.Errorf("joined: %t; the offer is, expected %s in its order,\n%s", joined, want, body)
+		}
+		must(t, d.Reject(486, ""))
+		c.told(out, "Ended")
+	}
+	c.invoke(in, "reject", `{"sipStatus":486}`)
+	p.Wait(sip.KindEnded)
+}
