@@ -274,22 +274,28 @@ func (p *peer) shake(from netip.Addr) {
 	}()
 }
 
-// install puts the keys in force.
+// install puts the keys in force. That there are keys is told before the first packet can be opened with them, so that nobody
+// hears of media first.
 func (p *peer) install(in, out *srtp.Context, profile string) {
 	p.mu.Lock()
 	p.keyed = true
 	up := !p.closed
 	if up {
-		p.in, p.state = in, connected
-		p.stats.Profile, p.stats.SetUp = profile, time.Duration(udp.Now()-p.born)
 		p.out.Lock()
 		p.out.context = out
 		p.out.Unlock()
 	}
 	p.mu.Unlock()
 	p.port.handshakes.done(p.slot)
-	if up {
-		p.r.State(p, connected, nil)
+	if !up {
+		return
+	}
+	p.r.State(p, connected, nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.in, p.state = in, connected
+		p.stats.Profile, p.stats.SetUp = profile, time.Duration(udp.Now()-p.born)
 	}
 }
 

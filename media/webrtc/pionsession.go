@@ -174,6 +174,16 @@ func (l *pionLine) changed(s pwebrtc.PeerConnectionState) {
 	l.r.State(l, now, why)
 }
 
+// proved says that the peer's media comes, which the keys of DTLS have opened: pion may tell of its state later than that.
+func (l *pionLine) proved() {
+	l.mu.Lock()
+	known := l.stats.State == connected || l.stats.State == failed
+	l.mu.Unlock()
+	if !known {
+		l.changed(pwebrtc.PeerConnectionStateConnected)
+	}
+}
+
 // profile notes what was agreed for SRTP.
 func (l *pionLine) profile() {
 	for _, s := range l.pc.GetStats() {
@@ -203,6 +213,7 @@ func (l *pionLine) listen(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
 		if err != nil {
 			return
 		}
+		l.proved()
 		l.r.Receive(l, b[:n], l.from(), udp.Now())
 	}
 }

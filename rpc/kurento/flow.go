@@ -251,11 +251,12 @@ func (f *flow) poll() {
 	f.await()
 }
 
+// raise tells of a state, behind what the packet path has posted before: that DTLS is connected, say.
 func (f *flow) raise(state MediaFlowState) {
 	if f.out {
-		f.element.self.Raise(MediaFlowOutStateChanged{state, f.description, f.kind})
+		f.element.self.Post(MediaFlowOutStateChanged{state, f.description, f.kind})
 	} else {
-		f.element.self.Raise(MediaFlowInStateChanged{state, f.description, f.kind})
+		f.element.self.Post(MediaFlowInStateChanged{state, f.description, f.kind})
 	}
 }
 
@@ -268,10 +269,10 @@ func (f *flow) decide() {
 	switch {
 	case converted > 0:
 		f.told = converts
-		f.element.self.Raise(MediaTranscodingStateChanged{MediaTranscodingStateTranscoding, f.description, f.kind})
+		f.element.self.Post(MediaTranscodingStateChanged{MediaTranscodingStateTranscoding, f.description, f.kind})
 	case relayed > 0 && f.told == undecided:
 		f.told = relays
-		f.element.self.Raise(MediaTranscodingStateChanged{MediaTranscodingStateNotTranscoding, f.description, f.kind})
+		f.element.self.Post(MediaTranscodingStateChanged{MediaTranscodingStateNotTranscoding, f.description, f.kind})
 	}
 }
 
