@@ -487,8 +487,8 @@ func TestIdentity(t *testing.T) {
 	l, c := newLeg(t, port, nil), newCaller(t)
 	c.connects(l)
 	sum := sha256.Sum256(c.certificate().Raw)
-	if got := "sha-256 " + colons(sum[:]); got != port.Fingerprint() {
-		t.Errorf("the certificate is %s, SDP says %s", got, port.Fingerprint())
+	if got := "sha-256 " + colons(sum[:]); got != l.ident.fingerprint {
+		t.Errorf("the certificate is %s, SDP says %s", got, l.ident.fingerprint)
 	}
 	if len(c.yours.ufrag) < 8 || len(c.yours.pwd) < 24 {
 		t.Errorf("credentials are %+v", c.yours)

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -23,7 +22,7 @@ type Key uint8
 const (
 	// ECDSA is on P-256, as browsers have it.
 	ECDSA Key = iota
-	// RSA has 2048 bits; a handshake with it costs a millisecond more.
+	// RSA has 2048 bits; a handshake with it costs a millisecond more. While none is ready, an ECDSA one is taken.
 	RSA
 )
 
@@ -31,28 +30,7 @@ const (
 type identity struct {
 	certificate tls.Certificate
 	fingerprint string
-}
-
-// identities are a port's, made when the first of a kind is asked for: making an RSA key takes a tenth of a second and more,
-// which no offer waits for twice.
-type identities struct {
-	ecdsa, rsa struct {
-		once sync.Once
-		it   *identity
-		err  error
-	}
-}
-
-func (p *identities) get(k Key) (*identity, error) {
-	s := &p.ecdsa
-	if k == RSA {
-		s = &p.rsa
-	}
-	s.once.Do(func() { s.it, s.err = newIdentity(k) })
-	if s.err != nil {
-		return nil, fmt.Errorf("webrtc: make certificate: %w", s.err)
-	}
-	return s.it, nil
+	made        time.Time
 }
 
 func newIdentity(k Key) (*identity, error) {
@@ -67,7 +45,7 @@ func newIdentity(k Key) (*identity, error) {
 		return nil, err
 	}
 	c, print, err := certify(key)
-	return &identity{c, print}, err
+	return &identity{c, print, time.Now()}, err
 }
 
 // newCertificate makes one with a key on P-256.
@@ -79,6 +57,9 @@ func newCertificate() (tls.Certificate, string, error) {
 	return it.certificate, it.fingerprint, nil
 }
 
+// identityTime is how long a certificate is valid from when it is made, as browsers' own are (30 days).
+const identityTime = 30 * 24 * time.Hour
+
 // certify makes a certificate. Nobody looks at its names or dates: its fingerprint in SDP is the identity (RFC 8827 6.5).
 func certify(key crypto.Signer) (tls.Certificate, string, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
@@ -86,9 +67,10 @@ func certify(key crypto.Signer) (tls.Certificate, string, error) {
 		return tls.Certificate{}, "", err
 	}
 	name := pkix.Name{CommonName: "WebRTC"}
+	now := time.Now()
 	c := &x509.Certificate{
-		SerialNumber: serial, Subject: name, Issuer: name, NotBefore: time.Now().Add(-24 * time.Hour),
-		NotAfter: time.Now().AddDate(10, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: serial, Subject: name, Issuer: name, NotBefore: now.Add(-24 * time.Hour),
+		NotAfter: now.Add(identityTime), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)

@@ -27,7 +27,7 @@ type PortConfig struct {
 	Advertise []netip.Addr
 	// Streams are the sockets of TCP, for peers to whom UDP is barred (RFC 6544); nil = none. Endpoints with full ICE have them.
 	Streams []netip.AddrPort
-	// RSA has the certificate with an RSA key made at once, in the background, rather than when it is first asked for.
+	// RSA has certificates with RSA keys made from the start, in the background, rather than from when one is first asked for.
 	RSA bool
 	// Endpoints is how many there may be at once; 0 = 10,000.
 	Endpoints int
@@ -98,7 +98,7 @@ func (c *PortConfig) complete() error {
 	return nil
 }
 
-// Port is the UDP port that all endpoints of a process share, with its certificates. Its methods may be called from any
+// Port is the UDP port that all endpoints of a process share, with certificates made ahead. Its methods may be called from any
 // goroutine.
 type Port struct {
 	cfg       PortConfig
@@ -140,11 +140,8 @@ func NewPort(cfg PortConfig) (*Port, error) {
 	for i := range p.rounds {
 		p.rounds[i] = map[*Endpoint]struct{}{}
 	}
-	if _, err := p.identities.get(ECDSA); err != nil {
+	if err := p.identities.init(cfg.RSA, cfg.Log); err != nil {
 		return nil, err
-	}
-	if cfg.RSA {
-		p.work.Go(func() { _, _ = p.identities.get(RSA) }) // who asks for it is told what went wrong
 	}
 	var err error
 	for _, at := range cfg.Bind {
@@ -166,6 +163,7 @@ func NewPort(cfg PortConfig) (*Port, error) {
 			p.streamAddresses = append(p.streamAddresses, netip.AddrPortFrom(a.Addr(), n))
 		}
 	}
+	p.work.Go(func() { p.identities.run(p.stop) })
 	go p.run()
 	return p, nil
 }
@@ -203,9 +201,6 @@ func (p *Port) Room() (taken, all int) {
 }
 
 func (p *Port) main() netip.AddrPort { return p.addresses[0] }
-
-// Fingerprint is that of the port's ECDSA certificate, as a=fingerprint has it.
-func (p *Port) Fingerprint() string { return p.identities.ecdsa.it.fingerprint }
 
 // Stats counts what came to the port and was for nobody, and what there is now.
 func (p *Port) Stats(s *media.Snapshot) {

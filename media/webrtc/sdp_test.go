@@ -100,7 +100,7 @@ a=sctp-port:5000
 	}
 	for _, want := range []string{
 		"a=ice-lite", "a=group:BUNDLE 0", "a=mid:0", "a=mid:1", "a=mid:2", "a=setup:passive", "a=end-of-candidates",
-		"a=fingerprint:" + l.cfg.Port.Fingerprint(), "a=fmtp:111 minptime=10;useinbandfec=1",
+		"a=fingerprint:" + l.ident.fingerprint, "a=fmtp:111 minptime=10;useinbandfec=1",
 		fmt.Sprintf("a=candidate:1 1 udp 2130706431 127.0.0.1 %d typ host", m.Port),
 		fmt.Sprintf("a=ssrc:%d cname:%s", l.sink.SSRC, l.control.Name),
 	} {
