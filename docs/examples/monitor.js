@@ -76,5 +76,10 @@ run(async () => {
     await telephony.listen('monitor')
   }
   await listen()
-  client.on('reconnected', same => { if (!same) run(listen) })
+  client.on('reconnected', same => {
+    if (same) return
+    pipeline = sides = undefined // of a call that went with the old session
+    for (const page of pages) page.endpoints.clear()
+    run(listen)
+  })
 })

@@ -67,5 +67,10 @@ run(async () => {
   }
 
   await listen()
-  client.on('reconnected', same => { if (!same) run(listen) })
+  client.on('reconnected', same => {
+    if (same) return
+    if (phone) page.send('ended', { text: 'ended: Patchbay was restarted' })
+    phone = pipeline = undefined // there is nothing left to release
+    run(listen)
+  })
 })
