@@ -2,5 +2,7 @@ package sip
 
 import "time"
 
-// ShortSessions makes the sessions of a user agent shorter than RFC 4028 allows.
-func ShortSessions(u *UA, d time.Duration) { u.cfg.Session = SessionTimer{Interval: d, Min: d} }
+// ShortSession is a session timer that is shorter than RFC 4028 allows.
+func ShortSession(d time.Duration) SessionTimer {
+	return SessionTimer{Interval: d, Min: d, hasty: true}
+}

@@ -11,9 +11,7 @@ import (
 
 // short makes sessions of a second, which RFC 4028 forbids outside of tests.
 func short(t *testing.T) *bench {
-	b := newBench(t, nil)
-	sip.ShortSessions(b.ua, time.Second)
-	return b
+	return newBench(t, func(_ *sip.FrontConfig, c *sip.Config) { c.Session = sip.ShortSession(time.Second) })
 }
 
 func TestSessionRefreshedByUs(t *testing.T) {
