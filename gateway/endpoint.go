@@ -85,7 +85,7 @@ func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (
 		if g.cfg.Media.WebRTC == nil {
 			return nil, errors.New("browsers are switched off: media.webrtc has no port")
 		}
-		return webrtc.New(webrtc.Config{Port: g.cfg.Media.WebRTC, Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry,
+		return webrtc.New(webrtc.Config{Port: g.cfg.Media.WebRTC, Shared: true, Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry,
 			Stack: webrtc.Own, Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 	}
 	mp := g.portsFor(p)

@@ -52,6 +52,9 @@ type Config struct {
 
 	// Key is the kind of the certificate.
 	Key Key
+	// Shared: the endpoint's certificate is the one that all such endpoints of the port have for a day, which costs less to
+	// set up; peers can tell by it that they speak to one machine. false: one of its own.
+	Shared bool
 	// ICE says where to look for the peer.
 	ICE ICE
 	// Trickle leaves candidates out of SDP until Gather (RFC 8838). Without it SDP waits for all of them.
@@ -149,7 +152,11 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, err
 	}
 	var err error
-	if e.ident, err = cfg.Port.identities.get(cfg.Key); err != nil {
+	identity := cfg.Port.identities.get
+	if cfg.Shared {
+		identity = cfg.Port.identities.shared
+	}
+	if e.ident, err = identity(cfg.Key); err != nil {
 		return nil, err
 	}
 	e.ice.Store(&cfg.ICE)

@@ -17,8 +17,8 @@ const (
 	restRSA    = 4         // times as long as making an RSA key took: clients that want many don't get a processor for it
 )
 
-// identities are a port's: every endpoint has its own, so that peers can't tell by it that they speak to one machine. A goroutine
-// makes them ahead, and nobody waits for it.
+// identities are a port's. An endpoint has its own, so that peers can't tell by it that they speak to one machine, unless its
+// Config says that this doesn't matter: then it has the day's. A goroutine makes them ahead, and nobody waits for it.
 type identities struct {
 	log  *slog.Logger
 	wake chan struct{} // something was taken
@@ -26,6 +26,7 @@ type identities struct {
 	mu    sync.Mutex
 	ready [RSA + 1][]*identity // by key, oldest first
 	most  [RSA + 1]int
+	day   [RSA + 1]*identity // that endpoints share, for readyTime
 }
 
 // init makes the first, and tells if that can't be done. The RSA pool begins when one is first asked for, or at once.
@@ -36,6 +37,24 @@ func (p *identities) init(rsa bool, log *slog.Logger) error {
 		p.most[RSA] = readyRSA
 	}
 	return p.add(ECDSA)
+}
+
+// shared is the day's.
+func (p *identities) shared(k Key) (*identity, error) {
+	p.mu.Lock()
+	it := p.day[k]
+	p.mu.Unlock()
+	if it != nil && time.Since(it.made) < readyTime {
+		return it, nil
+	}
+	it, err := p.get(k)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.day[k] = it
+	return it, nil
 }
 
 // get takes one that nobody had. It never waits: where none is ready it makes an ECDSA one.

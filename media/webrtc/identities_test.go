@@ -34,6 +34,23 @@ func TestCertificatesAreOfOneEndpoint(t *testing.T) {
 	}
 }
 
+// Endpoints that may share a certificate have one between them until its day is over, and nobody else has it.
+func TestCertificateOfTheDay(t *testing.T) {
+	p := newPort(t, nil)
+	shared := func() *identity { return newLeg(t, p, func(c *Config) { c.Stack, c.Shared = Own, true }).ident }
+	first := shared()
+	if second := shared(); second != first {
+		t.Error("two endpoints that share have two certificates")
+	}
+	if own := newLeg(t, p, func(c *Config) { c.Stack = Own }).ident; own == first {
+		t.Error("an endpoint that doesn't share has the day's certificate")
+	}
+	first.made = first.made.Add(-readyTime)
+	if next := shared(); next == first {
+		t.Error("the certificate is used beyond its day")
+	}
+}
+
 // Certificates are made ahead, again when some were taken, and not kept for ever; who finds none gets one on P-256 and doesn't
 // wait for a key of RSA.
 func TestCertificatesAreMadeAhead(t *testing.T) {

@@ -93,7 +93,7 @@ func (p *patchbay) call(pipeline *media.Pipeline, o order) (reply, error) {
 // first is the endpoint that faces who made the offer.
 func (p *patchbay) first(o order) (media.Endpoint, error) {
 	if p.kind == kindWebRTC {
-		return webrtc.New(webrtc.Config{Port: p.shared, Registry: p.registry, Stack: webrtc.Own})
+		return webrtc.New(webrtc.Config{Port: p.shared, Shared: true, Registry: p.registry, Stack: webrtc.Own})
 	}
 	return p.plain(o.Phone.Addr(), []*media.Format{opus.Format()})
 }
