@@ -51,6 +51,7 @@ type session struct {
 	least    time.Duration // that the peer accepts
 	ours     bool          // we refresh
 	update   bool          // the peer takes UPDATE
+	until    time.Time     // when it ends unless it is refreshed
 	end      *time.Timer   // of the session, or the next refresh
 }
 
@@ -168,7 +169,7 @@ func (d *Dialog) arm(interval time.Duration, ours bool) {
 	if s.end != nil {
 		s.end.Stop()
 	}
-	s.interval, s.ours = interval, ours
+	s.interval, s.ours, s.until = interval, ours, time.Now().Add(interval)
 	if interval == 0 {
 		return
 	}
@@ -205,7 +206,7 @@ func (d *Dialog) refresh() {
 	ctx, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life()+time.Second)
 	defer cancel()
 	d.mu.Lock()
-	update, body, interval := d.session.update, d.body, d.session.interval
+	update, body := d.session.update, d.body
 	d.mu.Unlock()
 	var err error
 	if update || len(body) == 0 {
@@ -222,16 +223,14 @@ func (d *Dialog) refresh() {
 	if d.ready() != nil {
 		return
 	}
-	// RFC 4028 10: it goes on until it ends by itself; meanwhile another try may do better.
+	// RFC 4028 10: the session goes on until it ends by itself. What was refused for a moment may be taken later.
 	s := &d.session
-	left := interval / 2
-	s.end = d.ua.later(left-min(32*time.Second, interval/6), d.callID, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.ready() == nil {
-			d.expire(err)
-		}
-	})
+	left := time.Until(s.until)
+	if margin := min(32*time.Second, s.interval/6); left > 2*margin {
+		s.end = d.ua.later((left-margin)/2, d.callID, func() { d.due(true) })
+		return
+	}
+	d.expire(err)
 }
 
 // update refreshes by UPDATE without SDP (RFC 3311).

@@ -58,6 +58,31 @@ func TestSessionRefreshedByUs(t *testing.T) {
 	}
 }
 
+// TestSessionRefreshedAgain: a refresh that is refused for a moment is tried again, and a session that nobody refreshes ends.
+func TestSessionRefreshedAgain(t *testing.T) {
+	b := short(t)
+	p := siptest.NewPeer(t, b.addr)
+	d := b.dial(p, nil)
+	p.Reply(p.Request("INVITE"), 200, "peer", siptest.SDP, p.Contact(), "Allow: INVITE, ACK, BYE, UPDATE", "Session-Expires: 1;refresher=uac", "Require: timer")
+	expect(t, d, sip.KindAnswered)
+	p.Request("ACK")
+	p.Reply(p.Request("UPDATE"), 500, "", "")
+	p.Reply(p.Request("UPDATE"), 200, "", "", p.Contact(), "Session-Expires: 1;refresher=uac", "Require: timer")
+	for m := p.Request("UPDATE"); ; {
+		p.Reply(m, 500, "", "")
+		next, ok := p.Receive(siptest.Patience)
+		if !ok {
+			t.Fatal("neither another refresh nor BYE")
+		}
+		if m = next; m.Method() == "BYE" {
+			break
+		}
+	}
+	if e := ended(t, d, sip.ByTimeout, 408); e.Reason.Text != "Session Expired" {
+		t.Errorf("Reason is %v", e.Reason)
+	}
+}
+
 func TestSessionTooShort(t *testing.T) {
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
