@@ -69,7 +69,7 @@ func (c *conn) read(ws *websocket.Conn) error {
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
-		_ = ws.SetReadDeadline(time.Now().Add(c.server.cfg.Patience))
+		c.expect(ws, time.Now().Add(c.server.cfg.Patience))
 		msg, err := readMessage(r, c.server.cfg.MaxMessage)
 		if err != nil {
 			var over goodbye
@@ -81,8 +81,17 @@ func (c *conn) read(ws *websocket.Conn) error {
 			}
 			return err
 		}
-		_ = ws.SetReadDeadline(time.Time{})
+		c.expect(ws, time.Time{})
 		c.take(msg)
+	}
+}
+
+// expect sets how long the reader may wait. The writer has set a shorter time if the connection is ending: that stays, or a
+// peer that says nothing would keep it, and the server from closing.
+func (c *conn) expect(ws *websocket.Conn, until time.Time) {
+	_ = ws.SetReadDeadline(until)
+	if c.out.ending() {
+		_ = ws.SetReadDeadline(time.Now().Add(goodbyeTimeout))
 	}
 }
 

@@ -108,6 +108,13 @@ func (o *outbox) take() ([][]byte, outState) {
 	}
 }
 
+// ending reports whether nothing more than what is queued will be sent.
+func (o *outbox) ending() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state != outOpen
+}
+
 // finish ends it with a close frame.
 func (o *outbox) finish(code int, why string) {
 	o.mu.Lock()

@@ -358,7 +358,7 @@ func TestPortExhaustion(t *testing.T) {
 func TestHold(t *testing.T) {
 	each(t, Config{}, func(t *testing.T, n *Net) {
 		lo, hi := freeRange(t, 2)
-		const hold = 200 * time.Millisecond
+		const hold = 500 * time.Millisecond
 		ports := must(NewPorts(PortsConfig{Min: lo, Max: hi, Hold: hold}))
 		h, in := inbox()
 		a, b, err := n.OpenPair(loopback4, ports, h, h)
@@ -370,9 +370,8 @@ func TestHold(t *testing.T) {
 		closed := time.Now()
 		a.Close()
 		b.Close()
-		if st := ports.Stats(); st != (PortsStats{Held: 1}) {
-			t.Errorf("%+v after Close, expected 1 held", st)
-		}
+		// The system's reader may not be back from the handler yet: who is last gives the ports back.
+		eventually(t, "the ports are held", func() bool { return ports.Stats() == PortsStats{Held: 1} })
 		if _, _, err := n.OpenPair(loopback4, ports, h, h); !errors.Is(err, ErrExhausted) {
 			t.Errorf("error %v while held, expected ErrExhausted", err)
 		}
