@@ -1,26 +1,23 @@
 package rpc
 
 import (
-	"bytes"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
 
-// conn is a client's connection: a reader that parses and hands on, and a writer that alone sends messages.
+// conn is a client's connection: a reader that parses and executes what is short, and a writer of what can't be sent at once.
 type conn struct {
 	server   *Server
 	who      Principal
 	standing *standing
 	scope    Scope
-	session  *session // that requests without a session id belong to; the reader's
-	net      net.Conn // nil until it is upgraded; set before anything is sent
+	session  *session        // that requests without a session id belong to; the reader's
+	ws       *websocket.Conn // nil until it is upgraded; set before anything is sent
+	written  chan struct{}   // closed when the writer is through
 	out      outbox
 }
 
@@ -34,104 +31,6 @@ func newConn(s *Server, who Principal, p *standing) *conn {
 	c.scope.alien = who.Foreign
 	c.scope.most = who.Quota.Objects
 	return c
-}
-
-// run reads until the connection ends.
-func (c *conn) run(ws *websocket.Conn) error {
-	c.net = ws.NetConn()
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write(ws)
-	}()
-	err := c.read(ws)
-	c.out.shut()
-	<-written
-	var over goodbye
-	if errors.As(err, &over) || c.out.code != 0 {
-		linger(ws.NetConn())
-	}
-	_ = ws.Close()
-	return err
-}
-
-// goodbye is why we end a connection.
-type goodbye struct {
-	code int
-	why  string
-}
-
-func (g goodbye) Error() string { return g.why }
-
-func (c *conn) read(ws *websocket.Conn) error {
-	for {
-		_, r, err := ws.NextReader()
-		if err != nil {
-			return fmt.Errorf("read: %w", err)
-		}
-		c.expect(ws, time.Now().Add(c.server.cfg.Patience))
-		msg, err := readMessage(r, c.server.cfg.MaxMessage)
-		if err != nil {
-			var over goodbye
-			if timedOut(err) {
-				err = goodbye{websocket.ClosePolicyViolation, fmt.Sprintf("message isn't complete after %s", c.server.cfg.Patience)}
-			}
-			if errors.As(err, &over) {
-				c.end(over.code, over.why)
-			}
-			return err
-		}
-		c.expect(ws, time.Time{})
-		c.take(msg)
-	}
-}
-
-// expect sets how long the reader may wait. The writer has set a shorter time if the connection is ending: that stays, or a
-// peer that says nothing would keep it, and the server from closing.
-func (c *conn) expect(ws *websocket.Conn, until time.Time) {
-	_ = ws.SetReadDeadline(until)
-	if c.out.ending() {
-		_ = ws.SetReadDeadline(time.Now().Add(goodbyeTimeout))
-	}
-}
-
-func timedOut(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
-}
-
-// readMessage reads one message, however it is fragmented.
-func readMessage(r io.Reader, most int) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(512)
-	n, err := b.ReadFrom(io.LimitReader(r, int64(most)+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read message: %w", err)
-	case n > int64(most):
-		return nil, goodbye{websocket.CloseMessageTooBig, fmt.Sprintf("message is larger than %d bytes", most)}
-	}
-	return b.Bytes(), nil
-}
-
-// take handles one message.
-func (c *conn) take(msg []byte) {
-	if !utf8.Valid(msg) { // text frames must be (RFC 6455 5.6), and the id goes back in one
-		c.fail(nil, Errorf(ParseFailed, "Parse error: not UTF-8"))
-		return
-	}
-	req, err := parseRequest(msg)
-	if err != nil {
-		c.server.stats.request("unknown")
-		c.fail(nil, err)
-		return
-	}
-	c.server.stats.request(req.method)
-	if err := c.dispatch(req); err != nil {
-		if !req.silent() {
-			c.fail(req.id, err)
-		}
-	}
 }
 
 // fail answers with an error; nil is the id null.
@@ -154,15 +53,41 @@ func (c *conn) tooSlow() {
 	if c.out.abandon() {
 		c.server.stats.slow.Add(1)
 		c.server.log.Warn("client can't keep up and is cut off", "principal", c.who.Name)
-		cut(c.net)
+		cut(c.ws.NetConn())
 	}
+}
+
+// answer sends what its caller has time to write: at once if nothing waits, which spares a switch to the writer.
+func (c *conn) answer(msg []byte) {
+	if c.ws == nil || !c.out.claim(len(msg)) {
+		c.send(msg)
+		return
+	}
+	c.put(msg)
+	c.out.landed()
+}
+
+// put writes a message; false: that ended the connection.
+func (c *conn) put(msg []byte) bool {
+	_ = c.ws.SetWriteDeadline(time.Now().Add(c.server.cfg.Patience))
+	err := c.ws.WriteMessage(websocket.TextMessage, msg)
+	if err == nil {
+		return true
+	}
+	if timedOut(err) {
+		c.tooSlow()
+	}
+	c.out.shut()
+	cut(c.ws.NetConn())
+	return false
 }
 
 // end closes the connection once what is queued has been sent.
 func (c *conn) end(code int, why string) { c.out.finish(code, why) }
 
-// write owns the socket's sending side.
-func (c *conn) write(ws *websocket.Conn) {
+// write sends what is queued. Messages are written by it, or by who claimed the outbox for one.
+func (c *conn) write() {
+	ws := c.ws
 	defer c.out.leave()
 	for {
 		batch, state := c.out.take()
@@ -171,13 +96,7 @@ func (c *conn) write(ws *websocket.Conn) {
 			return
 		}
 		for _, msg := range batch {
-			_ = ws.SetWriteDeadline(time.Now().Add(c.server.cfg.Patience))
-			if err := ws.WriteMessage(websocket.TextMessage, msg); err != nil {
-				if timedOut(err) {
-					c.tooSlow()
-				}
-				c.out.shut()
-				cut(ws.NetConn())
+			if !c.put(msg) {
 				return
 			}
 		}

@@ -8,7 +8,6 @@ func (s *Server) Feed(who Principal, msgs ...[]byte) [][]byte {
 	if err != nil {
 		return nil
 	}
-	defer s.work.Done()
 	defer s.dismiss(c)
 	for _, m := range msgs {
 		c.take(m)

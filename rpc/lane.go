@@ -1,6 +1,6 @@
 package rpc
 
-// A session executes its requests one after another, on one goroutine. An operation that waits (Op.Waits) leaves that line: it
+// A session executes its requests one after another, on one goroutine: the reader's if nothing runs. An operation that waits (Op.Waits) leaves that line: it
 // runs in a lane of its object's, and what comes for the object until it is done follows it there.
 
 // maxLanes bounds what runs beside the line; more waits in it.
@@ -30,6 +30,20 @@ func (s *session) run() {
 		}
 		s.perform(t)
 	}
+}
+
+// lead executes a task on the caller's goroutine, and leaves what came meanwhile to another.
+func (s *session) lead(t *task) {
+	if !s.aside(t) {
+		s.perform(t)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		s.running = false
+		return
+	}
+	s.server.work.Go(s.run) // the caller is counted
 }
 
 // perform executes a task whose turn it is.

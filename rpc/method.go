@@ -52,17 +52,17 @@ func methods() map[string]*method {
 	return out
 }
 
-// dispatch has a request executed: at once, or on its session's worker. Its error is the reply.
-func (c *conn) dispatch(req *request) error {
+// dispatch has a request executed: at once, or on its session's worker. Its error is the reply. relieved is that of take.
+func (c *conn) dispatch(req *request) (relieved bool, err error) {
 	m := c.server.methods[req.method]
 	switch {
 	case m == nil:
-		return Errorf(UnknownMethod, "Method not found.")
+		return false, Errorf(UnknownMethod, "Method not found.")
 	case req.params != nil && req.params[0] != '{', req.params == nil && !m.bare:
-		return Errorf(InvalidParams, "Invalid method parameters: 'params' should be a object")
+		return false, Errorf(InvalidParams, "Invalid method parameters: 'params' should be a object")
 	}
 	if err := c.allow(m.name, m.needs, 1); err != nil {
-		return err
+		return false, err
 	}
 	t := &task{conn: c, request: req, method: m, scope: c.scope}
 	if m.now {
@@ -74,19 +74,23 @@ func (c *conn) dispatch(req *request) error {
 			t.session.touch()
 			t.session.pending.Add(-1)
 		}
-		return err
+		return false, err
 	}
 	if err := t.findSession(); err != nil {
-		return err
+		return false, err
 	}
 	if t.session == nil { // nothing to do
 		if !req.silent() {
 			c.send(t.reply(nil, nil))
 		}
-		return nil
+		return false, nil
 	}
 	t.scope.by = t.session
-	return t.session.enqueue(t)
+	mine, err := t.session.enqueue(t, c.ws != nil)
+	if !mine {
+		return false, err
+	}
+	return c.execute(t), nil
 }
 
 // allow checks the role and the rate.

@@ -13,8 +13,9 @@ type outbox struct {
 
 	mu     sync.Mutex
 	queue  [][]byte
-	held   int // bytes that are queued or being written
-	flying int // of these, what take gave last
+	held   int  // bytes that are queued or being written
+	flying int  // of these, what take gave last, or what is claimed
+	direct bool // who claimed it writes
 	state  outState
 	code   int    // of the close frame, 0 = none is sent; set before outOver, fixed after it
 	why    string // at most 123 bytes (RFC 6455 5.5)
@@ -71,6 +72,29 @@ func (o *outbox) push(msg []byte) bool {
 	return true
 }
 
+// claim lets the caller write a message of n bytes itself, because nothing waits or is being written. It calls landed then.
+func (o *outbox) claim(n int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outOpen || o.direct || o.held > 0 || !o.all.take(n, 0) {
+		return false
+	}
+	o.direct, o.held, o.flying = true, n, n
+	return true
+}
+
+// landed is told that what was claimed is written, or can't be.
+func (o *outbox) landed() {
+	o.mu.Lock()
+	o.direct = false
+	o.settle(o.flying)
+	waits := len(o.queue) > 0 || o.state != outOpen
+	o.mu.Unlock()
+	if waits {
+		o.signal()
+	}
+}
+
 func (o *outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
@@ -97,6 +121,11 @@ func (o *outbox) leave() {
 func (o *outbox) take() ([][]byte, outState) {
 	for {
 		o.mu.Lock()
+		if o.direct && o.state != outLost {
+			o.mu.Unlock()
+			<-o.wake
+			continue
+		}
 		o.settle(o.flying)
 		batch, state := o.queue, o.state
 		o.queue, o.flying = nil, o.held

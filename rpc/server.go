@@ -58,6 +58,8 @@ type Server struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // connections, workers, the sweeper
 
+	relief *relief // of readers; it goes on until nothing of work is left
+
 	mu         sync.Mutex
 	closed     bool
 	conns      map[*conn]struct{}
@@ -97,6 +99,8 @@ func (s *Space) Serve(cfg ServerConfig) *Server {
 	srv.queued.most, srv.remembered.most = int64(cfg.MaxQueuedAll), int64(cfg.MaxQueuedAll)
 	srv.stats.init(srv.methods)
 	srv.ctx, srv.stop = context.WithCancel(context.Background())
+	srv.relief = newRelief()
+	go srv.relief.run(srv.relieve)
 	srv.work.Go(srv.sweep)
 	return srv
 }
@@ -125,16 +129,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	defer s.work.Done()
-	defer s.dismiss(c)
 	ws, err := s.upgrader.Upgrade(w, r, nil) // which answers when it fails
 	if err != nil {
+		s.dismiss(c)
 		s.log.Debug("no WebSocket", "source", r.RemoteAddr, "err", err)
 		return
 	}
 	s.log.Debug("client connected", "source", r.RemoteAddr, "principal", who.Name)
-	err = c.run(ws)
-	s.log.Debug("client disconnected", "source", r.RemoteAddr, "principal", who.Name, "err", err)
+	c.run(ws)
 }
 
 func refuse(w http.ResponseWriter, status int, why string) {
@@ -181,7 +183,9 @@ func (s *Server) standing(name string) *standing {
 	return p
 }
 
+// dismiss forgets a connection.
 func (s *Server) dismiss(c *conn) {
+	defer s.work.Done()
 	if c.session != nil {
 		c.session.unbind(c)
 	}
@@ -204,6 +208,7 @@ func (s *Server) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		s.work.Wait()
+		s.relief.close()
 		close(done)
 	}()
 	select {

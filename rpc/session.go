@@ -105,8 +105,9 @@ func (s *session) forgetAll() {
 	}
 }
 
-// enqueue has a task run after those before it; pending was raised for it.
-func (s *session) enqueue(t *task) error {
+// enqueue has a task run after those before it; pending was raised for it. With reader, a task that there is nothing before
+// is left to the caller: mine, which calls lead.
+func (s *session) enqueue(t *task, reader bool) (mine bool, err error) {
 	size := len(t.request.params)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +121,7 @@ func (s *session) enqueue(t *task) error {
 			} else {
 				old.wait(t.conn)
 			}
-			return nil
+			return false, nil
 		}
 		t.answer = old
 	}
@@ -129,16 +130,20 @@ func (s *session) enqueue(t *task) error {
 		if t.answer != nil {
 			s.recent.remove(t.answer)
 		}
-		return Errorf(NotEnoughResources, "Too many requests: %d of this session wait already", s.waiting)
+		return false, Errorf(NotEnoughResources, "Too many requests: %d of this session wait already", s.waiting)
 	}
-	s.queue = append(s.queue, t)
 	s.waiting++
 	s.bytes += size
+	if reader && !s.running && !t.method.alone {
+		s.running = true
+		return true, nil
+	}
+	s.queue = append(s.queue, t)
 	if !s.running {
 		s.running = true
 		s.server.work.Go(s.run) // its reader is being waited for, so the count isn't zero
 	}
-	return nil
+	return false, nil
 }
 
 // finish sends a reply to whoever asked, and keeps it for who asks again.
@@ -149,7 +154,7 @@ func (s *session) finish(t *task, reply []byte) {
 	s.mu.Lock()
 	others := s.recent.done(t.answer, reply, time.Now())
 	s.mu.Unlock()
-	t.conn.send(reply)
+	t.conn.answer(reply)
 	for _, c := range others {
 		c.send(reply)
 	}

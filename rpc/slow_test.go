@@ -200,3 +200,24 @@ func TestMemory(t *testing.T) {
 		t.Errorf("the heap has %d KiB after 1000 more clients, %d before", after>>10, before>>10)
 	}
 }
+
+// A request that takes long holds up neither what comes after it on its connection nor the connection's end.
+func TestLongRequest(t *testing.T) {
+	s := serve(t, rpc.ServerConfig{})
+	for round := range 3 { // the first one wakes the goroutine that looks, others find it awake
+		c := s.dial(t, "")
+		vol := c.volume(c.pipeline())
+		o, _ := s.a.Object(vol)
+		v := o.Value().(*volume)
+		c.send(`{"jsonrpc":"2.0","id":"h","method":"invoke","params":{"object":"` + vol + `","operation":"hang"}}`)
+		<-v.enter
+		c.do("ping", "")
+		other := c.do("create", `"type":"MediaPipeline","sessionId":"other"`)
+		if other == "" {
+			t.Error("another session of the connection waits")
+		}
+		_ = c.ws.Close()
+		eventually(t, fmt.Sprintf("connection %d ends although its request runs", round), func() bool { return s.server.Stats().Connections == 0 })
+		v.leave <- struct{}{}
+	}
+}
