@@ -196,18 +196,8 @@ func clientKey(branch, method string) string {
 	return branch + psip.TxSeperator + method
 }
 
-// serverKey is RFC 3261 17.2.3. ACK and CANCEL look for their INVITE elsewhere.
-func serverKey(m *wire.Message) string {
-	method := m.Method
-	if method == "ACK" {
-		method = "INVITE"
-	}
-	return keyAs(m, method)
-}
-
-func keyAs(m *wire.Message, method string) string {
-	return m.Via.Branch + "|" + m.Via.Host + "|" + fmt.Sprint(m.Via.Port) + "|" + method
-}
+// serverKey is RFC 3261 17.2.3. CANCEL looks for its INVITE elsewhere.
+func serverKey(m *wire.Message) string { return m.Key(m.Method) }
 
 func (f *Front) addClient(t *clientTx) error {
 	f.mu.Lock()

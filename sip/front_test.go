@@ -148,11 +148,12 @@ func TestMalformedAnswered(t *testing.T) {
 		phrase string
 	}{
 		{map[string]string{"CSeq": "1 INVITE"}, 400, "Bad CSeq Header"},
+		{map[string]string{"Via": fmt.Sprintf("SIP/2.0/UDP %s;branch=z9hG4bKe;;rport", p.Addr())}, 400, "Bad Via Header"},
 		{map[string]string{"CSeq": "x OPTIONS"}, 400, "Bad CSeq Header"},
 		{map[string]string{"From": "<sip:a@b>"}, 400, "Bad From Header"},
 		{map[string]string{"To": "<sip:a@b"}, 400, "Bad To Header"},
 		{map[string]string{"Max-Forwards": "1000"}, 400, "Bad Max-Forwards Header"},
-		{map[string]string{"Max-Forwards": "0"}, 483, "Too Many Hops"},
+		{map[string]string{"Max-Forwards": "0", "CSeq": "1 INVITE", "start": "INVITE sip:c@d SIP/2.0", "extra": "Contact: <sip:a@b>"}, 483, "Too Many Hops"},
 		{map[string]string{"Content-Length": "10"}, 400, "Bad Content-Length Header"},
 		{map[string]string{"extra": "Content-Length: 5"}, 400, "Bad Content-Length Header"},
 		{map[string]string{"extra": "CSeq: 1 OPTIONS"}, 400, "Bad CSeq Header"},
@@ -196,6 +197,30 @@ func TestBrokenHeaderOfAResponse(t *testing.T) {
 		t.Errorf("answered %+v", e)
 	}
 	p.Request("ACK")
+}
+
+// A branch of the old kind, or none, names no transaction: what its requests have in common does (RFC 3261 17.2.3).
+func TestOldBranches(t *testing.T) {
+	b := newBench(t, nil)
+	for i, branch := range []string{"", ";branch=390skdjuw"} {
+		p := siptest.NewPeer(t, b.addr)
+		send := func(method, to string) {
+			p.Send(raw(method+" sip:c@d SIP/2.0", fmt.Sprintf("Via: SIP/2.0/UDP %s%s", p.Addr(), branch), "From: <sip:a@b>;tag=1", "To: <sip:c@d>"+to,
+				fmt.Sprintf("Call-ID: old%d", i), "CSeq: 7 "+method, p.Contact(), "Content-Length: 0"))
+		}
+		send("INVITE", "")
+		d := b.inbound()
+		send("INVITE", "")
+		send("CANCEL", "")
+		ended(t, d, sip.ByPeer, 487)
+		p.Response(200)
+		res := p.Response(487)
+		send("ACK", ";tag="+res.Tag("To"))
+		p.Silence(4 * fast.T2)
+		if len(b.in) != 0 {
+			t.Errorf("%q: a repeated INVITE made another dialog", branch)
+		}
+	}
 }
 
 func TestMethodsAreCaseSensitive(t *testing.T) {

@@ -137,7 +137,7 @@ func (in *inlet) owns(fl *flow.Flow, m *wire.Message, broken bool) (u *UA, prove
 	f.mu.RLock()
 	t := f.servers[serverKey(m)]
 	if t == nil && m.Method == "CANCEL" {
-		t = f.servers[keyAs(m, "INVITE")]
+		t = f.servers[m.Key("INVITE")]
 	}
 	d := f.dialogs[dialogKey(m.CallID, m.To.Tag())]
 	uas := f.uas

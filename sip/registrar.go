@@ -192,7 +192,11 @@ func (r *Registrar) Users() []string {
 // serve answers a REGISTER that is well-formed and authenticated (RFC 3261 10.3).
 func (r *Registrar) serve(t *serverTx, user string) {
 	aor := t.m.To.URI
-	if aor.Scheme != "sip" && aor.Scheme != "sips" || !r.serves(aor.Host) {
+	if aor.Scheme != "sip" && aor.Scheme != "sips" {
+		t.refuse(&wire.Refusal{Status: 400, Header: "To", Why: "scheme " + aor.Scheme + ": expected sip"})
+		return
+	}
+	if !r.serves(aor.Host) {
 		t.respond(404, "", nil, nil)
 		return
 	}

@@ -63,7 +63,7 @@ func (u *UA) serve(fl *flow.Flow, m *wire.Message, at time.Time) {
 }
 
 func (u *UA) serveCancel(t *serverTx) {
-	invite := u.front.server(keyAs(t.m, "INVITE"))
+	invite := u.front.server(t.m.Key("INVITE"))
 	if invite == nil || invite.m.CallID != t.m.CallID {
 		t.respond(481, "", nil, nil)
 		return

@@ -51,8 +51,16 @@ func (m *Message) checkVia() *Refusal {
 	if err != nil {
 		return bad("Via", "%v", err)
 	}
-	if len(via.Branch) <= len(magic) || !strings.HasPrefix(via.Branch, magic) || len(via.Branch) > 512 || !printable(via.Branch) {
+	switch {
+	case via.Branch == magic || len(via.Branch) > 512 || via.Branch != "" && !printable(via.Branch):
 		return bad("Via", "branch %q: expected %s and more", clip(via.Branch), magic)
+	case !m.IsRequest && !strings.HasPrefix(via.Branch, magic): // requests may have one of RFC 2543's, or none; see Key
+		return bad("Via", "branch %q: expected %s and more", clip(via.Branch), magic)
+	}
+	for _, v := range m.Vias {
+		if emptyParam(v) {
+			return bad("Via", "%q: a parameter is empty", clip(v))
+		}
 	}
 	if !m.IsRequest && len(m.Vias) > 1 {
 		return bad("Via", "a response with %d values: it isn't ours (RFC 3261 8.1.3.3)", len(m.Vias))
@@ -62,6 +70,12 @@ func (m *Message) checkVia() *Refusal {
 	}
 	m.Via = via
 	return nil
+}
+
+// emptyParam tells whether nothing stands before, between or after semicolons.
+func emptyParam(v string) bool {
+	v = strings.NewReplacer(" ", "", "\t", "").Replace(v)
+	return strings.HasPrefix(v, ";") || strings.HasSuffix(v, ";") || strings.Contains(v, ";;")
 }
 
 func (m *Message) checkParties() *Refusal {
@@ -179,16 +193,15 @@ type Policy struct {
 // Refuse finds why a well-formed request can't be served, in the order of RFC 3261 8.2: method, URI scheme,
 // extensions, content. nil: it can.
 func (m *Message) Refuse(p Policy) *Refusal {
-	if v := m.Headers.Get("Max-Forwards"); v == "0" {
+	// Who only takes a request needs no hop more (RFC 3261 16.3 binds proxies); a call would go on from here.
+	if n, err := strconv.Atoi(m.Headers.Get("Max-Forwards")); err == nil && n == 0 && m.Method == "INVITE" && m.To.Tag() == "" {
 		return &Refusal{Status: 483, Header: "Max-Forwards", Why: "is used up"}
 	}
 	if !slices.Contains(p.Methods, m.Method) { // case counts (RFC 3261 7.1)
 		return &Refusal{Status: 405, Why: "method " + clip(m.Method), Extra: []Header{{"Allow", strings.Join(p.Methods, ", ")}}}
 	}
-	switch m.URI.Scheme {
-	case "sip", "sips", "tel":
-	default:
-		return &Refusal{Status: 416, Header: "Request-URI", Why: "scheme " + m.URI.Scheme}
+	if !known(m.URI.Scheme) {
+		return m.foreign()
 	}
 	var missing []string
 	if m.Method != "CANCEL" {
@@ -206,6 +219,12 @@ func (m *Message) Refuse(p Policy) *Refusal {
 		return m.refuseContent(p)
 	}
 	return nil
+}
+
+func known(scheme string) bool { return scheme == "sip" || scheme == "sips" || scheme == "tel" }
+
+func (m *Message) foreign() *Refusal {
+	return &Refusal{Status: 416, Header: "Request-URI", Why: "scheme " + m.URI.Scheme}
 }
 
 func (m *Message) refuseContent(p Policy) *Refusal {

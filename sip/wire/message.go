@@ -98,6 +98,9 @@ func (p *Parser) Parse(data []byte) (*Message, *Refusal) {
 		data = m.rest(data)
 	}
 	msg, err := p.parser.ParseSIP(data)
+	if err != nil && m.IsRequest && m.URI.Opaque != "" && !known(m.URI.Scheme) {
+		return m, m.foreign() // its scheme may look like nothing that sipgo reads
+	}
 	if err != nil {
 		return m, m.blame(err)
 	}
@@ -306,7 +309,7 @@ func (m *Message) identify() {
 	m.CallID = m.Headers.Get("Call-ID")
 	m.Vias = m.Headers.Values("Via")
 	if len(m.Vias) > 0 {
-		m.Via, _ = ParseVia(m.Vias[0])
+		m.Via, _ = parseVia(m.Vias[0], true) // who speaks another version is told so
 	}
 }
 
@@ -315,6 +318,18 @@ func (m *Message) identify() {
 func (m *Message) Answerable() bool {
 	return m != nil && m.IsRequest && m.Method != "ACK" && len(m.Vias) > 0 && m.Via.Host != "" &&
 		m.CallID != "" && m.Headers.Has("From") && m.Headers.Has("To") && m.Headers.Has("CSeq")
+}
+
+// Key names a transaction (RFC 3261 17.2.3), for a request of that method: an ACK is looked for as the INVITE of it. A branch of
+// the old kind is no name, so that of RFC 2543 is made of what all requests of a transaction have in common.
+func (m *Message) Key(method string) string {
+	if method == "ACK" {
+		method = "INVITE"
+	}
+	if strings.HasPrefix(m.Via.Branch, magic) {
+		return m.Via.Branch + "|" + m.Via.Host + "|" + strconv.Itoa(int(m.Via.Port)) + "|" + method
+	}
+	return strings.Join([]string{m.Vias[0], m.URI.String(), m.CallID, m.From.Tag(), strconv.FormatUint(uint64(m.CSeq), 10), method}, "|")
 }
 
 // Via is a Via value.
@@ -329,7 +344,9 @@ type Via struct {
 }
 
 // ParseVia reads a Via value (RFC 3261 20.42). Space around the slashes and the colon is allowed there.
-func ParseVia(s string) (Via, error) {
+func ParseVia(s string) (Via, error) { return parseVia(s, false) }
+
+func parseVia(s string, anyVersion bool) (Via, error) {
 	var v Via
 	parts := SplitParams(s)
 	if len(parts) == 0 {
@@ -339,7 +356,7 @@ func ParseVia(s string) (Via, error) {
 	version, rest, ok2 := strings.Cut(rest, "/")
 	rest = strings.TrimSpace(rest)
 	end := strings.IndexAny(rest, " \t")
-	if !ok1 || !ok2 || end < 0 || !strings.EqualFold(strings.TrimSpace(name), "SIP") || strings.TrimSpace(version) != "2.0" {
+	if !ok1 || !ok2 || end < 0 || !strings.EqualFold(strings.TrimSpace(name), "SIP") || strings.TrimSpace(version) != "2.0" && !anyVersion {
 		return v, fmt.Errorf("sip: Via %q: expected SIP/2.0/transport host", clip(s))
 	}
 	v.Transport = strings.ToUpper(rest[:end])

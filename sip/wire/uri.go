@@ -227,7 +227,7 @@ func splitHostPort(s string) (string, uint16, error) {
 		if end < 0 {
 			return "", 0, fmt.Errorf("host %q: no closing bracket", clip(s))
 		}
-		host = s[1:end]
+		host = mendIPv6(s[1:end])
 		if rest := s[end+1:]; rest != "" {
 			if rest[0] != ':' {
 				return "", 0, fmt.Errorf("host %q: expected a port after the bracket", clip(s))
@@ -257,6 +257,16 @@ func splitHostPort(s string) (string, uint16, error) {
 		return "", 0, fmt.Errorf("port %q: expected 1 to 65535", clip(port))
 	}
 	return strings.ToLower(host), uint16(n), nil
+}
+
+// mendIPv6 takes the third colon that RFC 3261's grammar puts before an IPv4 address within an IPv6 one (RFC 5118 4.10,
+// RFC 5954).
+func mendIPv6(host string) string {
+	i := strings.Index(host, ":::")
+	if i < 0 || strings.IndexByte(host[i+3:], '.') < 0 || strings.IndexByte(host[i+3:], ':') >= 0 {
+		return host
+	}
+	return host[:i+2] + host[i+3:]
 }
 
 func validHost(h string) bool {
