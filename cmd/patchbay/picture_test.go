@@ -27,7 +27,8 @@ var arrows = []struct {
 	{"test/...", []string{"test/...", "web/webtest", "sip/...", "media/...", "gateway/...", "rpc/...", "billing/..."}},
 	{"sip/...", []string{"sip/..."}},
 	{"gateway/call", nil},
-	{"gateway", []string{"gateway/call", "sip/...", "media/..."}},
+	{"gateway/numbering", []string{"sip/..."}},
+	{"gateway", []string{"gateway/call", "gateway/numbering", "sip/...", "media/..."}},
 	{"billing/...", []string{"billing/...", "gateway/call"}},
 	{"rpc/...", []string{"rpc/...", "media", "media/sdp"}},
 	{"media/sdp", nil},
@@ -40,6 +41,7 @@ var arrows = []struct {
 // doors are where a library's types stop. A library that isn't here has none: a dependency needs a reason.
 var doors = map[string][]string{
 	"github.com/emiago/sipgo":             {"sip/..."},
+	"github.com/nyaruka/phonenumbers":     {"gateway/numbering"},
 	"github.com/miekg/dns":                {"sip/dns", "sip/siptest"},
 	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "web/webtest"},
 	"github.com/jackc/pgx/v5":             {"billing/..."},
