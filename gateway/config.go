@@ -11,29 +11,34 @@ import (
 	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/media/webrtc"
 	"github.com/patchbay/patchbay/sip"
+	"github.com/patchbay/patchbay/sip/auth"
 )
 
 // Config of a Gateway. Users, trunks and routes are complete: every default is filled in.
 type Config struct {
-	Node     string
-	Journal  Journal
-	Router   Router  // nil: Routes, behind the users' own numbers
-	Charger  Charger // nil: every call is allowed, none is charged
-	Front    *sip.Front
-	Media    Media
-	Domain   string // of our users
-	Realm    string
-	Agent    string           // User-Agent and Server
-	Session  sip.SessionTimer // of users' calls
-	Users    []User
-	Trunks   []Trunk
-	Apps     []App
-	Routes   []Route
-	Limits   Limits
-	Digits   bool // DTMF digits stand in records as they are; false masks them
-	Register Register
-	Bindings string // file that keeps users' registrations across restarts; "": they are in memory only
-	Log      *slog.Logger
+	Node    string
+	Journal Journal
+	Router  Router  // nil: Routes, behind the users' own numbers
+	Charger Charger // nil: every call is allowed, none is charged
+	Front   *sip.Front
+	Media   Media
+	Domain  string // of our users
+	Realm   string
+	// Digest are the algorithms that users are challenged with, best first; nil = MD5. DigestSimple are beginnings of the
+	// User-Agent of phones that make nothing of several: they are challenged with the simplest.
+	Digest       []auth.Algorithm
+	DigestSimple []string
+	Agent        string           // User-Agent and Server
+	Session      sip.SessionTimer // of users' calls
+	Users        []User
+	Trunks       []Trunk
+	Apps         []App
+	Routes       []Route
+	Limits       Limits
+	Digits       bool // DTMF digits stand in records as they are; false masks them
+	Register     Register
+	Bindings     string // file that keeps users' registrations across restarts; "": they are in memory only
+	Log          *slog.Logger
 }
 
 // Register bounds the registrations of users.

@@ -14,9 +14,9 @@ import (
 // User is a person or a desk phone that registers here.
 type User struct {
 	ID, Tenant string
-	Login      string // SIP user and digest user name
-	Password   string // one of these
-	HA1        string // hex MD5 of login:realm:password
+	Login      string                    // SIP user and digest user name
+	Password   string                    // one of these
+	HA1        map[auth.Algorithm]string // hex hashes of login:realm:password
 	Numbers    []string
 	CallerID   string
 	CallerName string
@@ -44,7 +44,7 @@ func (g *Gateway) addUsers() error {
 	for _, u := range g.userByID {
 		byLogin[u.Login] = u
 	}
-	server, err := auth.NewServer(auth.ServerConfig{Realm: g.cfg.Realm, Lookup: func(name, _ string) (auth.Credentials, bool) {
+	server, err := auth.NewServer(auth.ServerConfig{Realm: g.cfg.Realm, Algorithms: g.cfg.Digest, Simple: g.cfg.DigestSimple, Lookup: func(name, _ string) (auth.Credentials, bool) {
 		u, ok := byLogin[name]
 		if !ok {
 			return auth.Credentials{}, false

@@ -186,15 +186,16 @@ func (o *outgoing) sentURI() string {
 func (u *UA) exchange(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client, nextCSeq func() uint32) (*wire.Message, error) {
 	var attempt auth.Attempt
 	for {
-		m, err := u.sendOnce(ctx, o, f, client)
+		credentials := client.Headers(o.method, o.sentURI())
+		m, err := u.sendOnce(ctx, o, f, credentials)
 		if err != nil {
 			return nil, err
 		}
 		if m.Status != 401 && m.Status != 407 {
 			if m.Status < 300 {
-				client.Learn(m.Headers)
+				err = u.learn(client, credentials, o.method, m)
 			}
-			return m, nil
+			return m, err
 		}
 		if err := client.Challenge(&attempt, m.Headers); err != nil {
 			u.log.Debug("challenge not answered", "method", o.method, "err", err)
@@ -237,8 +238,22 @@ func (u *UA) exchangeAmong(ctx context.Context, list []place, request func(*flow
 	}
 }
 
-func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client) (*wire.Message, error) {
-	req, err := u.build(o, f, client.Headers(o.method, o.sentURI()))
+// learn takes what a success says of the credentials that it was asked with. Only of a registration it is an error that the
+// peer doesn't know our password: a call that is up would gain nothing by its end.
+func (u *UA) learn(client *auth.Client, sent []Header, method string, m *wire.Message) error {
+	err := client.Learn(sent, m.Headers)
+	if err == nil {
+		return nil
+	}
+	u.log.Warn("the peer's answer to our credentials is wrong", "method", method, "dialog", m.CallID, "err", err)
+	if method == "REGISTER" {
+		return fmt.Errorf("sip: %s: %w", method, err)
+	}
+	return nil
+}
+
+func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, credentials []Header) (*wire.Message, error) {
+	req, err := u.build(o, f, credentials)
 	if err != nil {
 		return nil, err
 	}

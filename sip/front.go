@@ -46,6 +46,7 @@ type Front struct {
 	closed   bool
 	names    *dns.Resolver
 	suspects *suspects
+	puzzled  *puzzled
 }
 
 // socket is one bound address.
@@ -94,7 +95,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		parser:  wire.NewParser(wire.Limits{Bytes: l.MessageBytes, Headers: l.HeaderLines}),
 		serial:  flow.NewSerial(l.Transactions, 256),
 		clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
-		suspects: newSuspects(),
+		suspects: newSuspects(), puzzled: newPuzzled(),
 	}
 	var err error
 	if f.names, err = dns.New(dns.Config{Servers: cfg.DNS, Lookup: cfg.Resolve, Log: cfg.Log}); err != nil {

@@ -321,12 +321,13 @@ func (d *Dialog) onSuccess(r *round, m *wire.Message, at time.Time) {
 			cseq: r.cseq, routes: l.routes, headers: d.credits,
 		}
 	}
+	credits := d.credits
 	d.mu.Unlock()
 	d.sendAck(l)
 	if again {
 		return
 	}
-	d.auth.Learn(m.Headers)
+	_ = d.ua.learn(d.auth, credits, "INVITE", m)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {

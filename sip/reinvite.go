@@ -259,7 +259,6 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 		if err := statusError(m); err != nil {
 			return nil, err
 		}
-		d.auth.Learn(m.Headers)
 		d.mu.Lock()
 		d.body = body
 		d.agreed(m)
@@ -304,6 +303,9 @@ func (d *Dialog) offerOnce(ctx context.Context, o *outgoing, f *flow.Flow, l *le
 	defer limit.Stop()
 	select {
 	case m := <-final:
+		if m.Status < 300 {
+			_ = d.ua.learn(d.auth, credentials, "INVITE", m)
+		}
 		return m, nil
 	case err := <-failed:
 		return nil, err

@@ -164,6 +164,7 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 	if user != "" {
 		t.flow.Trust()
 		u.front.suspects.right(from, user)
+		u.front.puzzled.answered(askerOf(t))
 		return user
 	}
 	u.count.challenged.Add(1)
@@ -184,7 +185,11 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 	if proxy {
 		status = 407
 	}
-	t.respond(status, "", u.users.Challenge(source, proxy, result.Stale()), nil)
+	challenge := u.users.Challenge
+	if u.users.Several() && (u.users.Simple(t.m.Headers.Get("User-Agent")) || u.front.puzzled.asked(askerOf(t), claimed != "")) {
+		challenge = u.users.ChallengeSimply
+	}
+	t.respond(status, "", challenge(source, proxy, result.Stale()), nil)
 	return ""
 }
 

@@ -69,6 +69,8 @@ type SIP struct {
 	Listen          []Listen         `yaml:"listen"`
 	Domain          string           `yaml:"domain"`           // of our users; the advertised host if empty
 	Realm           string           `yaml:"realm"`            // of digest challenges (RFC 7616 3.3); an HA1 is bound to it
+	Digest          []string         `yaml:"digest"`           // algorithms that users are challenged with; those of SHA-256 and MD5 that every user can answer if empty
+	DigestSimple    []string         `yaml:"digest_simple"`    // beginnings of User-Agent of phones that give up at several challenges: they get the simplest
 	UserAgent       string           `yaml:"user_agent"`       // User-Agent and Server headers
 	ResponseTimeout time.Duration    `yaml:"response_timeout"` // a hop that gives no response at all is given up after this
 	DNS             []netip.AddrPort `yaml:"dns"`              // name servers that carriers' names are asked of; those of /etc/resolv.conf if empty
@@ -167,7 +169,7 @@ type User struct {
 	Tenant     string        `yaml:"tenant"`
 	Login      string        `yaml:"login"`    // SIP user name, also for the digest; the id if empty
 	Password   Secret        `yaml:"password"` // either this
-	HA1        Secret        `yaml:"ha1"`      // or MD5 of login:realm:password, 32 hex digits
+	HA1        HA1           `yaml:"ha1"`      // or the hash of login:realm:password
 	Numbers    []string      `yaml:"numbers"`  // who calls one of them, or the login, reaches the user
 	CallerID   string        `yaml:"caller_id"`
 	CallerName string        `yaml:"caller_name"`
@@ -176,6 +178,13 @@ type User struct {
 	MaxCalls   int           `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
 	MaxRate    float64       `yaml:"max_rate"`  // calls that the user may begin per second; 0 = any
 	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
+}
+
+// HA1 are hashes that stand for a password (RFC 7616 3.4.2), in hex; one value alone is that of MD5.
+type HA1 struct {
+	MD5       Secret `yaml:"MD5"`
+	SHA256    Secret `yaml:"SHA-256"`
+	SHA512256 Secret `yaml:"SHA-512-256"`
 }
 
 // Trunk is a carrier that we exchange calls with.
@@ -190,7 +199,9 @@ type Trunk struct {
 	Domain     string         `yaml:"domain"`    // in the URIs of From, To and the request; the host of registrar or proxy if empty
 	User       string         `yaml:"user"`      // our account there
 	AuthUser   string         `yaml:"auth_user"` // digest user name; user if empty
-	Password   Secret         `yaml:"password"`
+	Password   Secret         `yaml:"password"`  // either this
+	HA1        HA1            `yaml:"ha1"`       // or the hash of auth_user:realm:password
+	Realm      string         `yaml:"realm"`     // whose challenges are answered; any if empty
 	Expires    time.Duration  `yaml:"expires"`   // asked of the registrar; what it grants counts
 	Addresses  []netip.Prefix `yaml:"addresses"` // whose calls are this trunk's
 	Bind       netip.AddrPort `yaml:"bind"`      // local address of its signalling; the system's choice if not set

@@ -15,7 +15,9 @@ import (
 
 func testEnv(name string) (string, bool) {
 	v, ok := map[string]string{
-		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "TELCO_PASSWORD": "planted-secret",
+		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "BACKUP_PASSWORD": "planted-secret",
+		"FRONT_DESK_SHA256": strings.Repeat("0123456789abcdef", 4), "FRONT_DESK_SHA512": strings.Repeat("0123456789abcdef", 4),
+		"TELCO_HA1": "0123456789abcdef0123456789abcdef", "TELCO_SHA256": strings.Repeat("0123456789abcdef", 4), "TELCO_SHA512": strings.Repeat("0123456789abcdef", 4),
 		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef", "TURN_SECRET": "planted-secret",
 		"CRM_TOKEN": "planted-secret-0123456789abcdef", "AUDIT_SHA256": strings.Repeat("0123456789abcdef", 4),
 	}[name]
@@ -81,6 +83,9 @@ var mistakes = []struct{ name, file, want string }{
 	{"SIP among RTP's ports", "sip: {listen: [{transport: udp, address: \"127.0.0.1:20100\"}]}", `: sip.listen[0].address is "127.0.0.1:20100": SIP needs a port outside of media.ports, which are 20000 to 29999`},
 	{"registrar's limits", "sip: {register_min: 10m, register_max: 5m}", `: sip.register_max is "5m": expected 10m to 24h`},
 	{"domain", "sip: {domain: \"a b\"}", `: sip.domain is "a b": expected a domain name`},
+	{"digest", "sip: {digest: [SHA-256, sha256]}", `: sip.digest[1] is "sha256": expected SHA-512-256, SHA-256 or MD5; did you mean "SHA-256"?`},
+	{"digest twice", "sip: {digest: [MD5, MD5]}", `: sip.digest[1] is "MD5": stands twice in sip.digest`},
+	{"simple phones", "sip: {digest_simple: [\"\"]}", `: sip.digest_simple[0] is "": expected the beginning of a User-Agent`},
 	{"realm", "sip: {realm: \"\"}", `: sip.realm is "": expected printable text`},
 	{"ports reversed", "media: {ports: {min: 30000, max: 20000}}", `: media.ports.max is "20000": expected at least media.ports.min, which is 30000`},
 	{"ports too few", "media: {ports: {min: 30000, max: 30002}}", `: media.ports.max is "30002": expected at least media.ports.min + 3`},
@@ -135,6 +140,13 @@ var mistakes = []struct{ name, file, want string }{
 	{"no password", "users:\n  - id: a", `:2:5: users[0].password: missing, expected a password or ha1`},
 	{"empty password", "users:\n  - id: a\n    password:", `: users[0].password: is empty, expected a secret`},
 	{"password and ha1", "users:\n  - {id: a, password: planted-secret, ha1: planted-secret}", `: users[0].ha1 is "***": expected either password or ha1`},
+	{"ha1 of SHA-256", "users:\n  - {id: a, ha1: {MD5: 0123456789abcdef0123456789abcdef, SHA-256: planted-secret}}", `: users[0].ha1.SHA-256 is "***": expected 64 hexadecimal digits: the SHA-256 of login:realm:password`},
+	{"ha1 of another", "users:\n  - {id: a, ha1: {SHA-1: planted-secret}}", `: users[0].ha1.SHA-1: unknown key, expected one of MD5, SHA-256, SHA-512-256`},
+	{"ha1 that digest needs", "sip: {digest: [SHA-256, MD5]}\nusers:\n  - {id: a, ha1: 0123456789abcdef0123456789abcdef}", `: users[0].ha1 is "***": has none for SHA-256, expected one for each algorithm of sip.digest`},
+	{"no digest for all", "users:\n  - {id: a, ha1: 0123456789abcdef0123456789abcdef}\n  - {id: b, ha1: {SHA-512-256: planted-secret}}", `: sip.digest: missing: there is neither SHA-256 nor MD5 that each user's ha1 could answer`},
+	{"trunk's ha1 without realm", "trunks:\n  - {id: a, mode: register, registrar: h, user: u, ha1: 0123456789abcdef0123456789abcdef}", `: trunks[0].realm: missing, expected the realm of the carrier's challenges`},
+	{"trunk's ha1 and password", "trunks:\n  - {id: a, mode: register, registrar: h, user: u, password: planted-secret, realm: h, ha1: {MD5: planted-secret}}", `: trunks[0].ha1: expected either password or ha1, not both`},
+	{"trunk's ha1", "trunks:\n  - {id: a, mode: register, registrar: h, user: u, realm: h, ha1: planted-secret}", `: trunks[0].ha1 is "***": expected 32 hexadecimal digits: the MD5 of auth_user:realm:password`},
 	{"ha1", "users:\n  - {id: a, ha1: planted-secret}", `: users[0].ha1 is "***": expected 32 hexadecimal digits`},
 	{"no mode", "trunks:\n  - id: a", `: trunks[0].mode: missing, expected register, address or carrier`},
 	{"mode", "trunks:\n  - {id: a, mode: registered}", `: trunks[0].mode is "registered": expected register, address or carrier; did you mean "register"?`},

@@ -18,6 +18,7 @@ import (
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	secretType   = reflect.TypeFor[Secret]()
+	ha1Type      = reflect.TypeFor[HA1]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 )
 
@@ -35,6 +36,8 @@ func (d *document) decode(n ast.Node, v reflect.Value, field string, depth int) 
 	p := position(n)
 	_, text := v.Addr().Interface().(encoding.TextUnmarshaler)
 	switch {
+	case v.Type() == ha1Type && single(n):
+		d.decodeScalar(n, v.Field(0), field)
 	case v.Kind() == reflect.Struct && !text:
 		d.places[field] = p
 		d.decodeStruct(n, v, field, depth)
@@ -147,6 +150,11 @@ func scalar(n ast.Node) (string, bool) {
 		return "", true
 	}
 	return "", false
+}
+
+func single(n ast.Node) bool {
+	_, ok := scalar(n)
+	return ok
 }
 
 func isNull(n ast.Node) bool {

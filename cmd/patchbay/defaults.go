@@ -21,6 +21,8 @@ func defaults() Config {
 				{Transport: "tcp", Address: netip.AddrPortFrom(loopback, 5060)},
 			},
 			Realm:           "patchbay",
+			Digest:          []string{},
+			DigestSimple:    []string{"Patchbay page", "baresip v1.", "JsSIP", "SIP.js", "none"},
 			UserAgent:       "Patchbay",
 			ResponseTimeout: 5 * time.Second, DNS: []netip.AddrPort{},
 			Session:     30 * time.Minute,
@@ -63,6 +65,9 @@ func (c *Config) complete() {
 		c.Node.Name = hostname()
 	}
 	c.HTTPS.Listen = c.https()
+	if len(c.SIP.Digest) == 0 {
+		c.SIP.Digest = c.answerable()
+	}
 	c.Billing.Dir = cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing"))
 	for i := range c.Users {
 		u := &c.Users[i]

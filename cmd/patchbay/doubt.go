@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/patchbay/patchbay/sip/auth"
 )
 
 // checkHost is what `check` looks at outside of the settings.
@@ -133,7 +135,7 @@ func (d *document) doubtSecrets(c *Config, h checkHost) {
 	inline := false
 	for i, u := range c.Users {
 		f := fmt.Sprintf("users[%d].password", i)
-		inline = inline || u.Password != "" && d.written(f) || u.HA1 != "" && d.written(fmt.Sprintf("users[%d].ha1", i))
+		inline = inline || u.Password != "" && d.written(f) || d.writtenHA1(fmt.Sprintf("users[%d].ha1", i), u.HA1)
 		switch pw := string(u.Password); {
 		case pw == "":
 		case len(pw) < 8:
@@ -143,7 +145,7 @@ func (d *document) doubtSecrets(c *Config, h checkHost) {
 		}
 	}
 	for i, t := range c.Trunks {
-		inline = inline || t.Password != "" && d.written(fmt.Sprintf("trunks[%d].password", i))
+		inline = inline || t.Password != "" && d.written(fmt.Sprintf("trunks[%d].password", i)) || d.writtenHA1(fmt.Sprintf("trunks[%d].ha1", i), t.HA1)
 	}
 	files := d.files
 	if inline {
@@ -160,6 +162,15 @@ func (d *document) doubtSecrets(c *Config, h checkHost) {
 func (d *document) written(field string) bool {
 	p, ok := d.places[field]
 	return ok && !strings.Contains(p.raw, "${") && !strings.HasPrefix(p.raw, "file:")
+}
+
+func (d *document) writtenHA1(field string, h HA1) bool {
+	for _, a := range auth.Algorithms() {
+		if h.of(a) != "" && (d.written(field+"."+string(a)) || a == auth.MD5 && d.written(field)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *document) doubtTrunk(c *Config, i int) {

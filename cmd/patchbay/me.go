@@ -1,10 +1,8 @@
 package main
 
 import (
-	"crypto/md5"
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +16,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/patchbay/patchbay/sip/auth"
 )
 
 // me is what a user's page asks beside SIP: POST login gives a token for POST logout and GET calls.
@@ -35,7 +35,8 @@ type me struct {
 
 type account struct {
 	id, login string
-	ha1       [md5.Size]byte // RFC 7616 3.4.2; digest authentication of SIP proves no more
+	algorithm auth.Algorithm
+	ha1       string // RFC 7616 3.4.2; digest authentication of SIP proves no more
 }
 
 // Bounds of a login's body, in bytes.
@@ -47,23 +48,22 @@ const (
 
 func newMe(cfg Config, p *past, log *slog.Logger) (*me, error) {
 	m := &me{cfg: cfg, log: log, past: p, tokens: newTokens(), guesses: newGuesses(), users: map[string]account{}}
-	_, _ = rand.Read(m.nobody.ha1[:]) // it never fails: without randomness the program ends
+	m.nobody = account{algorithm: auth.SHA256, ha1: m.hash(auth.SHA256, "", rand.Text())}
 	for _, u := range cfg.Users {
-		a := account{id: u.ID, login: u.Login, ha1: m.hash(u.Login, string(u.Password))}
-		if u.HA1 != "" {
-			b, err := hex.DecodeString(string(u.HA1))
-			if err != nil || len(b) != md5.Size {
-				return nil, fmt.Errorf("user %s: ha1: expected %d hexadecimal digits", u.ID, 2*md5.Size)
+		a := account{id: u.ID, login: u.Login, algorithm: auth.SHA256, ha1: m.hash(auth.SHA256, u.Login, string(u.Password))}
+		for _, alg := range auth.Algorithms() {
+			if v := string(u.HA1.of(alg)); v != "" {
+				a.algorithm, a.ha1 = alg, strings.ToLower(v)
+				break
 			}
-			copy(a.ha1[:], b)
 		}
 		m.users[u.Login] = a
 	}
 	return m, nil
 }
 
-func (m *me) hash(login, password string) [md5.Size]byte {
-	return md5.Sum([]byte(login + ":" + m.cfg.SIP.Realm + ":" + password))
+func (m *me) hash(a auth.Algorithm, login, password string) string {
+	return auth.HA1(a, login, m.cfg.SIP.Realm, password)
 }
 
 // mount adds the handlers to a mux and returns their patterns, for the guard.
@@ -124,8 +124,8 @@ func (m *me) login(w http.ResponseWriter, r *http.Request) {
 		a = m.nobody
 	}
 	ok, wait := m.guesses.try(from.Addr(), user, func() bool {
-		got := m.hash(user, password)
-		return subtle.ConstantTimeCompare(got[:], a.ha1[:]) == 1 && known
+		got := m.hash(a.algorithm, user, password)
+		return subtle.ConstantTimeCompare([]byte(got), []byte(a.ha1)) == 1 && known
 	})
 	switch {
 	case wait > 0:

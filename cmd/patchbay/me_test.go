@@ -31,7 +31,7 @@ func newTestMe(t testing.TB) (*me, http.Handler) {
 	cfg.STUN = []string{"stun:stun.example.com"}
 	cfg.TURN = TURN{URLs: []string{"turn:turn.example.com:3478?transport=udp"}, Secret: "shared", TTL: time.Hour}
 	cfg.Users = []User{{ID: "anna", Password: "anna-secret"},
-		{ID: "front.desk", Login: "desk", HA1: Secret(fmt.Sprintf("%X", md5.Sum([]byte("desk:patchbay:desk-secret"))))}}
+		{ID: "front.desk", Login: "desk", HA1: HA1{MD5: Secret(fmt.Sprintf("%X", md5.Sum([]byte("desk:patchbay:desk-secret"))))}}}
 	cfg.complete()
 	p := newPast(cfg.billing(quiet))
 	t.Cleanup(p.Close)
@@ -201,7 +201,7 @@ func TestLoginRefusesGarbage(t *testing.T) {
 		{"a form, which pages of others can send", credentials("anna", "anna-secret"), "Content-Type: text/plain", 415},
 		{"empty password", credentials("anna", ""), "", 401},
 		{"empty user", credentials("", ""), "", 401},
-		{"HA1 for a password", credentials("desk", string(m.cfg.Users[1].HA1)), "", 401},
+		{"HA1 for a password", credentials("desk", string(m.cfg.Users[1].HA1.MD5)), "", 401},
 		{"id for a login", credentials("front.desk", "desk-secret"), "", 401},
 		{"other domain", credentials("anna@evil.example", "anna-secret"), "", 401},
 		{"parts that move", credentials("anna:patchbay", "anna-secret"), "", 401},

@@ -27,6 +27,7 @@ func (d *document) validate(c *Config) {
 	d.ice(c)
 	d.billing(&c.Billing)
 	d.rpc(c)
+	d.digest(c)
 	d.users(c)
 	d.trunks(c)
 	d.apps(c)

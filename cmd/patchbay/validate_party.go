@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -27,7 +26,7 @@ func (d *document) users(c *Config) {
 			lf = f + ".id"
 		}
 		d.once(owners, lf, login, "this login or number")
-		d.credentials(f, u)
+		d.userCredentials(f, u, c.SIP.Digest)
 		for j, n := range u.Numbers {
 			nf := fmt.Sprintf("%s.numbers[%d]", f, j)
 			if !dialable(n) {
@@ -50,23 +49,6 @@ func (d *document) users(c *Config) {
 		d.count(f+".max_calls", u.MaxCalls, 0, 100_000)
 		d.rate(f+".max_rate", u.MaxRate)
 		d.duration(f+".duration", u.Duration)
-	}
-}
-
-func (d *document) credentials(f string, u User) {
-	switch {
-	case u.Password == "" && u.HA1 == "":
-		if _, wrong := d.places[f+".ha1"]; wrong {
-			d.bad(f+".ha1", "is empty, expected 32 hexadecimal digits")
-			return
-		}
-		d.bad(f+".password", "missing, expected a password or ha1: a user without one could be anybody")
-	case u.Password != "" && u.HA1 != "":
-		d.bad(f+".ha1", "expected either password or ha1, not both")
-	case u.HA1 != "":
-		if b, err := hex.DecodeString(string(u.HA1)); err != nil || len(b) != 16 {
-			d.bad(f+".ha1", "expected 32 hexadecimal digits: the MD5 of login:realm:password (RFC 7616 3.4.2)")
-		}
 	}
 }
 
@@ -101,6 +83,7 @@ func (d *document) trunks(c *Config) {
 		d.tenant(f+".tenant", t.Tenant)
 		d.trunkMode(f, t)
 		d.trunkAddress(f, t)
+		d.trunkCredentials(f, t)
 		d.trunkTLS(f, t)
 		nets = d.networks(nets, f, t)
 		if t.Expires != 0 {
@@ -145,7 +128,9 @@ func (d *document) trunkMode(f string, t *Trunk) {
 	case "register":
 		need("registrar", t.Registrar, "the host that we register at")
 		need("user", t.User, "the account there")
-		need("password", string(t.Password), "the account's password")
+		if t.HA1.empty() {
+			need("password", string(t.Password), "the account's password or ha1")
+		}
 	case "address":
 		need("proxy", t.Proxy, "the host that calls are sent to")
 		if len(t.Addresses) == 0 && len(t.TLS.Clients) == 0 {
@@ -154,11 +139,11 @@ func (d *document) trunkMode(f string, t *Trunk) {
 		if t.Registrar != "" {
 			d.bad(f+".registrar", "expected none in mode address; did you mean mode register, or proxy?")
 		}
-		if t.Password != "" && t.User == "" && t.AuthUser == "" {
+		if (t.Password != "" || !t.HA1.empty()) && t.User == "" && t.AuthUser == "" {
 			d.bad(f+".user", "missing, expected the account that the password is for")
 		}
 	case "carrier":
-		if t.Password != "" || t.User != "" || t.AuthUser != "" {
+		if t.Password != "" || !t.HA1.empty() || t.User != "" || t.AuthUser != "" {
 			d.bad(f, "expected neither user nor password in mode carrier: the account at the demo carrier is its own")
 		}
 	default:

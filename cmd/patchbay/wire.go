@@ -188,7 +188,7 @@ func (c Config) domain() string {
 
 func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Session: sessionTimer(c.SIP.Session), Log: log,
-		Digits:   c.Billing.DTMF == "clear",
+		Digits: c.Billing.DTMF == "clear", Digest: algorithms(c.SIP.Digest), DigestSimple: c.SIP.DigestSimple,
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits:   gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout},
 		Media:    gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
@@ -207,7 +207,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	}
 	for _, u := range c.Users {
 		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
-			HA1: string(u.HA1), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
+			HA1: u.HA1.known(), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
 			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
 	}
 	for _, t := range c.Trunks {
@@ -254,7 +254,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
 		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
-		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password)}}
+		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
 	for _, x := range []struct {
 		name, value string
 		to          *sip.HostPort

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -28,13 +29,13 @@ func TestVectors(t *testing.T) {
 			"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1", "00000001"},
 	} {
 		ha1 := Credentials{Username: v.user, Password: v.pass}.ha1(v.alg, v.realm)
-		if got := response(v.alg, ha1, v.nonce, v.n, v.cnonce, "auth", "GET", v.uri); got != v.want {
+		if got := Response(v.alg, ha1, v.nonce, v.n, v.cnonce, "auth", "GET", v.uri); got != v.want {
 			t.Errorf("%s %s: %s, expected %s", v.alg, v.user, got, v.want)
 		}
 	}
 	// RFC 2617's example without qop, as RFC 2069 has it (with its errata).
 	ha1 := HA1(MD5, "Mufasa", "testrealm@host.com", "CircleOfLife")
-	if got := response(MD5, ha1, "dcd98b7102dd2f0e8b11d0f600bfb0c093", "", "", "", "GET", "/dir/index.html"); got != "1949323746fe6a43ef61f9606e7febea" {
+	if got := Response(MD5, ha1, "dcd98b7102dd2f0e8b11d0f600bfb0c093", "", "", "", "GET", "/dir/index.html"); got != "1949323746fe6a43ef61f9606e7febea" {
 		t.Errorf("without qop: %s", got)
 	}
 	// SHA-512-256: FIPS 180-4's vector for "abc" through the same function.
@@ -54,7 +55,7 @@ func server(t *testing.T, c *clock, algs ...Algorithm) *Server {
 		case "alice":
 			return Credentials{Password: "pw"}, true
 		case "hashed":
-			return Credentials{HA1: HA1(MD5, "hashed", realm, "pw")}, true
+			return Credentials{HA1: map[Algorithm]string{MD5: HA1(MD5, "hashed", realm, "pw")}}, true
 		}
 		return Credentials{}, false
 	}})
@@ -213,10 +214,113 @@ func TestClientLoops(t *testing.T) {
 func TestNextNonce(t *testing.T) {
 	cl := NewClient(Credentials{Username: "a", Password: "b"})
 	cl.Challenge(&Attempt{}, wire.Headers{{Name: "WWW-Authenticate", Value: `Digest realm="r", nonce="one", qop="auth"`}})
-	cl.Headers("INVITE", "sip:x")
-	cl.Learn(wire.Headers{{Name: "Authentication-Info", Value: `nextnonce="two", qop=auth`}})
-	if h := cl.Headers("INVITE", "sip:x")[0].Value; !strings.Contains(h, `nonce="two"`) || !strings.Contains(h, "nc=00000001") {
+	sent := cl.Headers("INVITE", "sip:x")
+	next := wire.Headers{{Name: "Authentication-Info", Value: `nextnonce="two", qop=auth`}}
+	if err := cl.Learn(sent, next); err != nil {
+		t.Error(err)
+	}
+	h := cl.Headers("INVITE", "sip:x")
+	if !strings.Contains(h[0].Value, `nonce="two"`) || !strings.Contains(h[0].Value, "nc=00000001") {
+		t.Errorf("%s", h[0].Value)
+	}
+	// What an older request's answer says doesn't undo it.
+	if err := cl.Learn(sent, wire.Headers{{Name: "Authentication-Info", Value: `nextnonce="three"`}}); err != nil {
+		t.Error(err)
+	}
+	if h := cl.Headers("INVITE", "sip:x")[0].Value; !strings.Contains(h, `nonce="two"`) || !strings.Contains(h, "nc=00000002") {
 		t.Errorf("%s", h)
+	}
+}
+
+// rspauth proves the peer (RFC 7616 3.5); with several realms it tells whose nextnonce it is.
+func TestRspauth(t *testing.T) {
+	for _, alg := range Algorithms() {
+		challenge := func(realm string) wire.Header {
+			return wire.Header{Name: "Proxy-Authenticate", Value: `Digest realm="` + realm + `", nonce="n-` + realm + `", qop="auth", algorithm=` + string(alg)}
+		}
+		cl := NewClient(Credentials{Username: "a", Password: "b"})
+		if err := cl.Challenge(&Attempt{}, wire.Headers{challenge("one"), challenge("two")}); err != nil {
+			t.Fatal(err)
+		}
+		sent := cl.Headers("INVITE", "sip:x")
+		if len(sent) != 2 {
+			t.Fatalf("%d credentials for two realms", len(sent))
+		}
+		info := func(realm, password string) wire.Headers {
+			for _, h := range sent {
+				if f, err := parse(h.Value); err == nil && f["realm"] == realm {
+					return wire.Headers{{Name: "Proxy-Authentication-Info", Value: fmt.Sprintf(`rspauth="%s", nextnonce="next-%s"`,
+						Response(alg, HA1(alg, "a", realm, password), f["nonce"], f["nc"], f["cnonce"], "auth", "", "sip:x"), realm)}}
+				}
+			}
+			t.Fatalf("no credentials for %s", realm)
+			return nil
+		}
+		if err := cl.Learn(sent, info("two", "b")); err != nil {
+			t.Errorf("%s: a right rspauth: %v", alg, err)
+		}
+		all := fmt.Sprint(cl.Headers("BYE", "sip:x"))
+		if !strings.Contains(all, `nonce="next-two"`) || !strings.Contains(all, `nonce="n-one"`) {
+			t.Errorf("%s: nextnonce of one realm: %s", alg, all)
+		}
+		if err := cl.Learn(sent, info("one", "guessed")); !errors.Is(err, ErrImpostor) {
+			t.Errorf("%s: a wrong rspauth: %v", alg, err)
+		}
+		if h := cl.Headers("BYE", "sip:x"); len(h) != 0 {
+			t.Errorf("%s: after a wrong rspauth: %v", alg, h)
+		}
+	}
+}
+
+// With an HA1 instead of the password only what it was made for can be answered.
+func TestStrongestOfWhatIsKnown(t *testing.T) {
+	s := server(t, &clock{time.Unix(1e9, 0)}, SHA512256, SHA256, MD5)
+	for _, c := range []struct {
+		have []Algorithm
+		want Algorithm
+	}{{[]Algorithm{MD5}, MD5}, {[]Algorithm{MD5, SHA256}, SHA256}, {Algorithms(), SHA512256}} {
+		creds := Credentials{Username: "alice", HA1: map[Algorithm]string{}}
+		for _, a := range c.have {
+			creds.HA1[a] = strings.ToUpper(HA1(a, "alice", "home", "pw"))
+		}
+		cl := NewClient(creds)
+		if err := cl.Challenge(&Attempt{}, s.Challenge(from, false, false)); err != nil {
+			t.Fatal(err)
+		}
+		h := cl.Headers("REGISTER", "sip:home")
+		if len(h) != 1 || !strings.Contains(h[0].Value, "algorithm="+string(c.want)+",") {
+			t.Errorf("%v: %v, expected %s", c.have, h, c.want)
+		}
+		if u, r := s.Verify(from, false, "REGISTER", "sip:home", h); u != "alice" {
+			t.Errorf("%v: %v", c.have, r)
+		}
+	}
+	cl := NewClient(Credentials{Username: "alice", HA1: map[Algorithm]string{SHA256: "x"}})
+	if err := cl.Challenge(&Attempt{}, server(t, &clock{time.Unix(1e9, 0)}).Challenge(from, false, false)); !errors.Is(err, ErrNoChallenge) || !strings.Contains(err.Error(), "MD5") {
+		t.Errorf("asked by MD5 with an HA1 of SHA-256: %v", err)
+	}
+	// As a server: who picks an algorithm that we hold nothing for is as wrong as an unknown user.
+	cl = NewClient(Credentials{Username: "hashed", Password: "pw"})
+	cl.Challenge(&Attempt{}, s.Challenge(from, false, false))
+	if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home")); u != "" || r != Wrong {
+		t.Errorf("an algorithm without HA1: %q %v", u, r)
+	}
+}
+
+func TestSimpleChallenge(t *testing.T) {
+	s, err := NewServer(ServerConfig{Realm: "home", Algorithms: []Algorithm{MD5, SHA256}, Simple: []string{"old v1", "none"}, Lookup: func(string, string) (Credentials, bool) { return Credentials{}, false }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Simple("old v1.2") || s.Simple("old v2") || !s.Simple("") || !s.Several() {
+		t.Error("whom to ask simply")
+	}
+	h := s.ChallengeSimply(from, true, true)
+	if len(h) != 1 || h[0].Name != "Proxy-Authenticate" || !strings.Contains(h[0].Value, "algorithm=MD5") || !strings.Contains(h[0].Value, "stale=true") {
+		t.Errorf("%v", h)
+	}
+	if all := s.Challenge(from, false, false); len(all) != 2 || !strings.Contains(all[0].Value, "algorithm=MD5") {
+		t.Errorf("not in the order that was asked for: %v", all)
 	}
 }
 

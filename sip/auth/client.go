@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ var (
 	ErrNoCredentials = errors.New("auth: no credentials for the realm")
 	ErrNoChallenge   = errors.New("auth: no challenge that we can answer")
 	ErrRefused       = errors.New("auth: the credentials were refused")
+	ErrImpostor      = errors.New("auth: the peer doesn't know our password")
 )
 
 // maxRealms bounds the challenges a client remembers.
@@ -72,7 +74,7 @@ func (c *Client) Challenge(a *Attempt, h wire.Headers) error {
 	if c == nil || c.creds.IsZero() {
 		return ErrNoCredentials
 	}
-	best, err := strongest(h)
+	best, err := c.creds.strongest(h)
 	if err != nil {
 		return err
 	}
@@ -107,26 +109,92 @@ func (c *Client) Challenge(a *Attempt, h wire.Headers) error {
 	return nil
 }
 
-// Learn takes the header fields of a success: nextnonce is used from now on (RFC 7616 3.5).
-func (c *Client) Learn(h wire.Headers) {
+// Learn takes the header fields of a success; sent are the credentials that its request had. rspauth, if there is one, must
+// show that the peer knows the password too, or else the error is ErrImpostor and the nonce is forgotten; nextnonce is used from
+// now on (RFC 7616 3.5).
+func (c *Client) Learn(sent []wire.Header, h wire.Headers) error {
 	if c == nil {
-		return
+		return nil
 	}
-	for _, name := range []string{"Authentication-Info", "Proxy-Authentication-Info"} {
-		for _, v := range h.Lines(name) {
-			f, err := parse("Digest " + v)
-			if err != nil || f["nextnonce"] == "" {
+	var err error
+	for _, proxy := range []bool{false, true} {
+		for _, v := range h.Lines(infoField(proxy)) {
+			f, perr := parse("Digest " + v)
+			if perr != nil || f["nextnonce"] == "" && f["rspauth"] == "" {
 				continue
 			}
-			c.mu.Lock()
-			for _, s := range c.realms {
-				if s.proxy == strings.HasPrefix(name, "Proxy") {
-					s.nonce, s.count = f["nextnonce"], 0
-				}
+			if !c.learn(mine(sent, proxy), f, proxy) {
+				err = fmt.Errorf("rspauth of user %q: %w", c.creds.Username, ErrImpostor)
 			}
-			c.mu.Unlock()
 		}
 	}
+	return err
+}
+
+func infoField(proxy bool) string {
+	if proxy {
+		return "Proxy-Authentication-Info"
+	}
+	return "Authentication-Info"
+}
+
+// mine are the credentials of one kind that were sent, taken apart.
+func mine(sent []wire.Header, proxy bool) []fields {
+	var out []fields
+	for _, h := range sent {
+		if h.Name != credentialsField(proxy) {
+			continue
+		}
+		if f, err := parse(h.Value); err == nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// learn takes one Authentication-Info. It names no realm: that of the credentials which rspauth fits, or of the only ones.
+func (c *Client) learn(sent []fields, info fields, proxy bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var fits []fields
+	for _, f := range sent {
+		if info["rspauth"] == "" || c.answers(f, info["rspauth"]) {
+			fits = append(fits, f)
+		}
+	}
+	if len(fits) == 0 {
+		for _, f := range sent {
+			delete(c.realms, challengeField(proxy)+" "+f["realm"])
+		}
+		return len(sent) == 0
+	}
+	if next := info["nextnonce"]; next != "" && len(fits) == 1 && wire.Safe("nextnonce", next) == nil {
+		if s := c.realms[challengeField(proxy)+" "+fits[0]["realm"]]; s != nil && s.nonce == fits[0]["nonce"] {
+			s.nonce, s.count = next, 0
+		}
+	}
+	return true
+}
+
+// answers tells whether rspauth is the answer to credentials of ours: the digest of the same, for no method.
+func (c *Client) answers(sent fields, rspauth string) bool {
+	a := parseAlgorithm(sent["algorithm"])
+	want := Response(a, c.creds.ha1(a, sent["realm"]), sent["nonce"], sent["nc"], sent["cnonce"], sent["qop"], "", sent["uri"])
+	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(rspauth))) == 1
+}
+
+func challengeField(proxy bool) string {
+	if proxy {
+		return "Proxy-Authenticate"
+	}
+	return "WWW-Authenticate"
+}
+
+func credentialsField(proxy bool) string {
+	if proxy {
+		return "Proxy-Authorization"
+	}
+	return "Authorization"
 }
 
 type challenge struct {
@@ -134,10 +202,12 @@ type challenge struct {
 	stale bool
 }
 
-func strongest(h wire.Headers) (map[string]challenge, error) {
+// strongest is, by header field and realm, the best challenge that the credentials can answer.
+func (c Credentials) strongest(h wire.Headers) (map[string]challenge, error) {
 	best := map[string]challenge{}
 	err := ErrNoChallenge
-	for _, name := range []string{"WWW-Authenticate", "Proxy-Authenticate"} {
+	for _, proxy := range []bool{false, true} {
+		name := challengeField(proxy)
 		lines := h.Lines(name)
 		if len(lines) > maxRealms {
 			lines = lines[:maxRealms]
@@ -148,7 +218,11 @@ func strongest(h wire.Headers) (map[string]challenge, error) {
 				err = fmt.Errorf("%w: %w", ErrNoChallenge, cerr)
 				continue
 			}
-			ch.proxy = name == "Proxy-Authenticate"
+			if !c.Can(ch.algorithm) {
+				err = fmt.Errorf("%w: realm %q asks by %s, of which user %q has no HA1", ErrNoChallenge, ch.realm, ch.algorithm, c.Username)
+				continue
+			}
+			ch.proxy = proxy
 			key := name + " " + ch.realm
 			if old, ok := best[key]; !ok || ch.algorithm.strength() > old.algorithm.strength() {
 				best[key] = ch
@@ -212,7 +286,7 @@ func (s *session) header(c Credentials, method, uri string) wire.Header {
 	add("realm", s.realm, true)
 	add("nonce", s.nonce, true)
 	add("uri", uri, true)
-	add("response", response(s.algorithm, c.ha1(s.algorithm, s.realm), s.nonce, count, cnonce, s.qop, method, uri), true)
+	add("response", Response(s.algorithm, c.ha1(s.algorithm, s.realm), s.nonce, count, cnonce, s.qop, method, uri), true)
 	if s.explicit {
 		add("algorithm", string(s.algorithm), false)
 	}
@@ -224,11 +298,7 @@ func (s *session) header(c Credentials, method, uri string) wire.Header {
 		add("nc", count, false)
 		add("cnonce", cnonce, true)
 	}
-	name := "Authorization"
-	if s.proxy {
-		name = "Proxy-Authorization"
-	}
-	return wire.Header{Name: name, Value: "Digest " + b.String()}
+	return wire.Header{Name: credentialsField(s.proxy), Value: "Digest " + b.String()}
 }
 
 func random(n int) string {

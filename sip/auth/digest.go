@@ -43,6 +43,17 @@ func parseAlgorithm(s string) Algorithm {
 	return Algorithm(strings.ToUpper(s))
 }
 
+// Algorithms are all that we know, best first.
+func Algorithms() []Algorithm { return []Algorithm{SHA512256, SHA256, MD5} }
+
+// Size is the length of an algorithm's hash in bytes; 0 for an unknown one.
+func (a Algorithm) Size() int {
+	if a.strength() == 0 {
+		return 0
+	}
+	return a.new().Size()
+}
+
 func (a Algorithm) new() hash.Hash {
 	switch a {
 	case SHA256:
@@ -65,14 +76,15 @@ func HA1(a Algorithm, username, realm, password string) string {
 }
 
 func (c Credentials) ha1(a Algorithm, realm string) string {
-	if c.Password == "" && c.HA1 != "" {
-		return strings.ToLower(c.HA1)
+	if c.Password == "" && len(c.HA1) > 0 {
+		return strings.ToLower(c.HA1[a])
 	}
 	return HA1(a, c.Username, realm, c.Password)
 }
 
-// response computes request-digest (RFC 7616 3.4.1). qop is "auth" or "" (RFC 2069 style).
-func response(a Algorithm, ha1, nonce, nc, cnonce, qop, method, uri string) string {
+// Response is request-digest (RFC 7616 3.4.1), or with an empty method rspauth (3.5). qop is "auth" or "" (RFC 2069 style), nc is
+// eight hexadecimal digits.
+func Response(a Algorithm, ha1, nonce, nc, cnonce, qop, method, uri string) string {
 	ha2 := a.hex(method, uri)
 	if qop == "" {
 		return a.hex(ha1, nonce, ha2)

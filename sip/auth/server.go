@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,9 +26,12 @@ type Lookup func(username, realm string) (c Credentials, ok bool)
 type ServerConfig struct {
 	Realm  string
 	Lookup Lookup
-	// Algorithms are offered in this order, best first; default MD5 alone: many phones give up at a challenge whose
-	// algorithm they don't know, even if another follows. A user with HA1 instead of a password needs exactly one.
+	// Algorithms are offered in this order, best first (RFC 8760 2.3); default MD5 alone. A user with HA1 instead of a
+	// password needs one of each, or can't answer the others.
 	Algorithms []Algorithm
+	// Simple are beginnings of the User-Agent of clients that give up at a challenge whose algorithm they don't know, though
+	// another follows: they are asked by the simplest of Algorithms alone. "none" are those that don't say what they are.
+	Simple []string
 	// NonceLife is how long a nonce is good for; default 60 s, range 1 s to 1 h. After it, stale=true.
 	NonceLife time.Duration
 	// Now is the clock; nil: time.Now.
@@ -82,9 +87,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if len(cfg.Algorithms) == 0 {
 		cfg.Algorithms = []Algorithm{MD5}
 	}
-	for _, a := range cfg.Algorithms {
-		if a.strength() == 0 {
-			return nil, fmt.Errorf("auth: Algorithms holds %q: expected MD5, SHA-256 or SHA-512-256", a)
+	for i, a := range cfg.Algorithms {
+		if a.strength() == 0 || slices.Contains(cfg.Algorithms[:i], a) {
+			return nil, fmt.Errorf("auth: Algorithms holds %q: expected MD5, SHA-256 or SHA-512-256, each once", a)
 		}
 	}
 	if cfg.NonceLife == 0 {
@@ -104,21 +109,35 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 // Realm is the configured realm.
 func (s *Server) Realm() string { return s.cfg.Realm }
 
-// Challenge returns the header fields of a 401, or of a 407 if proxy is set. source is the peer's address: a nonce is
-// good for it alone.
+// Challenge returns the header fields of a 401, or of a 407 if proxy is set: one for each algorithm. source is the peer's
+// address: a nonce is good for it alone.
 func (s *Server) Challenge(source netip.Addr, proxy, stale bool) []wire.Header {
-	name := "WWW-Authenticate"
-	if proxy {
-		name = "Proxy-Authenticate"
-	}
+	return s.challenge(s.cfg.Algorithms, source, proxy, stale)
+}
+
+// ChallengeSimply is Challenge by the simplest of Algorithms alone, for clients that make nothing of several.
+func (s *Server) ChallengeSimply(source netip.Addr, proxy, stale bool) []wire.Header {
+	simplest := slices.MinFunc(s.cfg.Algorithms, func(a, b Algorithm) int { return a.strength() - b.strength() })
+	return s.challenge([]Algorithm{simplest}, source, proxy, stale)
+}
+
+// Simple tells whether a client of that User-Agent is one of those.
+func (s *Server) Simple(agent string) bool {
+	return slices.ContainsFunc(s.cfg.Simple, func(p string) bool { return strings.HasPrefix(cmp.Or(agent, "none"), p) })
+}
+
+// Several tells whether Challenge asks by more than one algorithm.
+func (s *Server) Several() bool { return len(s.cfg.Algorithms) > 1 }
+
+func (s *Server) challenge(algorithms []Algorithm, source netip.Addr, proxy, stale bool) []wire.Header {
 	nonce := s.nonce(source, s.cfg.Now())
-	out := make([]wire.Header, 0, len(s.cfg.Algorithms))
-	for _, a := range s.cfg.Algorithms {
+	out := make([]wire.Header, 0, len(algorithms))
+	for _, a := range algorithms {
 		v := fmt.Sprintf(`Digest realm="%s", nonce="%s", algorithm=%s, qop="auth"`, s.cfg.Realm, nonce, a)
 		if stale {
 			v += ", stale=true"
 		}
-		out = append(out, wire.Header{Name: name, Value: v})
+		out = append(out, wire.Header{Name: challengeField(proxy), Value: v})
 	}
 	return out
 }
@@ -136,11 +155,7 @@ func (s *Server) Claimed(proxy bool, h wire.Headers) string { return s.find(prox
 
 // find is the credentials for our realm; nil without.
 func (s *Server) find(proxy bool, h wire.Headers) fields {
-	name := "Authorization"
-	if proxy {
-		name = "Proxy-Authorization"
-	}
-	for _, line := range h.Lines(name) {
+	for _, line := range h.Lines(credentialsField(proxy)) {
 		if f, err := parse(line); err == nil && f["realm"] == s.cfg.Realm {
 			return f
 		}
@@ -162,11 +177,11 @@ func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) 
 	}
 	creds, known := s.cfg.Lookup(f["username"], s.cfg.Realm)
 	ha1 := s.dummy
-	if known {
+	if known = known && creds.Can(alg); known {
 		creds.Username = f["username"]
 		ha1 = creds.ha1(alg, s.cfg.Realm)
 	}
-	want := response(alg, ha1, f["nonce"], f["nc"], f["cnonce"], "auth", method, f["uri"])
+	want := Response(alg, ha1, f["nonce"], f["nc"], f["cnonce"], "auth", method, f["uri"])
 	same := subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(f["response"]))) == 1
 	if !same || !known || !sameURI(f["uri"], requestURI) {
 		return "", Wrong
@@ -174,14 +189,7 @@ func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) 
 	return s.count(f["username"], f["nonce"], count, expires)
 }
 
-func (s *Server) offers(a Algorithm) bool {
-	for _, o := range s.cfg.Algorithms {
-		if o == a {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) offers(a Algorithm) bool { return slices.Contains(s.cfg.Algorithms, a) }
 
 // sameURI compares the digest's URI with the request-URI: what it calls must be the same user, or be left open. RFC
 // 3261 22.4 item 5 asks for equality; proxies before us change hosts, ports and parameters, and clients are known that
