@@ -12,6 +12,11 @@ import "unsafe"
 // time, and changes nothing.
 type Warmer interface{ Warm() }
 
+// Foreseer is a Handler of a shared socket that is told where the datagrams come from that it gets next, in their order, on the
+// same goroutine: so it can have fetched what they touch, as a Warmer does, while it looks the others up. The addresses stay as they are
+// until the last of them is handled; a datagram that is too large isn't.
+type Foreseer interface{ Foresee(from []Addr) }
+
 // Prefetch has the processor fetch lines of 64 bytes, 1 or more, from p on. It
 // reads nothing as far as the program can tell, so it needs no lock. Where there
 // is no such instruction it does nothing.

@@ -26,6 +26,8 @@ type queues struct {
 
 // vectors are the buffers of one shared socket.
 type vectors struct {
+	foreseer Foreseer // the handler, if it is one
+
 	in struct { // the loop's alone
 		msgs [vector]message
 		iov  [vector]unix.Iovec
@@ -75,6 +77,7 @@ func (n *Net) share(s *Socket) {
 		return
 	}
 	s.vectors, s.many = newVectors(), true
+	s.vectors.foreseer, _ = s.handler.(Foreseer)
 	for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
 		// Without the privilege to go beyond the system's limit the limit is what there is.
 		if unix.SetsockoptInt(int(s.fd), unix.SOL_SOCKET, o[0], sharedBuffer) != nil {
@@ -112,17 +115,23 @@ func (l *loop) drainMany(s *Socket, now int64) {
 	for i := range v.in.msgs[:n] {
 		m := &v.in.msgs[i]
 		from := &v.in.from[i]
-		size := m.header.Namelen
+		if from.size = m.header.Namelen; from.size == sizeV4 { // what an IPv6 peer may have left behind
+			*(*[sizeV6 - sizeV4]byte)(from.sa[sizeV4:]) = [sizeV6 - sizeV4]byte{}
+		}
 		m.header.Namelen = sizeV6
+		if s.dual {
+			from.unmap()
+		}
+	}
+	if v.foreseer != nil {
+		v.foreseer.Foresee(v.in.from[:n])
+	}
+	for i := range v.in.msgs[:n] {
+		m := &v.in.msgs[i]
+		from := &v.in.from[i]
 		if m.size > MaxDatagram {
 			s.oversize.Add(1)
 			continue
-		}
-		if from.size = size; size == sizeV4 { // what an IPv6 peer may have left behind
-			*(*[sizeV6 - sizeV4]byte)(from.sa[sizeV4:]) = [sizeV6 - sizeV4]byte{}
-		}
-		if s.dual {
-			from.unmap()
 		}
 		s.in.packets.Add(1)
 		s.in.bytes.Add(uint64(m.size))

@@ -384,6 +384,9 @@ func (a *agent) media(p []byte, from netip.AddrPort) {
 	l.inner.put(p)
 }
 
+// warm does nothing: pion's side of it has queues and goroutines of its own.
+func (a *agent) warm(int) {}
+
 func (a *agent) live(_ *socket, _ *udp.Addr, now int64) bool {
 	return now-a.seen.Load() < int64(a.port.cfg.consent)/2
 }

@@ -36,7 +36,7 @@ func TestForgedFingerprint(t *testing.T) {
 	if f := notices[media.Failed](l)[0]; !errors.Is(f.Err, errNoMatch) {
 		t.Errorf("failed with %v", f.Err)
 	}
-	if p := l.peer(); p.in != nil || p.Send(make([]byte, 100, 200)) == nil {
+	if p := l.peer(); p.in.Load() != nil || p.Send(make([]byte, 100, 200)) == nil {
 		t.Error("there are keys")
 	}
 }

@@ -17,8 +17,10 @@ type socket struct {
 
 	mu    sync.RWMutex
 	paths map[udp.Addr]*resident // who has been found to be where
+	moved uint32                 // how often paths was changed
 
 	// The handler's own.
+	coming         foreseen
 	open           bool
 	from           udp.Addr
 	request, reply stun.Message
@@ -37,6 +39,39 @@ type party interface {
 	datagram(s *socket, p []byte, from *udp.Addr, now int64)
 	// live reports whether the party still uses the address.
 	live(s *socket, a *udp.Addr, now int64) bool
+	// warm has the processor fetch what the party's next packet touches, one step at a time: what a step finds out where to
+	// look the one before has fetched.
+	warm(step int)
+}
+
+// foreseen is who the next datagrams come from.
+type foreseen struct {
+	from  []udp.Addr
+	who   []*resident
+	next  int
+	moved uint32
+}
+
+// warmSteps is how many steps a party has for warm.
+const warmSteps = 3
+
+// Foresee looks up who the next datagrams are from, and has what all of them will touch fetched side by side.
+func (s *socket) Foresee(from []udp.Addr) {
+	c := &s.coming
+	c.from, c.who, c.next = from, c.who[:0], 0
+	s.mu.RLock()
+	c.moved = s.moved
+	for i := range from {
+		c.who = append(c.who, s.paths[from[i]])
+	}
+	s.mu.RUnlock()
+	for step := range warmSteps {
+		for _, o := range c.who {
+			if o != nil {
+				o.warm(step)
+			}
+		}
+	}
 }
 
 // path is where a peer is.
@@ -95,6 +130,16 @@ func (s *socket) Datagram(p []byte, from udp.Addr, now int64) {
 func (s *socket) at(from *udp.Addr) *resident {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	for c := &s.coming; c.next < len(c.who); {
+		i := c.next
+		c.next++
+		if c.from[i] == *from {
+			if c.moved == s.moved {
+				return c.who[i]
+			}
+			break
+		}
+	}
 	return s.paths[*from]
 }
 
@@ -115,6 +160,7 @@ func (s *socket) learn(a *udp.Addr, o party, now int64) bool {
 		return false
 	}
 	s.paths[*a] = &resident{party: o}
+	s.moved++
 	return true
 }
 
@@ -124,5 +170,6 @@ func (s *socket) forget(a *udp.Addr, o party) {
 	defer s.mu.Unlock()
 	if had := s.paths[*a]; had != nil && had.party == o {
 		delete(s.paths, *a)
+		s.moved++
 	}
 }

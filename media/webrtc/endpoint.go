@@ -130,6 +130,13 @@ type Endpoint struct {
 	err   error
 }
 
+// Lines of the cache that a packet touches: of incoming, of sender, and of the buffer that it goes out from.
+const (
+	linesIn     = 4
+	linesOut    = 5
+	linesPacket = 3
+)
+
 var (
 	_ media.Endpoint = (*Endpoint)(nil)
 	_ media.Sink     = (*sender)(nil)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	prtcp "github.com/pion/rtcp"
 	prtp "github.com/pion/rtp"
@@ -102,7 +103,6 @@ const (
 // peer is a line of our own stack.
 type peer struct {
 	port *Port
-	r    receiver
 
 	fingerprints []string // of its SDP; they don't change
 	identity     *identity
@@ -113,12 +113,19 @@ type peer struct {
 	end          context.CancelFunc
 	work         sync.WaitGroup // the handshake
 
-	mu      sync.Mutex
+	// What each packet from the peer touches stands together, see warm.
+	mu     sync.Mutex
+	closed bool
+	r      receiver
+	in     atomic.Pointer[srtp.Context] // nil before there are keys; changed under mu
+	ssrcs  []uint32
+	path   path // where we send; not valid before a check
+	header prtp.Header
+
 	now     pairing // ICE's session
 	was     pairing // and the one before a restart, until the new one is nominated
 	lite    bool    // the peer only answers checks too: we ask
 	control bool    // ICE's role is ours
-	path    path    // where we send; not valid before a check
 	paths   []path  // validated, the oldest first
 	born    int64
 	asleep  bool
@@ -127,12 +134,8 @@ type peer struct {
 	keyed   bool   // and has given keys
 	inlet   *inlet // while there is DTLS
 	state   state
-	in      *srtp.Context // nil before there are keys
-	ssrcs   []uint32
-	header  prtp.Header
 	report  prtcp.Header
 	stats   lineStats
-	closed  bool
 	probe   probe
 
 	out struct {
@@ -227,6 +230,31 @@ func (p *peer) live(_ *socket, _ *udp.Addr, now int64) bool {
 	return now-p.seen.Load() < int64(p.port.cfg.consent)/2
 }
 
+// Lines of the cache that a packet touches: of a peer, of one that it comes from and of one that it goes to, and of an SRTP context.
+const (
+	linesPeerIn  = 4
+	linesPeerOut = 4
+	linesContext = 4
+)
+
+// warm fetches the peer's own lines, then what they point to, then where the frame goes.
+func (p *peer) warm(step int) {
+	switch step {
+	case 0:
+		udp.Prefetch(unsafe.Pointer(&p.mu), linesPeerIn)
+	case 1:
+		udp.Prefetch(unsafe.Pointer(p.in.Load()), linesContext)
+		p.r.Warm(0)
+	case 2:
+		p.r.Warm(1)
+	}
+}
+
+// Warm fetches what Send touches.
+func (p *peer) Warm() {
+	udp.Prefetch(unsafe.Pointer(&p.out), linesPeerOut)
+}
+
 // record takes a DTLS record. The first must be a ClientHello, which begins the handshake if the peer is the client.
 func (p *peer) record(b []byte, from *udp.Addr) {
 	p.mu.Lock()
@@ -294,7 +322,8 @@ func (p *peer) install(in, out *srtp.Context, profile string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
-		p.in, p.state = in, connected
+		p.state = connected
+		p.in.Store(in)
 		p.stats.Profile, p.stats.SetUp = profile, time.Duration(udp.Now()-p.born)
 	}
 }
@@ -302,7 +331,7 @@ func (p *peer) install(in, out *srtp.Context, profile string) {
 // open decrypts a packet in place and hands it on.
 func (p *peer) open(s *socket, b []byte, from *udp.Addr, now int64) {
 	p.mu.Lock()
-	if p.in == nil || p.closed { // no keys, no media
+	if p.in.Load() == nil || p.closed { // no keys, no media
 		p.stats.Early++
 		p.mu.Unlock()
 		return
@@ -313,7 +342,7 @@ func (p *peer) open(s *socket, b []byte, from *udp.Addr, now int64) {
 		p.mu.Unlock()
 		return
 	}
-	q, err := p.in.DecryptRTP(b, b, &p.header)
+	q, err := p.in.Load().DecryptRTP(b, b, &p.header)
 	if err != nil {
 		p.stats.Refused++
 		p.mu.Unlock()
@@ -329,7 +358,7 @@ func (p *peer) open(s *socket, b []byte, from *udp.Addr, now int64) {
 
 func (p *peer) openControl(b []byte, now int64) {
 	p.mu.Lock()
-	if p.in == nil || p.closed {
+	if p.in.Load() == nil || p.closed {
 		p.stats.Early++
 		p.mu.Unlock()
 		return
@@ -339,7 +368,7 @@ func (p *peer) openControl(b []byte, now int64) {
 		p.mu.Unlock()
 		return
 	}
-	q, err := p.in.DecryptRTCP(b, b, &p.report)
+	q, err := p.in.Load().DecryptRTCP(b, b, &p.report)
 	if err != nil {
 		p.stats.Refused++
 		p.mu.Unlock()
@@ -458,7 +487,8 @@ func (p *peer) Close() error {
 	first := !p.closed
 	p.closed = true
 	paths, now, was := p.paths, p.now, p.was
-	p.paths, p.in = nil, nil
+	p.paths = nil
+	p.in.Store(nil)
 	p.probe.stop()
 	tid := p.probe.id
 	p.mu.Unlock()

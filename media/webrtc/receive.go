@@ -3,39 +3,50 @@ package webrtc
 import (
 	"net/netip"
 	"sync"
+	"unsafe"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/dtmf"
 	"github.com/patchbay/patchbay/media/rtpstream"
+	"github.com/patchbay/patchbay/media/udp"
 )
 
 // incoming is the way in. flow lets packets in one at a time, whichever goroutine read them, and Close wait for them; mu
 // is for those who look or change the agreement meanwhile, and nobody is called under it.
 type incoming struct {
-	flow   sync.Mutex
-	closed bool // under flow
+	// What each packet touches stands first, and what stands elsewhere too is a copy: with hundreds of legs none of it is in the
+	// processor's cache when the packet comes.
+	flow     sync.Mutex
+	mu       sync.Mutex
+	closed   bool // under flow
+	receives bool // as in agreed
+	flows    bool // Flowing was told
+	quiet    bool // Silent was told
+	known    bool // what comes of payload type pt has the format typed, nil if it isn't agreed
+	pt       uint8
+	epoch    uint32 // of frames
+	line     line   // as in agreed; nil before it
+	typed    *media.Format
+	format   *media.Format // of the latest audio
+	alive    int64         // when the peer last gave a sign of life
+	frame    media.Frame   // under flow
+	seq      rtpstream.Sequence
 
-	mu     sync.Mutex
 	agreed *agreement
-	seq    rtpstream.Sequence
 	events dtmf.Reader
-	format *media.Format // of the latest audio
-	since  int64         // the agreement's beginning
-	alive  int64         // when the peer last gave a sign of life
-	flows  bool          // Flowing was told
-	quiet  bool          // Silent was told
+	since  int64 // the agreement's beginning
 
 	rejected, malformed, unknown uint64
-
-	epoch uint32      // of frames
-	frame media.Frame // under flow
 }
 
 // change sets another agreement in force. keep says that it is one with the same peer.
 func (r *incoming) change(a *agreement, keep bool, now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.agreed = a
+	r.agreed, r.line, r.receives, r.known = a, nil, false, false
+	if a != nil {
+		r.line, r.receives = a.line, a.direction.Receives()
+	}
 	r.since = now
 	if !keep {
 		r.flows, r.events = false, dtmf.Reader{}
@@ -72,11 +83,19 @@ func (e *Endpoint) Receive(l line, p []byte, from netip.AddrPort, now int64) {
 	}
 }
 
+// Warm fetches what Receive touches.
+func (e *Endpoint) Warm(step int) {
+	if step == 0 {
+		udp.Prefetch(unsafe.Pointer(&e.in), linesIn)
+		return
+	}
+	e.source.Warm()
+}
+
 // packet takes one packet up to the frame that is in it. false if nothing is to be sent on. Header extensions and CSRCs end
 // here.
 func (r *incoming) packet(l line, p []byte, now int64, f *found) (pass bool) {
-	a := r.agreed
-	if a == nil || a.line != l { // an early dialog that isn't the active one
+	if r.line == nil || r.line != l { // an early dialog that isn't the active one
 		r.rejected++
 		return false
 	}
@@ -90,11 +109,15 @@ func (r *incoming) packet(l line, p []byte, now int64, f *found) (pass bool) {
 		r.malformed++
 		return false
 	}
-	return r.follow(a, &h, payload, a.In[h.PT], now, f)
+	if !r.known || r.pt != h.PT {
+		r.known, r.pt, r.typed = true, h.PT, r.agreed.In[h.PT]
+	}
+	return r.follow(&h, payload, now, f)
 }
 
 // follow places the packet in its stream and fills the frame.
-func (r *incoming) follow(a *agreement, h *rtpstream.Header, payload []byte, format *media.Format, now int64, f *found) bool {
+func (r *incoming) follow(h *rtpstream.Header, payload []byte, now int64, f *found) bool {
+	format := r.typed
 	anew := r.seq.Started && h.SSRC != r.seq.SSRC
 	v := r.seq.Next(h, now)
 	if v == rtpstream.Drop {
@@ -128,7 +151,7 @@ func (r *incoming) follow(a *agreement, h *rtpstream.Header, payload []byte, for
 	}
 	fr.Kind, fr.Format, fr.Payload, fr.Timestamp, fr.Marker = format.Kind, format, payload, h.TS, h.Marker
 	fr.Epoch, fr.Arrival = r.epoch, now
-	return a.direction.Receives() // what a held peer sends nevertheless isn't passed on
+	return r.receives // what a held peer sends nevertheless isn't passed on
 }
 
 func (r *incoming) count(size int, now int64, f *found) {

@@ -48,6 +48,9 @@ type line interface {
 type receiver interface {
 	// Receive has one RTP packet: decrypted, authenticated, no replay.
 	Receive(l line, p []byte, from netip.AddrPort, now int64)
+	// Warm has the processor fetch what the next packet touches: 0 of the receiver, 1 of whom it goes to. It may be called at any
+	// time.
+	Warm(step int)
 	// ReceiveControl has a compound RTCP packet.
 	ReceiveControl(l line, p []byte, now int64)
 	// State tells what became of the line; why is nil unless it failed.

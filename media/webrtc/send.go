@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/rtpstream"
@@ -18,10 +19,13 @@ type sender struct {
 	media.Inlet
 	e    *Endpoint
 	caps atomic.Pointer[media.Caps]
+	peer atomic.Pointer[peer] // line, if it is one
 
 	mu     sync.Mutex // Push is single by the Inlet; this is for those who look or change the agreement meanwhile
-	agreed *agreement
 	closed bool
+	format *media.Format // of the latest frame, which is agreed; nil after a change
+	line   line          // as in agreed
+	agreed *agreement
 
 	rtpstream.Numbering
 	dropped, unsent, reused uint64
@@ -44,11 +48,15 @@ func (s *sender) change(a *agreement) {
 	if a == nil || !a.direction.Sends() {
 		s.Pause() // the pause must not look like loss
 	}
-	s.agreed = a
+	s.agreed, s.format, s.line = a, nil, nil
 	if a == nil {
 		s.caps.Store(nil)
+		s.peer.Store(nil)
 		return
 	}
+	s.line = a.line
+	p, _ := a.line.(*peer)
+	s.peer.Store(p)
 	s.caps.Store(a.Caps)
 }
 
@@ -59,17 +67,26 @@ func (s *sender) shut() {
 	s.caps.Store(&media.Caps{})
 }
 
+// Warm fetches what Push touches.
+func (s *sender) Warm() {
+	udp.Prefetch(unsafe.Pointer(s), linesOut)
+	udp.Prefetch(unsafe.Pointer(&s.buf), linesPacket)
+	if p := s.peer.Load(); p != nil {
+		p.Warm()
+	}
+}
+
 // Push sends one frame as one packet.
 func (s *sender) Push(f *media.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.agreed
-	if a == nil || s.closed || len(f.Payload) > maxPayload || !a.Takes(f.Format) {
+	if s.line == nil || s.closed || len(f.Payload) > maxPayload || f.Format != s.format && !s.agreed.Takes(f.Format) {
 		s.dropped++
 		return
 	}
+	s.format = f.Format
 	b, at := s.Packet(s.buf[:], f, byte(f.Format.Tag), uint32(f.Format.Clock), udp.Now)
-	switch err := a.line.Send(b); {
+	switch err := s.line.Send(b); {
 	case err == nil:
 		s.Sent(f, f.Format, at)
 	case errors.Is(err, ErrReused):
