@@ -25,26 +25,31 @@ type Call struct {
 	box    chan command
 	done   chan struct{}
 
-	rec       record
-	pipeline  *media.Pipeline
-	caller    *sipLeg
-	callee    *sipLeg   // the party that answered
-	app       *AppCall  // the party that is an application; nil: both have legs
-	tries     []*sipLeg // every attempt that has a leg
-	attempts  int       // of them, and of applications that were asked
-	reoffers  map[*sipLeg]*reoffering
-	seized    map[string]bool // what the call counts against beside its source: "trunk:ID", "user:ID"
-	stopped   bool            // dialling ended for good: no further hop
-	rang      bool            // the caller has had a 180: repeated ones, and those of several phones, say nothing new
-	admitted  bool            // counts against the limits
-	unsaid    bool            // the answer was written, but never left: the caller had gone
-	warning   int             // of a 488, RFC 3261 20.43; 0 = 399
-	wish      *DialRequest    // what an application asked of its call
-	referrals int             // transfers so far
-	clocks    []*time.Timer
-	alive     atomic.Pointer[Live]
-	grant     Grant
-	authed    bool
+	rec      record
+	pipeline *media.Pipeline
+	caller   *sipLeg
+	callee   *sipLeg   // the party that answered
+	app      *AppCall  // the party that is an application; nil: both have legs
+	tries    []*sipLeg // every attempt that has a leg
+	attempts int       // of them, and of applications that were asked
+	reoffers map[*sipLeg]*reoffering
+	seized   map[string]int // places that the call has beside its source's: "trunk:ID", "user:ID"
+	several  bool           // more than one callee rings at the moment
+	// Of the last callees that rang in vain: what the one that decided said.
+	retryAfter time.Duration
+	redirect   []string // the Contacts of a 3xx
+	diversions []Diversion
+	stopped    bool         // dialling ended for good: no further hop
+	rang       bool         // the caller has had a 180: repeated ones, and those of several phones, say nothing new
+	admitted   bool         // counts against the limits
+	unsaid     bool         // the answer was written, but never left: the caller had gone
+	warning    int          // of a 488, RFC 3261 20.43; 0 = 399
+	wish       *DialRequest // what an application asked of its call
+	referrals  int          // transfers so far
+	clocks     []*time.Timer
+	alive      atomic.Pointer[Live]
+	grant      Grant
+	authed     bool
 }
 
 // command is what others ask of a call. reply, if not nil, gets the outcome.

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/sip"
@@ -62,6 +64,10 @@ func (l *sipLeg) endOf(e sip.Event) LegEvent {
 		if w := e.Headers.Get("Warning"); w != "" {
 			c.Text = e.Phrase + "; " + w
 		}
+		ev.Later = retryAfter(e.Headers.Get("Retry-After"))
+		if e.Status < 400 {
+			ev.Contacts = e.Headers.Values("Contact")
+		}
 	}
 	if !e.Reason.IsZero() {
 		c.Raw = e.Reason.String()
@@ -74,6 +80,19 @@ func (l *sipLeg) endOf(e sip.Event) LegEvent {
 	}
 	ev.Cause = c
 	return ev
+}
+
+// retryAfter reads a Retry-After header's seconds (RFC 3261 20.33); 0 = there is none that can be read.
+func retryAfter(v string) time.Duration {
+	v = strings.TrimSpace(v)
+	if i := strings.IndexAny(v, " ;(\t"); i >= 0 {
+		v = v[:i]
+	}
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 // phrase is the reason phrase of a refusal: the standard one, so that logs of all peers read alike.

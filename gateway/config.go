@@ -39,6 +39,10 @@ type Config struct {
 	Register     Register
 	Bindings     string // file that keeps users' registrations across restarts; "": they are in memory only
 	Log          *slog.Logger
+
+	Groups  []Group
+	Longest bool  // of the routes that take a number the one that says most of it is taken, not the first
+	Rates   Rates // nil: a hop costs what the settings say
 }
 
 // Register bounds the registrations of users.
@@ -79,6 +83,12 @@ type Journal interface {
 	Epoch() uint64
 }
 
+// Rates knows what a minute costs at a trunk, for routes that are by cost. It must return soon: a call waits for it.
+type Rates interface {
+	// Cost is the price of a minute to a number, as the trunk is given it; known is false where the settings' holds.
+	Cost(ctx context.Context, trunk, number string) (perMinute Price, known bool)
+}
+
 // Router says where a call goes: hops in the order of trying. Errors that hold a *Refusal tell the caller why not.
 type Router interface {
 	Route(ctx context.Context, c *call.Call) (Plan, error)
@@ -92,34 +102,20 @@ type Plan struct {
 	Why    string // for the record
 }
 
-// Hop is one way to a callee: a trunk, a user or an application.
+// Hop is one way to a callee: a trunk, a user, an application or a group.
 type Hop struct {
 	Trunk    string
 	User     string
 	App      string
+	Group    string
+	Number   string        // that is called at the trunk instead of the plan's; "" = the plan's
 	Ring     time.Duration // how long it may ring; of an application, how long it has to accept
 	Failover Failover
+	Cost     Price // per minute at a trunk, unless Config.Rates knows better; compared where the route is by cost
+	Priced   bool  // Cost is known
+	Weight   int   // among neighbours that have one, the odds to come first; 0 = its place is fixed
 
 	uri sip.URI // what is dialled at the trunk instead of the number; zero = the number
-}
-
-// Failover says which outcomes of a hop go on to the next.
-type Failover struct {
-	Retry  bool  // those of class call.Retry
-	Status []int // and these SIP statuses
-}
-
-// Next reports whether the cause goes on to the next hop.
-func (f Failover) Next(c call.Cause) bool {
-	if f.Retry && c.Class() == call.Retry {
-		return true
-	}
-	for _, s := range f.Status {
-		if c.SIP == s {
-			return true
-		}
-	}
-	return false
 }
 
 // Refusal is an error that ends a call with a cause of its own.
@@ -136,6 +132,7 @@ type Charger interface {
 
 // Grant is leave to talk.
 type Grant struct {
+	Price Price // of a minute, to whoever pays for the call; what accounts may spend is counted by it
 	ID    string
 	For   time.Duration // 0 = without end
 	Final bool          // nothing comes after it

@@ -28,6 +28,7 @@ type Gateway struct {
 	registrar *sip.Registrar
 	userByID  map[string]*User
 	apps      map[string]*App
+	groups    map[string]*Group
 	trunks    map[string]*trunk
 	order     []*trunk
 
@@ -50,6 +51,7 @@ type Gateway struct {
 	stop  context.CancelFunc
 	wg    sync.WaitGroup // calls, their legs, and what runs beside them
 	stats counters
+	tally tally
 }
 
 type counters struct {
@@ -65,10 +67,13 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
 		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
-		apps: map[string]*App{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}}
+		apps: map[string]*App{}, groups: map[string]*Group{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	for i := range cfg.Users {
 		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
+	}
+	for i := range cfg.Groups {
+		g.groups[cfg.Groups[i].ID] = &cfg.Groups[i]
 	}
 	for _, a := range cfg.Apps {
 		if a.MaxCalls == 0 {
@@ -80,6 +85,12 @@ func New(cfg Config) (*Gateway, error) {
 		r, err := newRoutes(cfg.Users, cfg.Routes)
 		if err != nil {
 			return nil, errors.Join(err, g.Close())
+		}
+		r.longest, r.rates = cfg.Longest, cfg.Rates
+		for i := range cfg.Groups {
+			for _, n := range cfg.Groups[i].Numbers {
+				r.groups[cfg.Groups[i].Tenant+"\x00"+n] = &cfg.Groups[i]
+			}
 		}
 		g.router = r
 	}

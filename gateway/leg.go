@@ -55,22 +55,25 @@ const (
 
 // LegEvent is something that happened to a leg.
 type LegEvent struct {
-	Kind    LegKind
-	Leg     Leg
-	At      time.Time // when its message came; carries the monotonic clock
-	Status  int
-	Phrase  string
-	Tag     string
-	Early   bool
-	Late    bool       // LegConfirmed: it brought the answer to our offer
-	Cause   call.Cause // LegEnded
-	ByPeer  bool       // LegEnded: the peer's doing
-	Digit   byte
-	Held    int // LegDigit: ms
-	InMedia bool
-	Final   bool
-	Offer   PeerOffer
-	Refer   PeerRefer
+	Kind   LegKind
+	Leg    Leg
+	At     time.Time // when its message came; carries the monotonic clock
+	Status int
+	Phrase string
+	Tag    string
+	Early  bool
+	Late   bool       // LegConfirmed: it brought the answer to our offer
+	Cause  call.Cause // LegEnded
+	ByPeer bool       // LegEnded: the peer's doing
+	// Of LegEnded: what Retry-After asks for, and the Contacts of a 3xx.
+	Later    time.Duration
+	Contacts []string
+	Digit    byte
+	Held     int // LegDigit: ms
+	InMedia  bool
+	Final    bool
+	Offer    PeerOffer
+	Refer    PeerRefer
 }
 
 // PeerOffer is the peer's offer in an answered leg.

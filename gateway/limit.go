@@ -21,7 +21,7 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	ctx, cancel := context.WithCancel(g.ctx)
 	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 64),
 		box: make(chan command, 16), done: make(chan struct{}), reoffers: map[*sipLeg]*reoffering{},
-		seized: map[string]bool{}}
+		seized: map[string]int{}}
 	c.rec = record{g: g}
 	c.rec.call.ID = id
 	c.pipeline = media.NewPipeline(media.Config{Registry: g.cfg.Media.Registry, Clock: g.cfg.Media.Clock, Log: c.log})
@@ -91,9 +91,11 @@ func (g *Gateway) leave(c *Call) {
 		g.release(c.src.key())
 		g.release(c.src.key() + inward)
 	}
-	for key := range c.seized {
-		g.release(key)
-		g.release(key + outward)
+	for key, n := range c.seized {
+		for range n {
+			g.release(key)
+			g.release(key + outward)
+		}
 	}
 	g.rest()
 	g.wg.Done()
@@ -105,20 +107,20 @@ func (h Hop) key() string {
 		return "trunk:" + h.Trunk
 	case h.App != "":
 		return "app:" + h.App
+	case h.Group != "":
+		return "group:" + h.Group
 	}
 	return "user:" + h.User
 }
 
-// seize counts the call against the limit of a hop's trunk or user; the cause says when that is reached.
+// seize counts the call against the limit of a hop's trunk or user; the cause says when that is reached. A call for help
+// counts, but is never refused.
 func (c *Call) seize(h Hop, t target) call.Cause {
-	key := h.key()
-	if c.seized[key] {
-		return call.Cause{}
-	}
-	g := c.g
+	key, g := h.key(), c.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case c.src.urgent:
 	case t.trunk != nil && g.busy[key] >= t.trunk.MaxCalls:
 		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of trunk %s is reached", t.trunk.MaxCalls, t.trunk.ID)}
 	case t.trunk != nil && t.trunk.Out.Calls > 0 && g.busy[key+outward] >= t.trunk.Out.Calls:
@@ -132,14 +134,14 @@ func (c *Call) seize(h Hop, t target) call.Cause {
 	}
 	g.busy[key]++
 	g.busy[key+outward]++
-	c.seized[key] = true
+	c.seized[key]++
 	return call.Cause{}
 }
 
-// unseize gives back what a failed hop counted.
+// unseize gives back a place that a failed hop took.
 func (c *Call) unseize(h Hop) {
-	if key := h.key(); c.seized[key] {
-		delete(c.seized, key)
+	if key := h.key(); c.seized[key] > 0 {
+		c.seized[key]--
 		c.g.mu.Lock()
 		c.g.release(key)
 		c.g.release(key + outward)

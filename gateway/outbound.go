@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -12,20 +13,44 @@ import (
 // is told: the last hop's, since it was the one that decided. An application that takes the call is c.app.
 func (c *Call) dial(plan Plan) (winner *sipLeg, end ending) {
 	for i, hop := range plan.Hops {
-		winner, end = c.dialHop(hop, plan.Number)
-		if winner != nil || c.app != nil && c.app.taken || c.stopped {
-			return winner, end
+		r := c.dialHop(hop, plan.Number)
+		if end = r.end; r.winner != nil || c.app != nil && c.app.taken || c.stopped {
+			return r.winner, end
 		}
-		c.unseize(hop)
-		if i+1 < len(plan.Hops) {
-			if !hop.Failover.Next(end.cause) {
-				c.decide("no further hop is tried after " + end.cause.String())
-				return nil, end
-			}
-			c.decide("next hop after " + end.cause.String())
+		verdict := c.verdict(hop, r)
+		if i+1 == len(plan.Hops) || r.passed {
+			continue
 		}
+		if verdict == VerdictStop {
+			c.decide("no further hop is tried after " + end.cause.String())
+			return nil, end
+		}
+		c.decide("next hop after " + end.cause.String())
 	}
 	return nil, end
+}
+
+// verdict is what the outcome of a hop means, by its table; a trunk that asks for it is put aside.
+func (c *Call) verdict(hop Hop, r tried) Verdict {
+	v := hop.Failover.Verdict(r.end.cause)
+	switch {
+	case r.barred:
+		return VerdictStop
+	case c.src.urgent: // somebody must answer
+		return VerdictNext
+	}
+	t := c.g.trunks[hop.Trunk]
+	if t == nil || r.passed || r.end.by != call.Callee || v != VerdictLater && (r.later == 0 || r.end.cause.SIP != 503) {
+		return v
+	}
+	aside := r.later
+	if aside == 0 {
+		aside = hop.Failover.Aside
+	}
+	t.putAside(aside, r.end.cause.String())
+	left, _ := t.aside()
+	c.decide("trunk " + t.ID + " is put aside for " + left.Round(time.Second).String() + " after " + r.end.cause.String())
+	return v
 }
 
 func (c *Call) decide(text string) {
@@ -33,32 +58,111 @@ func (c *Call) decide(text string) {
 	c.log.Info("routing", "decision", text)
 }
 
-// dialHop rings everything that the hop names, at once; the first to answer wins.
-func (c *Call) dialHop(hop Hop, number string) (*sipLeg, ending) {
+// tried is what came of a hop.
+type tried struct {
+	winner *sipLeg
+	end    ending
+	passed bool          // it wasn't tried: full, down or put aside
+	barred bool          // the account may not call there: nothing else is tried
+	later  time.Duration // what the callee's Retry-After says; 0 = nothing
+}
+
+// passes writes down that a hop is passed by, and why.
+func (c *Call) passes(hop Hop, cause call.Cause) tried {
+	text := hop.String() + " is passed by: " + cause.Text
+	c.rec.note(0, time.Now(), call.Decision{Text: text, Passed: hop.key(), Cause: &cause})
+	c.log.Info("routing", "decision", text)
+	c.g.tally.passed(hop)
+	return tried{end: bySystem(cause), passed: true}
+}
+
+// dialHop rings everything that the hop names; the first to answer wins.
+func (c *Call) dialHop(hop Hop, number string) tried {
 	if end, gone := c.left(); gone {
-		return nil, end
+		return tried{end: end}
 	}
-	if hop.App != "" {
-		return nil, c.offerApp(hop)
+	switch {
+	case hop.App != "":
+		end := c.offerApp(hop)
+		if c.app == nil || !c.app.taken {
+			c.unseize(hop)
+		}
+		return tried{end: end}
+	case hop.Group != "":
+		return c.dialGroup(hop)
+	case hop.User != "":
+		return c.dialUser(hop, number)
 	}
-	targets, cause := c.g.targets(hop, number, &c.rec.call, c.src)
-	if len(targets) > 0 {
-		cause = c.seize(hop, targets[0])
+	return c.dialTrunk(hop, number)
+}
+
+// dialTrunk calls a number at a carrier.
+func (c *Call) dialTrunk(hop Hop, number string) tried {
+	list, r, ok := c.atTrunk(hop, number)
+	if !ok {
+		return r
 	}
+	r.winner, r.end = c.ring(list)
+	if r.winner == nil {
+		c.unseize(hop)
+		r.later = c.retryAfter
+		return r
+	}
+	list[0].trunk.takesPart()
+	return r
+}
+
+// atTrunk is the attempt at a trunk, with a place there; ok is false when there is none, and r why.
+func (c *Call) atTrunk(hop Hop, number string) (list []attempt, r tried, ok bool) {
+	hop.Number = cmp.Or(hop.Number, number)
+	if cause := c.unavailable(hop); !cause.IsZero() {
+		return nil, c.passes(hop, cause), false
+	}
+	targets, cause := c.g.targets(hop, hop.Number, &c.rec.call, c.src)
 	if !cause.IsZero() {
 		c.decide(hop.String() + ": " + cause.Text)
-		return nil, bySystem(cause)
+		return nil, tried{end: bySystem(cause)}, false
 	}
+	if cause = c.seize(hop, targets[0]); !cause.IsZero() {
+		return nil, c.passes(hop, cause), false
+	}
+	return []attempt{{targets[0], hop}}, tried{}, true
+}
+
+// unavailable is why a trunk isn't even tried.
+func (c *Call) unavailable(hop Hop) call.Cause {
+	t := c.g.trunks[hop.Trunk]
+	if t == nil {
+		return call.Cause{Q850: 3, SIP: 404, Text: "trunk " + hop.Trunk + " is not configured"}
+	}
+	if !t.up() {
+		return t.downCause()
+	}
+	if left, why := t.aside(); left > 0 {
+		return call.Cause{Q850: 42, SIP: 503, Text: "trunk " + t.ID + " is put aside for " + left.Round(time.Second).String() + " more after " + why}
+	}
+	return call.Cause{}
+}
+
+// attempt is one INVITE of a hop.
+type attempt struct {
+	target
+	hop Hop
+}
+
+// ring calls all of a list at once; the first to answer wins.
+func (c *Call) ring(list []attempt) (*sipLeg, ending) {
 	var ringing []*sipLeg
-	cause = call.Failure
-	for _, t := range targets {
-		if !c.wishes(&t) {
+	cause := call.Failure
+	c.retryAfter, c.redirect = 0, nil
+	for _, a := range list {
+		if !c.wishes(&a.target) {
 			cause = noCodec(c.wish.Codecs)
 			continue
 		}
-		l, err := c.invite(t, hop)
+		l, err := c.invite(a.target, a.hop)
 		if err != nil {
-			c.log.Warn("attempt could not begin", "to", t.uri.String(), "err", err)
+			c.log.Warn("attempt could not begin", "to", a.uri.String(), "err", err)
 			c.rec.note(0, time.Now(), call.Note{Text: "attempt could not begin: " + err.Error()})
 			var sc causeError
 			if errors.As(err, &sc) {
@@ -69,6 +173,7 @@ func (c *Call) dialHop(hop Hop, number string) (*sipLeg, ending) {
 			}
 			continue
 		}
+		l.hop = a.hop.key()
 		ringing = append(ringing, l)
 	}
 	if end, gone := c.left(); gone {
@@ -86,6 +191,7 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 	end := bySystem(call.NoAnswer)
 	best := 0
 	for len(ringing) > 0 {
+		c.several = len(ringing) > 1
 		select {
 		case e := <-c.events:
 			l := e.Leg.(*sipLeg)
@@ -120,6 +226,7 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 				ringing = without(ringing, l)
 				if r := rank(e.Cause); r >= best {
 					best, end = r, bySystem(e.Cause)
+					c.retryAfter, c.redirect = e.Later, e.Contacts
 					if e.ByPeer {
 						end.by = call.Callee
 					}
@@ -148,11 +255,13 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 	return nil, end
 }
 
-// rank orders the outcomes of parallel attempts for the caller (RFC 3261 16.7 step 6): 6xx before all, then what a
-// person decided, then what went wrong on the way.
+// rank orders the outcomes of parallel attempts for the caller (RFC 3261 16.7 step 6): 6xx before all, then where else the
+// callee can be reached, then what a person decided, then what went wrong on the way.
 func rank(c call.Cause) int {
 	switch {
 	case c.SIP >= 600:
+		return 5
+	case c.SIP >= 300 && c.SIP < 400:
 		return 4
 	case c.Class() == call.Final && c.SIP != 480 && c.SIP != 487:
 		return 3

@@ -27,6 +27,7 @@ type sipLeg struct {
 	user  *User
 	trunk *trunk
 	party party
+	hop   string // the key of the hop that it is an attempt of
 	d     *sip.Dialog
 	ep    media.Endpoint
 

@@ -14,6 +14,8 @@ type source struct {
 	trunk *trunk
 	app   *appSource
 	own   string // the name that the caller's From gives
+	// urgent: it calls for help. No limit holds.
+	urgent bool
 }
 
 // appSource is an application that makes a call.

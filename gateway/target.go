@@ -40,17 +40,6 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	if t == nil {
 		return nil, call.Cause{Q850: 3, SIP: 404, Text: "trunk " + h.Trunk + " is not configured"}
 	}
-	if !t.up() {
-		cause := call.Cause{Q850: 38, SIP: 503, Text: "trunk " + t.ID + " is not registered"}
-		st := t.status()
-		if st.State == "unreachable" {
-			cause.Text = "trunk " + t.ID + " doesn't answer"
-		}
-		if st.Error != "" {
-			cause.Text += ": " + st.Error
-		}
-		return nil, cause
-	}
 	uri, err := h.uri, error(nil)
 	if uri.IsZero() {
 		uri, err = sip.NewURI(number, t.Domain, 0)
@@ -72,6 +61,19 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	na := sip.NameAddr{URI: from, Display: src.callerName()}
 	return []target{{ua: t.ua, uri: uri, dest: t.at(t.Proxy), from: na, to: sip.NameAddr{URI: uri}, trunk: t,
 		party: party{media: t.Media, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
+}
+
+// downCause is why calls can't go out over a trunk that isn't up.
+func (t *trunk) downCause() call.Cause {
+	cause := call.Cause{Q850: 38, SIP: 503, Text: "trunk " + t.ID + " is not registered"}
+	st := t.status()
+	if st.State == "unreachable" {
+		cause.Text = "trunk " + t.ID + " doesn't answer"
+	}
+	if st.Error != "" {
+		cause.Text += ": " + st.Error
+	}
+	return cause
 }
 
 // peer is where the trunk's signalling comes from, if that is known before anything came.
@@ -120,6 +122,8 @@ func (h Hop) String() string {
 		return "trunk " + h.Trunk
 	case h.App != "":
 		return "application " + h.App
+	case h.Group != "":
+		return "group " + h.Group
 	}
 	return "user " + h.User
 }

@@ -67,6 +67,9 @@ type trunk struct {
 	mu      sync.Mutex
 	sources map[netip.Addr]bool     // what the names of Proxy and Registrar resolve to
 	servers map[netip.AddrPort]bool // the same with their ports
+
+	asideUntil time.Time // calls pass it by until then
+	asideWhy   string
 }
 
 func (g *Gateway) addTrunk(cfg Trunk) error {

@@ -37,6 +37,8 @@ const (
 	KindResume    Kind = "resume"
 	KindDTMF      Kind = "dtmf"
 	KindTransfer  Kind = "transfer"
+	KindForward   Kind = "forward"
+	KindAlarm     Kind = "alarm"
 	KindLink      Kind = "link"
 	KindInterim   Kind = "interim"
 	KindNote      Kind = "note"
@@ -70,6 +72,10 @@ type Decision struct {
 	To     Direction `json:"direction,omitempty"` // set when routing found out where the call goes
 	Text   string    `json:"text"`
 	Refuse bool      `json:"refuse,omitempty"`
+	// Passed is a hop that was passed by without being tried, such as trunk:ID, and Cause why: it is full, down or put aside.
+	Passed    string `json:"passed,omitempty"`
+	Cause     *Cause `json:"cause,omitempty"`
+	Emergency bool   `json:"emergency,omitempty"` // the call is one for help: no limit holds for it
 }
 
 // LegNew begins a leg: an INVITE came, or is about to leave.
@@ -143,6 +149,25 @@ type Transfer struct {
 	Linked   ID     `json:"linked"`
 }
 
+// Forward tells that a call went on to somebody else than it was for: by a user's settings, or since a peer redirected it
+// (RFC 3261 21.3). It is told before the new target is tried.
+type Forward struct {
+	User   string `json:"user,omitempty"`   // id of the user whose calls are forwarded, with whose rights it goes on
+	Trunk  string `json:"trunk,omitempty"`  // or of the trunk that redirected
+	From   string `json:"from"`             // the number or name that was called before
+	To     string `json:"to"`               // user:ID, group:ID or the number that is called now
+	Reason string `json:"reason"`           // always, busy, no-answer, offline, redirect
+	Depth  int    `json:"depth"`            // the how manieth of the call it is, from 1
+	Refuse bool   `json:"refuse,omitempty"` // it isn't followed; Text says why
+	Text   string `json:"text,omitempty"`
+}
+
+// Alarm tells of something that people must look at: an account was locked.
+type Alarm struct {
+	Account string `json:"account,omitempty"` // user:ID or tenant:ID
+	Text    string `json:"text"`
+}
+
 // Link says that the call belongs to another's family from now on: an application has joined their media. SessionID is
 // the RPC session that drives the call; "" leaves what was known.
 type Link struct {
@@ -198,6 +223,8 @@ func (Hold) Kind() Kind         { return KindHold }
 func (Resume) Kind() Kind       { return KindResume }
 func (DTMF) Kind() Kind         { return KindDTMF }
 func (Transfer) Kind() Kind     { return KindTransfer }
+func (Forward) Kind() Kind      { return KindForward }
+func (Alarm) Kind() Kind        { return KindAlarm }
 func (Link) Kind() Kind         { return KindLink }
 func (Interim) Kind() Kind      { return KindInterim }
 func (Note) Kind() Kind         { return KindNote }
@@ -269,6 +296,10 @@ func decode(k Kind, b []byte) (Data, error) {
 		return as[DTMF](b)
 	case KindTransfer:
 		return as[Transfer](b)
+	case KindForward:
+		return as[Forward](b)
+	case KindAlarm:
+		return as[Alarm](b)
 	case KindLink:
 		return as[Link](b)
 	case KindInterim:

@@ -1,0 +1,5 @@
+package gateway
+
+type tally struct{}
+
+func (t *tally) passed(Hop) {}
