@@ -106,7 +106,10 @@ func (c *Call) dialTrunk(hop Hop, number string) tried {
 	if r.winner == nil {
 		c.unseize(hop)
 		r.later = c.retryAfter
-		return r
+		if c.stopped {
+			return r
+		}
+		return c.redirected(list[0].trunk, list[0].hop, r)
 	}
 	list[0].trunk.takesPart()
 	return r

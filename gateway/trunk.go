@@ -38,6 +38,7 @@ type Trunk struct {
 	MaxCalls   int
 	In, Out    Bounds        // of calls from the carrier, and to it
 	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
+	Redirects  bool          // its 3xx are followed, to numbers of its own
 	Options    time.Duration // how often the carrier is asked whether it is there; 0 = never
 
 	Reliable sip.Reliability

@@ -27,6 +27,7 @@ type User struct {
 	Rate       float64       // calls that the user may begin per second; 0 = any
 	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
 	Ring       time.Duration // when somebody dials one of the numbers
+	Forward    Forwarding
 }
 
 func (u *User) id() string {

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -207,13 +208,19 @@ func (d *Dialog) onAck(m *wire.Message, at time.Time) {
 }
 
 // Reject answers the inbound INVITE with 300 to 699 and ends the dialog. Warning, Reason and Retry-After may be among
-// h.
+// h, and with 300 to 399 Contact: where the peer may call instead.
 func (d *Dialog) Reject(status int, reason string, h ...Header) error {
 	if status < 300 || status > 699 {
 		return fmt.Errorf("sip: Reject status %d: expected 300 to 699", status)
 	}
-	if err := checkHeaders(h); err != nil {
-		return err
+	for _, x := range h {
+		err := checkHeaders([]Header{x})
+		if status < 400 && strings.EqualFold(x.Name, "Contact") {
+			err = wire.CheckHeader(x)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := checkPhrase(reason); err != nil {
 		return err
