@@ -19,6 +19,7 @@ type agreement struct {
 	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
 	barred    []udp.Addr // RTP of other early dialogs
 	crypt     *transform
+	ptime     int  // ms of the packets that the peer is sent
 	open      bool // whoever speaks first is the peer (a=direction:active)
 	told      Negotiated
 }
@@ -43,9 +44,10 @@ func (e *Endpoint) agree(s *sdp.Agreement, policy media.SRTP) (*agreement, error
 	if err := secured(policy, s.Remote, a.crypt != nil); err != nil {
 		return nil, err
 	}
+	a.ptime = packetTime(s.Remote.Packet(e.cfg.Ptime))
 	a.open = e.cfg.Comedia && active(s.Remote)
 	a.told = Negotiated{
-		Codec: a.Codec, Events: a.Events, Ptime: s.Ptime,
+		Codec: a.Codec, Events: a.Events, Ptime: a.ptime,
 		Direction: s.Direction, Remote: s.Remote.Target(),
 		SRTP:  suite,
 		Local: netip.AddrPortFrom(e.cfg.Advertise, e.rtp.LocalAddr().Port()),

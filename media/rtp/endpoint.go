@@ -36,6 +36,7 @@ type Config struct {
 	Name       string // in logs and errors
 	Key        *Key   // our key and the one suite of SRTP; nil = all suites, with keys drawn
 	Feedback   bool   // RTP/AVPF is offered rather than RTP/AVP (RFC 4585)
+	Ptime      int    // ms of packets, asked for and sent whatever the peer asks for, within its maxptime; 0 = the peer's wish, else 20
 	Comedia    bool   // a peer whose SDP says a=direction:active is found by its packets, wherever they come from
 
 	now    func() int64  // clock of arrivals; nil = udp.Now
@@ -183,7 +184,7 @@ func (e *Endpoint) SetSignalling(a netip.Addr) {
 // Negotiated is what is agreed now, for records.
 type Negotiated struct {
 	Codec     string // of the audio that we send, as media.Format writes it: PCMU/8000; "" before SDP
-	Ptime     int    // ms that the peer wants to receive
+	Ptime     int    // ms of a packet to the peer, where the codec is G.711
 	Events    bool   // telephone-events are agreed
 	Direction sdp.Direction
 	Local     netip.AddrPort // as in our SDP

@@ -2,6 +2,7 @@ package rtp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func (e *Endpoint) ready(ctx context.Context, w media.Want) error {
 func (e *Endpoint) terms(w media.Want) sdp.Terms {
 	list, ordered := w.Order(e.cfg.Formats)
 	t := sdp.Terms{
-		Formats: rtpstream.Described(list), Ordered: ordered, Direction: w.Direction, Ptime: w.Ptime,
+		Formats: rtpstream.Described(list), Ordered: ordered, Direction: w.Direction, Ptime: cmp.Or(w.Ptime, e.cfg.Ptime),
 		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(), Protos: e.protos(w.SRTP),
 	}
 	if w.Bandwidth > 0 {

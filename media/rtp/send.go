@@ -26,6 +26,7 @@ type sender struct {
 	pt     uint8  // the format's
 	ready  bool   // there is an agreement and a target, and it isn't closed
 	sealed bool   // agreed has a crypt
+	packet uint8  // ms that packets are to have, of formats that can be cut; 0 = as they come, or reframes
 
 	rtpstream.Numbering
 	media.Inlet
@@ -34,7 +35,8 @@ type sender struct {
 	caps                    atomic.Pointer[media.Caps]
 	closed                  bool
 	dropped, unsent, reused uint64
-	room                    []byte // of packets that aren't small
+	room                    []byte    // of packets that aren't small
+	frames                  *reframer // nil while packets come as they are to go
 }
 
 func (s *sender) init(e *Endpoint) {
@@ -92,7 +94,7 @@ func (s *sender) Warm() {
 	}
 }
 
-// Push sends one frame as one packet.
+// Push sends one frame as one packet, or as those that the peer wants.
 func (s *sender) Push(f *media.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,6 +102,15 @@ func (s *sender) Push(f *media.Frame) {
 		s.dropped++
 		return
 	}
+	if n := s.packet; n != 0 && len(f.Payload) != sampleBytes*int(n) {
+		s.reframe(f)
+		return
+	}
+	s.write(f)
+}
+
+// write sends one frame as one packet. The caller holds mu.
+func (s *sender) write(f *media.Frame) {
 	var at int64
 	var err error
 	if len(f.Payload) <= small && !s.sealed {
@@ -127,7 +138,30 @@ func (s *sender) accept(f *media.Format) bool {
 		return false
 	}
 	s.format, s.pt, s.rate = f, byte(f.Tag), uint32(f.Clock)
+	s.shape(f)
 	return true
+}
+
+// shape says how long packets of the format are to be. The caller holds mu.
+func (s *sender) shape(f *media.Format) {
+	s.packet = 0
+	ms := s.agreed.ptime
+	switch {
+	case f.Kind == media.Event:
+		if s.frames != nil {
+			s.packet = reframes
+		}
+	case s.frames != nil && splits(f) && cap(s.frames.buf) == sampleBytes*ms:
+		s.packet = reframes
+	default:
+		if s.frames != nil { // its numbers aren't the source's
+			s.frames = nil
+			s.Pause()
+		}
+		if splits(f) {
+			s.packet = uint8(ms)
+		}
+	}
 }
 
 // larger is the room of packets that don't go on the stack. The caller holds mu.

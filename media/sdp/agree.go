@@ -89,7 +89,10 @@ func opportune(local, remote *Media) bool {
 	return len(local.Crypto) > 0 && len(remote.Crypto) > 0 && sameTransport(strings.Replace(local.Proto, "RTP/AVP", "RTP/SAVP", 1), remote.Proto)
 }
 
-// ptime is what we send to m's side: its wish within its limit, ours where it has none, else 20 ms.
+// Packet is how long packets to m's side are to be, in ms: ours unless 0, else its wish, else 20, within its limit.
+func (m *Media) Packet(ours int) int { return ptime(m, ours) }
+
+// ptime is what we send to m's side: ours unless 0, else its wish, else 20 ms, within its limit.
 func ptime(m *Media, ours int) int {
 	n := first(first(ours, m.Ptime), 20)
 	if m.MaxPtime > 0 {
