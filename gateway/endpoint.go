@@ -32,11 +32,13 @@ func newMediaPorts(a MediaAddr, m Media) (mediaPorts, error) {
 
 // party is what an endpoint is made for.
 type party struct {
-	media   MediaAddr // a trunk's own, else zero
+	media   []MediaAddr // its own, else none
+	ptime   int         // ms of packets; 0 = as the peer asks
 	codecs  []string
 	dtmf    string
 	srtp    media.SRTP
 	peer    netip.AddrPort // its signalling
+	offers  netip.Addr     // where its own offer has media sent; zero = it has made none
 	browser bool           // it speaks WebRTC
 }
 
@@ -90,7 +92,7 @@ func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (
 	}
 	mp := g.portsFor(p)
 	return rtp.New(rtp.Config{Net: g.cfg.Media.Net, Ports: mp.ports, Bind: mp.Bind, Advertise: mp.Advertise,
-		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(),
+		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(), Ptime: p.ptime,
 		Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 }
 
@@ -105,22 +107,51 @@ func (g *Gateway) MediaPorts(v6 bool) (a MediaAddr, ports *udp.Ports, ok bool) {
 	return MediaAddr{}, nil, false
 }
 
+// v6 tells whether media goes over IPv6: as the peer's offer says, else as its signalling does.
+func (p party) v6() bool {
+	a := p.peer.Addr()
+	if p.offers.IsValid() {
+		a = p.offers
+	}
+	return a.Is6() && !a.Is4In6()
+}
+
+// portsFor picks the media address of a party: of its own, or of all there are, the first of the right family, else the first.
 func (g *Gateway) portsFor(p party) mediaPorts {
-	if p.media.Bind.IsValid() {
-		for _, mp := range g.ports {
-			if mp.Bind == p.media.Bind {
-				mp.Advertise = p.media.Advertise
-				return mp
+	list := g.ports
+	if len(p.media) > 0 {
+		list = nil
+		for _, a := range p.media {
+			for _, mp := range g.ports {
+				if mp.Bind == a.Bind {
+					mp.Advertise = a.Advertise
+					list = append(list, mp)
+					break
+				}
 			}
 		}
 	}
-	v6 := p.peer.Addr().Is6() && !p.peer.Addr().Is4In6()
-	for _, mp := range g.ports {
-		if mp.Bind.Is6() == v6 {
+	for _, mp := range list {
+		if mp.Bind.Is6() == p.v6() {
 			return mp
 		}
 	}
+	if len(list) > 0 {
+		return list[0]
+	}
 	return g.ports[0]
+}
+
+// offersAt is where a peer's offer has media sent; zero if that isn't known.
+func offersAt(body []byte) netip.Addr {
+	d, err := sdp.Parse(body)
+	if err != nil || d.Audio() == nil {
+		return netip.Addr{}
+	}
+	if a := d.Audio().Addr; !a.IsUnspecified() {
+		return a
+	}
+	return netip.Addr{}
 }
 
 // formats are those of a list of codec names, and telephone-events when DTMF travels in media.

@@ -35,6 +35,12 @@ type handset struct {
 // newHandset makes a handset that says one frequency; it hears both.
 func newHandset(tb testing.TB, says float64, codecs ...string) *handset {
 	tb.Helper()
+	return handsetOf(tb, says, rtp.Config{Bind: loopback}, codecs...)
+}
+
+// handsetOf is a handset with further settings of its endpoint.
+func handsetOf(tb testing.TB, says float64, cfg rtp.Config, codecs ...string) *handset {
+	tb.Helper()
 	h := &handset{tb: tb, clock: media.NewClock()}
 	n, err := udp.New(udp.Config{Loops: 1, Tick: 20 * time.Millisecond})
 	if err != nil {
@@ -47,14 +53,15 @@ func newHandset(tb testing.TB, says float64, codecs ...string) *handset {
 	if codecs == nil {
 		codecs = []string{"PCMU", "PCMA"}
 	}
-	h.Endpoint, err = rtp.New(rtp.Config{Net: n, Ports: ports, Bind: loopback, Formats: formats(codecs, "rfc4733"), Timeout: -1,
-		Notify: func(n media.Notice) {
-			if d, ok := n.(media.Digit); ok {
-				h.mu.Lock()
-				h.digits += string(d.Digit)
-				h.mu.Unlock()
-			}
-		}})
+	cfg.Net, cfg.Ports, cfg.Formats, cfg.Timeout = n, ports, formats(codecs, "rfc4733"), -1
+	cfg.Notify = func(n media.Notice) {
+		if d, ok := n.(media.Digit); ok {
+			h.mu.Lock()
+			h.digits += string(d.Digit)
+			h.mu.Unlock()
+		}
+	}
+	h.Endpoint, err = rtp.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -115,11 +115,14 @@ func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 	r := d.Request()
 	at := r.At
 	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), peer: r.Source}
-	if t := c.src.trunk; t != nil {
-		p.media = t.Media
+	switch {
+	case c.src.trunk != nil:
+		p.media, p.ptime = c.src.trunk.Media, c.src.trunk.Ptime
+	case c.src.user != nil:
+		p.media = c.src.user.Media
 	}
 	if isSDP(r.ContentType, r.Body) {
-		p.browser = webrtcOffer(r.Body)
+		p.browser, p.offers = webrtcOffer(r.Body), offersAt(r.Body)
 	} else {
 		p.browser = overWeb(r.Network)
 	}

@@ -60,7 +60,7 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	}
 	na := sip.NameAddr{URI: from, Display: src.callerName()}
 	return []target{{ua: t.ua, uri: uri, dest: t.at(t.Proxy), from: na, to: sip.NameAddr{URI: uri}, trunk: t,
-		party: party{media: t.Media, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
+		party: party{media: t.Media, ptime: t.Ptime, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
 }
 
 // downCause is why calls can't go out over a trunk that isn't up.
@@ -106,7 +106,7 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	for _, ct := range g.registrar.Contacts(u.Login) {
 		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.
 		out = append(out, target{ua: g.users, uri: ct.URI, dest: ct.Destination(), from: na, to: sip.NameAddr{URI: to}, user: u,
-			party: party{codecs: u.Codecs, dtmf: u.DTMF, srtp: u.SRTP, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
+			party: party{media: u.Media, codecs: u.Codecs, dtmf: u.DTMF, srtp: u.SRTP, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
 	}
 	if len(out) == 0 {
 		cause := call.Offline

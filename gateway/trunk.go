@@ -29,7 +29,8 @@ type Trunk struct {
 	Addresses  []netip.Prefix // whose calls are this trunk's
 	Bind       netip.AddrPort
 	Advertise  sip.HostPort
-	Media      MediaAddr
+	Media      []MediaAddr // of its RTP, at most one of a family; none = those of all
+	Ptime      int         // ms of packets of G.711; 0 = as the carrier asks, else 20
 	Codecs     []string
 	DTMF       string
 	SRTP       media.SRTP // keys in SDP (RFC 4568)

@@ -23,6 +23,9 @@ type FrontConfig struct {
 	// TLS are the settings of listeners over TLS: our certificate and, if clients are to show theirs, whom we trust. Needed for
 	// such listeners only.
 	TLS *tls.Config
+	// DSCP marks what is sent over UDP, TCP and TLS (RFC 2474), 0 to 63; signalling's is 24, CS3. 0 leaves it to the system.
+	// Over WebSocket it is the HTTP server's matter.
+	DSCP int
 	// DNS are the name servers to ask, in this order; none = those of /etc/resolv.conf.
 	DNS []netip.AddrPort
 	// Resolve finds the addresses of a host name instead of DNS; then nobody is asked for NAPTR and SRV.

@@ -83,6 +83,9 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 			*v = def
 		}
 	}
+	if cfg.DSCP < 0 || cfg.DSCP > 63 {
+		return nil, fmt.Errorf("sip: FrontConfig.DSCP %d: expected 0 to 63", cfg.DSCP)
+	}
 	cfg.Timers = cfg.Timers.withDefaults()
 	if err := cfg.Timers.check(); err != nil {
 		return nil, err
@@ -139,6 +142,9 @@ func (f *Front) open(l Listen, owner *UA) (*socket, error) {
 	default:
 		return nil, fmt.Errorf("sip: Listen.Network %q: expected udp, tcp or tls", l.Network)
 	}
+	if err == nil {
+		err = s.mark(f.cfg.DSCP)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sip: listen: %w", err)
 	}
@@ -177,6 +183,19 @@ func (f *Front) Close() error {
 	f.closeWebs()
 	f.serial.Close()
 	return nil
+}
+
+// mark sets the DSCP of what is sent; a socket that can't be marked is closed.
+func (s *socket) mark(dscp int) (err error) {
+	if s.udp != nil {
+		err = s.udp.Mark(dscp)
+	} else {
+		err = s.tcp.Mark(dscp)
+	}
+	if err != nil {
+		s.close()
+	}
+	return err
 }
 
 func (s *socket) close() {

@@ -131,7 +131,7 @@ func (u *UA) bind() error {
 		}
 	}
 	u.dialer = flow.NewDialer(local, dialedConnections, &inlet{front: u.front, owner: u, opened: true}, u.front.limits())
-	u.dialer.TLS, u.dialer.Local = u.cfg.TLS, u.leaving
+	u.dialer.TLS, u.dialer.Local, u.dialer.DSCP = u.cfg.TLS, u.leaving, u.front.cfg.DSCP
 	return nil
 }
 

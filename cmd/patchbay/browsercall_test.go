@@ -142,7 +142,7 @@ func TestBrowserAnswers(t *testing.T) {
 // that was asked for.
 func TestCallWithoutMedia(t *testing.T) {
 	s := startServer(t, func(c *Config) {
-		c.Media.Addresses = []MediaAddress{{Bind: netip.MustParseAddr("127.0.0.1"), Advertise: netip.MustParseAddr("127.0.0.99")}}
+		c.Media.Addresses = []MediaInterface{{Bind: netip.MustParseAddr("127.0.0.1"), Advertise: netip.MustParseAddr("127.0.0.99")}}
 	})
 	p, err := phone.New(t.Context(), phone.Config{Server: s.sip.String(), User: "ben", Password: "ben-secret"})
 	if err != nil {

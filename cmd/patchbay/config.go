@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -77,6 +78,7 @@ type SIP struct {
 	Session         time.Duration    `yaml:"session"`          // how often a call proves that both sides still live (RFC 4028); 0 = never
 	RegisterMin     time.Duration    `yaml:"register_min"`     // shortest registration of a user that is granted (else 423, RFC 3261 10.3)
 	RegisterMax     time.Duration    `yaml:"register_max"`     // longest; what asks for more gets this
+	DSCP            int              `yaml:"dscp"`             // of what is sent over UDP, TCP and TLS (RFC 2474); 0 = not marked
 }
 
 // Listen is one SIP listener.
@@ -88,15 +90,36 @@ type Listen struct {
 
 // Media is what RTP uses unless a user or a trunk says otherwise.
 type Media struct {
-	Addresses []MediaAddress `yaml:"addresses"` // the first is the default; one more for the other address family
-	Ports     Ports          `yaml:"ports"`
-	WebRTC    WebRTC         `yaml:"webrtc"`
-	Codecs    []string       `yaml:"codecs"`  // in order of preference: PCMU, PCMA, opus
-	DTMF      string         `yaml:"dtmf"`    // rfc4733, info, none
-	Timeout   time.Duration  `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
+	Addresses []MediaInterface `yaml:"addresses"` // the first of each address family is the default
+	Ports     Ports            `yaml:"ports"`
+	WebRTC    WebRTC           `yaml:"webrtc"`
+	Codecs    []string         `yaml:"codecs"`  // in order of preference: PCMU, PCMA, opus
+	DTMF      string           `yaml:"dtmf"`    // rfc4733, info, none
+	Timeout   time.Duration    `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
+	DSCP      int              `yaml:"dscp"`    // of RTP and RTCP (RFC 2474); 0 = not marked
 }
 
-// MediaAddress is where RTP is received.
+// MediaInterface is where RTP is received, with a name that users and trunks may pick it by.
+type MediaInterface struct {
+	Name      string     `yaml:"name"` // may be that of one IPv4 and one IPv6 address
+	Bind      netip.Addr `yaml:"bind"`
+	Advertise netip.Addr `yaml:"advertise"` // in SDP; the bound one if not set
+}
+
+// defaults are the addresses that nobody has to name: the first of each family.
+func (m Media) defaults() []MediaInterface {
+	var out []MediaInterface
+	for _, a := range m.Addresses {
+		if a.Bind.IsValid() && !slices.ContainsFunc(out, func(o MediaInterface) bool { return o.Bind.Is4() == a.Bind.Is4() }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (m MediaInterface) address() MediaAddress { return MediaAddress{m.Bind, m.Advertise} }
+
+// MediaAddress is where a trunk's RTP is received.
 type MediaAddress struct {
 	Bind      netip.Addr `yaml:"bind"`
 	Advertise netip.Addr `yaml:"advertise"` // in SDP; the bound one if not set
@@ -175,6 +198,7 @@ type User struct {
 	CallerName string        `yaml:"caller_name"`
 	Codecs     []string      `yaml:"codecs"`    // media.codecs if empty
 	SRTP       string        `yaml:"srtp"`      // never, prefer, require
+	Interface  string        `yaml:"interface"` // name of the media.addresses of this user's phones; the defaults if empty
 	MaxCalls   int           `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
 	MaxRate    float64       `yaml:"max_rate"`  // calls that the user may begin per second; 0 = any
 	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
@@ -207,6 +231,8 @@ type Trunk struct {
 	Bind       netip.AddrPort `yaml:"bind"`      // local address of its signalling; the system's choice if not set
 	Advertise  string         `yaml:"advertise"` // host or host:port in its Contact and Via
 	Media      MediaAddress   `yaml:"media"`     // media.addresses if not set
+	Interface  string         `yaml:"interface"` // or those of media.addresses that have this name
+	Ptime      time.Duration  `yaml:"ptime"`     // of packets of G.711, asked for and sent; 0 = as the carrier asks, else 20 ms
 	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
 	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
 	SRTP       string         `yaml:"srtp"`      // never, prefer, require

@@ -180,7 +180,7 @@ func (d *document) doubtTrunk(c *Config, i int) {
 	public := err != nil && t.Mode != "carrier" || err == nil && !private(peer)
 	media, mf := t.Media, f+".media"
 	if !media.Bind.IsValid() && len(c.Media.Addresses) > 0 {
-		bind, advertise := c.Media.Addresses[0], media.Advertise
+		bind, advertise := c.Media.Addresses[0].address(), media.Advertise
 		if media, mf = bind, "media.addresses[0]"; advertise.IsValid() {
 			media.Advertise, mf = advertise, f+".media"
 		}
@@ -215,7 +215,7 @@ func (d *document) doubtTrunk(c *Config, i int) {
 }
 
 // reachable tells whether other hosts can send to what browsers are told.
-func reachable(a MediaAddress) bool {
+func reachable(a MediaInterface) bool {
 	if a.Advertise.IsValid() {
 		return !a.Advertise.IsLoopback()
 	}

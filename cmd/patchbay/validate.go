@@ -101,24 +101,13 @@ func (d *document) sip(s *SIP) {
 	d.between("sip.response_timeout", s.ResponseTimeout, time.Second, 32*time.Second)
 	d.session("sip.session", s.Session)
 	d.between("sip.register_min", s.RegisterMin, 10*time.Second, time.Hour)
+	d.count("sip.dscp", s.DSCP, 0, 63)
 	d.between("sip.register_max", s.RegisterMax, max(s.RegisterMin, 10*time.Second), 24*time.Hour)
 }
 
 func (d *document) media(m *Media) {
-	if n := len(m.Addresses); n == 0 || n > 2 {
-		d.bad("media.addresses", "has %d entries, expected one, or one IPv4 and one IPv6", n)
-	}
-	for i, a := range m.Addresses {
-		f := fmt.Sprintf("media.addresses[%d]", i)
-		if !a.Bind.IsValid() {
-			d.bad(f+".bind", "missing, expected an IP address")
-			continue
-		}
-		d.mediaAddress(f, a)
-		if i == 1 && m.Addresses[0].Bind.IsValid() && a.Bind.Is4() == m.Addresses[0].Bind.Is4() {
-			d.bad(f+".bind", "expected the other address family than that of media.addresses[0]")
-		}
-	}
+	d.mediaInterfaces(m.Addresses)
+	d.count("media.dscp", m.DSCP, 0, 63)
 	switch p := m.Ports; {
 	case p.Min < 1024:
 		d.bad("media.ports.min", "expected 1024 to 65532")

@@ -46,6 +46,7 @@ func (d *document) users(c *Config) {
 		if u.SRTP != "" {
 			d.choice(f+".srtp", u.SRTP, srtps)
 		}
+		d.interfaceNamed(c, f+".interface", u.Interface)
 		d.count(f+".max_calls", u.MaxCalls, 0, 100_000)
 		d.rate(f+".max_rate", u.MaxRate)
 		d.duration(f+".duration", u.Duration)
@@ -85,6 +86,7 @@ func (d *document) trunks(c *Config) {
 		d.trunkAddress(f, t)
 		d.trunkCredentials(f, t)
 		d.trunkTLS(f, t)
+		d.trunkMedia(c, f, t)
 		nets = d.networks(nets, f, t)
 		if t.Expires != 0 {
 			d.between(f+".expires", t.Expires, time.Minute, 24*time.Hour)
@@ -166,11 +168,6 @@ func (d *document) trunkAddress(f string, t *Trunk) {
 		if strings.ContainsAny(u[1], "\"\\\r\n") || !printable(u[1]) {
 			d.bad(f+"."+u[0], `expected printable text without " and \`)
 		}
-	}
-	if t.Media.Bind.IsValid() {
-		d.mediaAddress(f+".media", t.Media)
-	} else if t.Media.Advertise.IsValid() && t.Media.Advertise.IsUnspecified() {
-		d.bad(f+".media.advertise", "expected an address that RTP can be sent to")
 	}
 }
 

@@ -41,8 +41,8 @@ func (d *document) sockets(c *Config) {
 			list = append(list, socket{network, t.Bind, fmt.Sprintf("trunks[%d].bind", i), "the trunk's SIP"})
 		}
 	}
-	for i, a := range c.Media.Addresses {
-		if p := c.Media.WebRTC.Port; i < 2 && p != 0 && a.Bind.IsValid() {
+	for _, a := range c.Media.defaults() {
+		if p := c.Media.WebRTC.Port; p != 0 {
 			list = append(list, socket{"udp", netip.AddrPortFrom(a.Bind, p), "media.webrtc.port", "browsers' media"})
 			if c.Media.WebRTC.TCP {
 				list = append(list, socket{"tcp", netip.AddrPortFrom(a.Bind, p), "media.webrtc.port", "browsers' media over TCP (media.webrtc.tcp)"})

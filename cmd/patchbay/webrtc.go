@@ -8,13 +8,13 @@ import (
 	"github.com/patchbay/patchbay/media/webrtc"
 )
 
-// browsers opens the port of browsers' media, on the addresses of RTP; nil if it is switched off.
+// browsers opens the port of browsers' media, on the default addresses of RTP; nil if it is switched off.
 func (c Config) browsers(net *udp.Net, log *slog.Logger) (*webrtc.Port, error) {
 	if c.Media.WebRTC.Port == 0 {
 		return nil, nil
 	}
 	pc := webrtc.PortConfig{Net: net, Endpoints: max(10_000, 4*c.Limits.Calls), Log: log, RSA: true} // two legs a call, and more while it rings
-	for _, a := range c.Media.Addresses {
+	for _, a := range c.Media.defaults() {
 		pc.Bind = append(pc.Bind, netip.AddrPortFrom(a.Bind, c.Media.WebRTC.Port))
 		if c.Media.WebRTC.TCP {
 			pc.Streams = append(pc.Streams, netip.AddrPortFrom(a.Bind, c.Media.WebRTC.Port))

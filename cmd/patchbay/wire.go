@@ -74,7 +74,7 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	if s.store, err = billing.Open(ctx, cfg.billing(log)); err != nil {
 		return nil, err
 	}
-	if s.net, err = udp.New(udp.Config{Log: log}); err != nil {
+	if s.net, err = udp.New(udp.Config{Log: log, DSCP: cfg.Media.DSCP}); err != nil {
 		return nil, err
 	}
 	s.clock = media.NewClock()
@@ -151,7 +151,7 @@ func (c Config) billing(log *slog.Logger) billing.Config {
 }
 
 func (c Config) front(log *slog.Logger) (sip.FrontConfig, error) {
-	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS}
+	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS, DSCP: c.SIP.DSCP}
 	for _, l := range c.SIP.Listen {
 		adv, err := hostPort(l.Advertise)
 		if err != nil {
@@ -192,10 +192,13 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits:   gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout},
 		Media:    gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
-	addrs := c.Media.Addresses
+	var addrs []MediaAddress
+	for _, a := range c.Media.Addresses {
+		addrs = append(addrs, a.address())
+	}
 	for _, t := range c.Trunks {
 		if t.Media.Bind.IsValid() {
-			addrs = append(addrs[:len(addrs):len(addrs)], t.Media)
+			addrs = append(addrs, t.Media)
 		}
 	}
 	seen := map[netip.Addr]bool{}
@@ -208,7 +211,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, u := range c.Users {
 		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
 			HA1: u.HA1.known(), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
-			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
+			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), Media: c.interfaces(u.Interface), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
 	}
 	for _, t := range c.Trunks {
 		gt, err := t.gateway(c)
@@ -228,6 +231,17 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 		gc.Routes = append(gc.Routes, gr)
 	}
 	return gc, nil
+}
+
+// interfaces are the media addresses of a name; none for "".
+func (c Config) interfaces(name string) []gateway.MediaAddr {
+	var out []gateway.MediaAddr
+	for _, a := range c.Media.Addresses {
+		if name != "" && a.Name == name {
+			out = append(out, gateway.MediaAddr{Bind: a.Bind, Advertise: a.Advertise})
+		}
+	}
+	return out
 }
 
 func srtpPolicy(s string) media.SRTP {
@@ -251,10 +265,13 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 	}
 	gt := gateway.Trunk{ID: t.ID, Tenant: t.Tenant, Register: t.Mode != "address", Network: t.Transport, Domain: t.Domain,
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
-		Media:  gateway.MediaAddr{Bind: t.Media.Bind, Advertise: t.Media.Advertise},
+		Media: c.interfaces(t.Interface), Ptime: int(t.Ptime.Milliseconds()),
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
 		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
 		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
+	if t.Media.Bind.IsValid() {
+		gt.Media = []gateway.MediaAddr{{Bind: t.Media.Bind, Advertise: t.Media.Advertise}}
+	}
 	for _, x := range []struct {
 		name, value string
 		to          *sip.HostPort

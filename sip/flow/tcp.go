@@ -34,7 +34,9 @@ func ListenTCP(addr netip.AddrPort, h Handler, lim Limits) (*TCP, error) {
 }
 
 func listen(addr netip.AddrPort, cfg *tls.Config, h Handler, lim Limits) (*TCP, error) {
-	ln, err := net.ListenTCP(network("tcp", addr.Addr()), net.TCPAddrFromAddrPort(addr))
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // such sockets take no DSCP for IPv6, and no carrier has asked for them
+	ln, err := lc.Listen(context.Background(), network("tcp", addr.Addr()), addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("flow: listen on tcp %s: %w", addr, err)
 	}
@@ -142,6 +144,9 @@ type Dialer struct {
 	// the name that the server must prove. nil, or a nil result: the system's roots, no certificate.
 	TLS func() *tls.Config
 
+	// DSCP marks what connections send (RFC 2474), 0 to 63; 0 leaves it as it is.
+	DSCP int
+
 	// Local, if set, picks the address that a connection leaves from, where NewDialer was given none; an invalid one leaves it
 	// to the system.
 	Local func(to netip.Addr) netip.Addr
@@ -220,7 +225,7 @@ func (d *Dialer) dial(ctx context.Context, remote server) (*Flow, error) {
 
 // open connects on behalf of all who wait, whoever gives up meanwhile.
 func (d *Dialer) open(a *dial, remote server) {
-	nd := net.Dialer{Timeout: 10 * time.Second}
+	nd := net.Dialer{Timeout: 10 * time.Second, Control: marking(d.DSCP)}
 	local := d.local
 	if d.Local != nil && (!local.IsValid() || local.IsUnspecified()) {
 		local = d.Local(remote.at.Addr())

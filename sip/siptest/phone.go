@@ -25,7 +25,7 @@ type PhoneConfig struct {
 	User     string
 	Password string
 	Domain   string         // of its address-of-record; default the server's address
-	Server   netip.AddrPort // registrar and outbound proxy
+	Server   netip.AddrPort // registrar and outbound proxy; the phone is on loopback of its family
 	Network  string         // "udp" (default) or "tcp"
 	URL      string         // of a server of SIP over WebSocket, instead of Network
 	TLS      *tls.Config    // of URL
@@ -59,12 +59,13 @@ func NewPhone(tb testing.TB, cfg PhoneConfig) *Phone {
 		cfg.Timers = sip.Timers{T1: 100 * time.Millisecond}
 	}
 	p := &Phone{tb: tb, cfg: cfg, incoming: make(chan *sip.Dialog, 16)}
+	own := netip.MustParseAddrPort("127.0.0.1:0")
+	if a := cfg.Server.Addr(); a.Is6() && !a.Is4In6() {
+		own = netip.MustParseAddrPort("[::1]:0")
+	}
 	front, err := sip.NewFront(sip.FrontConfig{
-		Listen: []sip.Listen{
-			{Network: "udp", Addr: netip.MustParseAddrPort("127.0.0.1:0")},
-			{Network: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:0")},
-		},
-		Log: cfg.Log, Timers: cfg.Timers,
+		Listen: []sip.Listen{{Network: "udp", Addr: own}, {Network: "tcp", Addr: own}},
+		Log:    cfg.Log, Timers: cfg.Timers,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -1,0 +1,62 @@
+package udp
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What leaves carries its DSCP as it arrives, from sockets of either family and of both.
+func TestDSCP(t *testing.T) {
+	n := must(New(Config{DSCP: 46}))
+	defer n.Close()
+	for name, x := range map[string][2]string{"IPv4": {"127.0.0.1", "127.0.0.1"}, "IPv6": {"::1", "::1"}, "both at IPv4": {"::", "127.0.0.1"}, "both at IPv6": {"::", "::1"}} {
+		t.Run(name, func(t *testing.T) {
+			six := netip.MustParseAddr(x[1]).Is6()
+			peer := must(net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(x[1])}))
+			defer peer.Close()
+			raw := must(peer.SyscallConn())
+			var err error
+			if cerr := raw.Control(func(fd uintptr) {
+				if six {
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1)
+				} else {
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
+				}
+			}); cerr != nil || err != nil {
+				t.Fatal(cerr, err)
+			}
+			for kind, open := range map[string]func(netip.AddrPort, Handler) (*Socket, error){"own": n.Open, "shared": n.OpenShared} {
+				s := must(open(netip.AddrPortFrom(netip.MustParseAddr(x[0]), 0), &funcs{}))
+				to := From(peer.LocalAddr().(*net.UDPAddr).AddrPort())
+				if err := s.WriteTo([]byte("x"), &to); err != nil {
+					t.Fatal(err)
+				}
+				if err := peer.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				oob := make([]byte, 128)
+				_, size, _, _, err := peer.ReadMsgUDP(make([]byte, 16), oob)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := -1
+				for _, m := range must(unix.ParseSocketControlMessage(oob[:size])) {
+					switch {
+					case m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_TOS:
+						got = int(m.Data[0])
+					case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_TCLASS:
+						got = int(binary.NativeEndian.Uint32(m.Data))
+					}
+				}
+				if got != 46<<2 {
+					t.Errorf("%s socket: TOS %#x, want %#x", kind, got, 46<<2)
+				}
+			}
+		})
+	}
+}
