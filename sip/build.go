@@ -253,7 +253,7 @@ func (u *UA) learn(client *auth.Client, sent []Header, method string, m *wire.Me
 }
 
 func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, credentials []Header) (*wire.Message, error) {
-	req, err := u.build(o, f, credentials)
+	req, by, err := u.fit(ctx, o, f, credentials)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +268,7 @@ func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, credential
 		default: // a final response came before
 		}
 	}
-	_, err = u.startClient(req, f, o.callID, func(m *wire.Message) {
+	_, err = u.startClient(req, by, o.callID, func(m *wire.Message) {
 		if m.Status >= 200 {
 			tell(outcome{m: m})
 		}
@@ -278,8 +278,14 @@ func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, credential
 	}
 	select {
 	case out := <-result:
+		if out.err != nil && by != f {
+			u.widths.fail(f.Remote())
+		}
 		return out.m, out.err
 	case <-ctx.Done():
+		if by != f {
+			u.widths.fail(f.Remote())
+		}
 		// The transaction goes on by itself until it is answered or timer F ends it.
 		return nil, fmt.Errorf("sip: %s: %w: %w", o.method, ErrTimeout, ctx.Err())
 	}

@@ -150,10 +150,19 @@ func (d *Dialog) Request() *Request { return d.request }
 func (d *Dialog) Peer() (network string, addr netip.AddrPort) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.flow == nil {
+	f := d.road()
+	if f == nil {
 		return "", netip.AddrPort{}
 	}
-	return d.flow.Network(), d.flow.Remote()
+	return f.Network(), f.Remote()
+}
+
+// road is what the INVITE goes over, or that of its dialog once it is answered; d.mu is held.
+func (d *Dialog) road() *flow.Flow {
+	if d.phase != confirmed && d.out != nil && d.out.road != nil {
+		return d.out.road
+	}
+	return d.flow
 }
 
 // Ended is closed when the dialog has ended.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
 )
 
@@ -18,9 +19,10 @@ type calls struct {
 	inv     Invite
 	ctx     context.Context // ends the INVITE
 	o       outgoing
-	plain   []Header // of o, without those of the session timer
-	round   *round   // under way
-	rest    []place  // servers to try after it
+	plain   []Header   // of o, without those of the session timer
+	round   *round     // under way
+	road    *flow.Flow // that it left by: the dialog's, or for its size TCP
+	rest    []place    // servers to try after it
 	attempt auth.Attempt
 	heard   bool // a response came, or the flow broke
 	trying  bool // 100 was told
@@ -169,14 +171,29 @@ func (d *Dialog) compose() {
 // sendInvite sends the INVITE, also again with credentials; d.mu is held.
 func (d *Dialog) sendInvite(at place) {
 	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI())
-	req, err := d.ua.build(&d.out.o, d.flow, d.credits)
+	d.launch(at, nil)
+}
+
+// launch sends the INVITE over TCP if wide is set, which is opened first where the INVITE is too large for UDP; d.mu is held.
+func (d *Dialog) launch(at place, wide *flow.Flow) {
+	f := d.flow
+	if wide != nil {
+		f = wide
+		d.out.rest = append([]place{{Target: at.Target, flow: at.flow, udp: true}}, d.out.rest...) // should nobody answer there
+	}
+	req, err := d.ua.build(&d.out.o, f, d.credits)
+	if err == nil && f == d.flow && !at.udp && d.ua.tooLarge(f, &d.out.o, req) {
+		d.widen(at)
+		return
+	}
+	d.out.road = f
 	if err == nil && !d.prepared() {
 		return
 	}
 	r := &round{at: at, cseq: d.out.o.cseq}
 	if err == nil {
 		d.out.round = r
-		r.tx, err = d.ua.startClient(req, d.flow, d.callID, func(m *wire.Message) { d.onResponse(r, m) }, func(err error) { d.onFail(r, err) })
+		r.tx, err = d.ua.startClient(req, f, d.callID, func(m *wire.Message) { d.onResponse(r, m) }, func(err error) { d.onFail(r, err) })
 	}
 	if err != nil {
 		d.end(Event{By: ByTransport, Status: 503, Err: err})
@@ -372,7 +389,7 @@ func (d *Dialog) sendAck(l *leg) {
 	defer cancel()
 	f, err := d.way(ctx, l)
 	if err == nil {
-		req, berr := d.ua.build(l.ack, f, nil)
+		req, f, berr := d.ua.fit(ctx, l.ack, f, nil)
 		if err = berr; err == nil {
 			err = (&conn{d.ua, f}).WriteMsg(req)
 		}

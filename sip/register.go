@@ -295,6 +295,9 @@ func (r *Registration) learn(m *wire.Message, f *flow.Flow) bool {
 	if p, err := strconv.ParseUint(m.Via.RPort, 10, 16); err == nil && p > 0 {
 		port = uint16(p)
 	}
+	if !strings.EqualFold(m.Via.Transport, f.Network()) {
+		return false // REGISTER was too large for UDP: that says nothing of our UDP
+	}
 	seen := netip.AddrPortFrom(addr.Unmap(), port)
 	r.set(func(s *RegistrationStatus) { s.Learned = seen })
 	if f.Network() != "udp" || !r.ua.cfg.Advertise.IsZero() {

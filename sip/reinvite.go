@@ -271,7 +271,7 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 // offerOnce sends one re-INVITE and returns its final response; a 2xx is ACKed, each time it comes.
 func (d *Dialog) offerOnce(ctx context.Context, o *outgoing, f *flow.Flow, l *leg) (*wire.Message, error) {
 	credentials := d.auth.Headers("INVITE", o.sentURI())
-	req, err := d.ua.build(o, f, credentials)
+	req, f, err := d.ua.fit(ctx, o, f, credentials)
 	if err != nil {
 		return nil, err
 	}

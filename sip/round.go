@@ -48,7 +48,11 @@ func (d *Dialog) try(find context.Context, list []place, err error) {
 	} else {
 		d.contact = "<" + d.ua.contactURI(d.out.inv.contactUser(), f, d.out.inv.Target.Scheme).String() + ">"
 		d.out.o.contact, d.out.o.branch = d.contact, ""
-		d.emit(Event{Kind: KindMoved, Phrase: at.Addr.String()})
+		where := at.Addr.String()
+		if at.udp {
+			where += " over UDP"
+		}
+		d.emit(Event{Kind: KindMoved, Phrase: where})
 	}
 	d.sendInvite(at)
 }
@@ -68,7 +72,11 @@ func (d *Dialog) next(r *round) bool {
 	if d.over || d.phase != calling || d.out.cancel != nil || d.out.round != r || len(d.out.rest) == 0 {
 		return false
 	}
-	d.ua.blame(r.at)
+	if d.out.road != d.flow && !r.heard {
+		d.ua.widths.fail(d.flow.Remote()) // it accepts TCP and makes nothing of it
+	} else {
+		d.ua.blame(r.at)
+	}
 	r.left = true
 	d.out.heard, d.legs = false, map[string]*leg{}
 	list := d.out.rest
@@ -90,6 +98,9 @@ func (d *Dialog) late(r *round, m *wire.Message) bool {
 	defer d.mu.Unlock()
 	r.heard = true
 	if !r.left {
+		if rest := d.out.rest; len(rest) > 0 && rest[0].udp {
+			d.out.rest = rest[1:] // it does take TCP
+		}
 		if m.Status != 503 {
 			d.ua.praise(r.at)
 		}

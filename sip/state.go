@@ -45,8 +45,8 @@ func (d *Dialog) State() State {
 		UA: d.ua.cfg.Name, CallID: d.callID, LocalTag: d.localTag, Inbound: d.inbound, Phase: d.phase.String(),
 		Local: d.local, Remote: d.peer, LocalCSeq: d.cseq, Contact: d.contact,
 	}
-	if d.flow != nil {
-		s.Network, s.Peer = d.flow.Network(), d.flow.Remote().String()
+	if f := d.road(); f != nil {
+		s.Network, s.Peer = f.Network(), f.Remote().String()
 	}
 	if l := d.winner; l != nil {
 		s.RemoteTag, s.RemoteCSeq, s.Target, s.Routes = l.tag, l.cseq, l.target.String(), l.routes

@@ -40,7 +40,8 @@ type UA struct {
 	mu   sync.Mutex // guards closed against work
 	shut bool
 
-	faces faces
+	faces  faces
+	widths widths
 }
 
 type uaCounters struct {

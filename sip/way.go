@@ -17,6 +17,7 @@ type place struct {
 	dns.Target
 	flow *flow.Flow // a registered contact's own connection; then the rest is empty
 	peer bool       // found by name: what becomes of it is remembered
+	udp  bool       // over UDP whatever the size: TCP didn't work
 }
 
 // places are where a request to a destination may go, in the order of trying. There is at least one.
@@ -52,6 +53,9 @@ func (u *UA) places(ctx context.Context, d Destination) ([]place, error) {
 				continue
 			}
 			t.Network = "tcp"
+		}
+		if t.Network == "udp" && !d.Addr.IsValid() && d.Port == 0 {
+			u.widths.found(t.Addr, d.Host)
 		}
 		out = append(out, place{Target: t, peer: len(found) > 1})
 	}
