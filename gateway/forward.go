@@ -16,8 +16,8 @@ type Forwarding struct {
 	Always   string
 	Busy     string
 	NoAnswer string
-	Offline  string
 	After    time.Duration // how long the phones ring before NoAnswer; 0 = as long as the hop says
+	Offline  string
 }
 
 // Why a call goes on to somebody else.

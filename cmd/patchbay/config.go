@@ -25,6 +25,8 @@ type Config struct {
 	Users   []User   `yaml:"users"`
 	Trunks  []Trunk  `yaml:"trunks"`
 	Apps    []App    `yaml:"apps"`
+	Groups  []Group  `yaml:"groups"`
+	Routing Routing  `yaml:"routing"`
 	Routes  []Route  `yaml:"routes"`
 }
 
@@ -202,6 +204,7 @@ type User struct {
 	MaxCalls   int           `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
 	MaxRate    float64       `yaml:"max_rate"`  // calls that the user may begin per second; 0 = any
 	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
+	Forward    Forward       `yaml:"forward"`
 }
 
 // HA1 are hashes that stand for a password (RFC 7616 3.4.2), in hex; one value alone is that of MD5.
@@ -245,6 +248,8 @@ type Trunk struct {
 	In         Bounds         `yaml:"in"`        // of calls from the carrier
 	Out        Bounds         `yaml:"out"`       // of calls to it
 	Duration   time.Duration  `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
+	Failover   Outcomes       `yaml:"failover"`  // of hops that say nothing else
+	Redirects  string         `yaml:"redirects"` // refuse, own: what becomes of the carrier's 3xx
 }
 
 // App is an application that takes calls over JSON-RPC, and makes them. Calls can be made without being one.
@@ -271,7 +276,7 @@ type TrunkTLS struct {
 	Clients     []string `yaml:"clients"`     // names in certificates that calls of the carrier's come with; needs ca
 }
 
-// Route says where calls go. The first whose source and number fit is taken.
+// Route says where calls go. The first whose source, number and hours fit is taken, or what Routing says.
 type Route struct {
 	ID      string   `yaml:"id"`
 	Tenant  string   `yaml:"tenant"`
@@ -280,14 +285,19 @@ type Route struct {
 	Strip   int      `yaml:"strip"`   // characters taken off the front
 	Prefix  string   `yaml:"prefix"`  // then put in front
 	Replace string   `yaml:"replace"` // or the whole number; $1 is a regular expression's first group
-	To      []Hop    `yaml:"to"`      // tried in order
+	Hours   Hours    `yaml:"hours"`   // when it takes calls
+	By      string   `yaml:"by"`      // listed, cost: the order in which hops are tried
+	To      []Hop    `yaml:"to"`
 }
 
-// Hop is one place that a route tries. One of Trunk, User and App is set.
+// Hop is one place that a route tries. One of Trunk, User, App and Group is set.
 type Hop struct {
 	Trunk    string        `yaml:"trunk"`
 	User     string        `yaml:"user"`
 	App      string        `yaml:"app"`
+	Group    string        `yaml:"group"`
+	Cost     string        `yaml:"cost"`     // of a minute, a decimal number
+	Weight   int           `yaml:"weight"`   // the odds to be tried first, among neighbours that have one
 	Failover []string      `yaml:"failover"` // outcomes that go on to the next hop: retry, none, or SIP statuses
 	Ring     time.Duration `yaml:"ring"`     // limits.ring if 0
 }

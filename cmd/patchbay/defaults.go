@@ -42,6 +42,7 @@ func defaults() Config {
 		TURN:    TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
 		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second},
+		Routing: Routing{Order: "listed"},
 		RPC:     RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
 }
@@ -94,6 +95,10 @@ func (c *Config) complete() {
 		a := &c.Apps[i]
 		a.Tenant, a.MaxCalls = cmp.Or(a.Tenant, "default"), cmp.Or(a.MaxCalls, c.Limits.Calls)
 	}
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		g.Tenant, g.Strategy, g.Ring = cmp.Or(g.Tenant, "default"), cmp.Or(g.Strategy, "parallel"), cmp.Or(g.Ring, c.Limits.Ring)
+	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
 		r.Tenant = cmp.Or(r.Tenant, "default")
@@ -103,16 +108,24 @@ func (c *Config) complete() {
 		if len(r.Number) == 0 {
 			r.Number = []string{"*"}
 		}
+		r.By = cmp.Or(r.By, "listed")
 		for j := range r.To {
-			h := &r.To[j]
-			h.Ring = cmp.Or(h.Ring, c.Limits.Ring)
-			if len(h.Failover) == 0 {
-				h.Failover = []string{"retry"}
-				if h.App != "" { // nobody is there, or takes the call in time
-					h.Failover = []string{"retry", "480"}
-				}
-			}
+			c.completeHop(&r.To[j])
 		}
+	}
+}
+
+// completeHop leaves the failover of a hop to its trunk's table if it has none of its own.
+func (c *Config) completeHop(h *Hop) {
+	if h.Group == "" { // a group's members ring as long as it says
+		h.Ring = cmp.Or(h.Ring, c.Limits.Ring)
+	}
+	switch {
+	case len(h.Failover) > 0 || h.Trunk != "":
+	case h.App != "": // nobody is there, or takes the call in time
+		h.Failover = []string{"retry", "480"}
+	default:
+		h.Failover = []string{"retry"}
 	}
 }
 
@@ -130,6 +143,11 @@ func (c *Config) completeTrunk(t *Trunk) {
 	t.Domain = cmp.Or(t.Domain, host(cmp.Or(t.Registrar, t.Proxy)))
 	t.AuthUser = cmp.Or(t.AuthUser, t.User)
 	t.Duration = cmp.Or(t.Duration, c.Limits.Duration)
+	t.Redirects = cmp.Or(t.Redirects, "refuse")
+	if len(t.Failover.Next) == 0 {
+		t.Failover.Next = []string{"retry", "5xx"}
+	}
+	t.Failover.Aside = cmp.Or(t.Failover.Aside, 30*time.Second)
 	t.MaxCalls = cmp.Or(t.MaxCalls, c.Limits.Calls)
 	t.SRTP = cmp.Or(t.SRTP, "never")
 	if len(t.Codecs) == 0 {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // routes' hours have zones, and small systems no database of them
 
 	"github.com/spf13/cobra"
 )

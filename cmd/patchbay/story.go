@@ -102,6 +102,10 @@ func (s *story) event(e call.Event) {
 			as = ", as call " + d.Linked.String()
 		}
 		s.say(when, "%s transfers %s to %s%s", s.who(e.Leg), how, d.To, as)
+	case call.Forward:
+		s.forward(d, when)
+	case call.Alarm:
+		s.say(when, "alarm: %s", d.Text)
 	case call.Link:
 		if d.LinkedID != s.c.ID {
 			s.say(when, "the application joins it with call %s", d.LinkedID)

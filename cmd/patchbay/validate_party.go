@@ -115,6 +115,15 @@ func (d *document) trunks(c *Config) {
 			d.rate(f+b.key+".max_rate", b.MaxRate)
 		}
 		d.duration(f+".duration", t.Duration)
+		d.failover(f+".failover.next", t.Failover.Next)
+		d.failover(f+".failover.stop", t.Failover.Stop)
+		d.failover(f+".failover.later", t.Failover.Later)
+		if t.Failover.Aside != 0 {
+			d.between(f+".failover.aside", t.Failover.Aside, time.Second, 5*time.Minute)
+		}
+		if t.Redirects != "" {
+			d.choice(f+".redirects", t.Redirects, []string{"refuse", "own"})
+		}
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/patchbay/patchbay/gateway"
 )
 
 // parties are what routes speak of: tenant by id.
 type parties struct {
-	users, trunks, apps map[string]string
+	users, trunks, apps, groups map[string]string
 }
 
 // names of one kind, sorted, for a suggestion.
@@ -33,20 +35,13 @@ type taken struct {
 
 // routes: that each is reachable, and leads to something that exists.
 func (d *document) routes(c *Config) {
-	p := parties{map[string]string{}, map[string]string{}, map[string]string{}}
-	for _, a := range c.Apps {
-		p.apps[a.ID] = cmp.Or(a.Tenant, "default")
-	}
-	for _, t := range c.Trunks {
-		p.trunks[t.ID] = cmp.Or(t.Tenant, "default")
-	}
-	for _, u := range c.Users {
-		p.users[u.ID] = cmp.Or(u.Tenant, "default")
-	}
+	p := c.parties()
 	if c.Demo {
-		p.users["alice"], p.users["bob"], p.trunks["demo"], p.apps["demo"] = "default", "default", "default", "default"
 		d.demoNames(c)
 	}
+	d.choice("routing.order", c.Routing.Order, []string{"listed", "longest"})
+	d.groups(c, p)
+	d.forwards(c, p)
 	ids := map[string]string{}
 	before := ownNumbers(c)
 	for i := range c.Routes {
@@ -54,8 +49,8 @@ func (d *document) routes(c *Config) {
 		f := fmt.Sprintf("routes[%d]", i)
 		d.id(f+".id", r.ID)
 		d.once(ids, f+".id", r.ID, "this id")
-		if strings.HasPrefix(r.ID, ownRoute) {
-			d.bad(f+".id", "expected another beginning: %s is for the routes to users' own numbers", ownRoute)
+		if strings.HasPrefix(r.ID, ownRoute) || strings.HasPrefix(r.ID, groupRoute) {
+			d.bad(f+".id", "expected another beginning: %s and %s are for the routes to users' and groups' own numbers", ownRoute, groupRoute)
 		}
 		d.tenant(f+".tenant", r.Tenant)
 		d.sources(f, r, p)
@@ -67,13 +62,41 @@ func (d *document) routes(c *Config) {
 		if r.Replace != "" && (r.Strip != 0 || r.Prefix != "") {
 			d.bad(f+".replace", "expected either replace, or strip and prefix")
 		}
-		d.hops(f, r, p)
-		before = d.reachable(f, r, patterns, before)
+		d.hours(f+".hours", r.Hours)
+		if r.By != "" {
+			d.choice(f+".by", r.By, []string{"listed", "cost"})
+		}
+		d.hops(f+".to", r.Tenant, r.To, p)
+		before = d.reachable(f, c, r, patterns, before)
 	}
 }
 
-// ownRoute begins the ids of the routes that a user's numbers make.
-const ownRoute = "user-"
+// parties are those that the file names, and the demo's.
+func (c *Config) parties() parties {
+	p := parties{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
+	for _, g := range c.Groups {
+		p.groups[g.ID] = cmp.Or(g.Tenant, "default")
+	}
+	for _, a := range c.Apps {
+		p.apps[a.ID] = cmp.Or(a.Tenant, "default")
+	}
+	for _, t := range c.Trunks {
+		p.trunks[t.ID] = cmp.Or(t.Tenant, "default")
+	}
+	for _, u := range c.Users {
+		p.users[u.ID] = cmp.Or(u.Tenant, "default")
+	}
+	if c.Demo {
+		p.users["alice"], p.users["bob"], p.trunks["demo"], p.apps["demo"] = "default", "default", "default", "default"
+	}
+	return p
+}
+
+// ownRoute begins the ids of the routes that a user's numbers make, groupRoute those of a group's.
+const (
+	ownRoute   = "user-"
+	groupRoute = "group-"
+)
 
 // ownNumbers are taken before any route: who calls a user's number reaches the user.
 func ownNumbers(c *Config) []taken {
@@ -81,6 +104,11 @@ func ownNumbers(c *Config) []taken {
 	for i, u := range c.Users {
 		for _, n := range append([]string{cmp.Or(u.Login, u.ID)}, u.Numbers...) {
 			list = append(list, taken{cmp.Or(u.Tenant, "default"), "any", pattern{text: n}, fmt.Sprintf("users[%d]", i)})
+		}
+	}
+	for i, g := range c.Groups {
+		for _, n := range g.Numbers {
+			list = append(list, taken{cmp.Or(g.Tenant, "default"), "any", pattern{text: n}, fmt.Sprintf("groups[%d]", i)})
 		}
 	}
 	return list
@@ -187,61 +215,69 @@ func (d *document) numbers(f string, r *Route) []pattern {
 	return list
 }
 
-func (d *document) hops(f string, r *Route, p parties) {
-	if len(r.To) == 0 {
-		d.bad(f+".to", "missing, expected at least one hop: trunk, user or app")
+// hops: what a route's, or another list's, calls go to.
+func (d *document) hops(f, tenant string, list []Hop, p parties) {
+	if len(list) == 0 {
+		d.bad(f, "missing, expected at least one hop: trunk, user, app or group")
 	}
-	for i, h := range r.To {
-		hf := fmt.Sprintf("%s.to[%d]", f, i)
+	for i, h := range list {
+		hf := fmt.Sprintf("%s[%d]", f, i)
 		named := 0
-		for _, id := range [...]string{h.Trunk, h.User, h.App} {
-			if id != "" {
+		for _, x := range [...]struct {
+			what, id string
+			of       map[string]string
+		}{{"trunk", h.Trunk, p.trunks}, {"user", h.User, p.users}, {"app", h.App, p.apps}, {"group", h.Group, p.groups}} {
+			if x.id != "" {
 				named++
+				d.party(hf+"."+x.what, x.id, x.what, tenant, x.of)
 			}
 		}
 		if named != 1 {
-			d.bad(hf, "expected either trunk, user or app")
-		}
-		if h.App != "" {
-			d.party(hf+".app", h.App, "app", r.Tenant, p.apps)
-		}
-		if h.Trunk != "" {
-			d.party(hf+".trunk", h.Trunk, "trunk", r.Tenant, p.trunks)
-		}
-		if h.User != "" {
-			d.party(hf+".user", h.User, "user", r.Tenant, p.users)
+			d.bad(hf, "expected either trunk, user, app or group")
 		}
 		if h.Ring != 0 {
 			d.between(hf+".ring", h.Ring, time.Second, 10*time.Minute)
 		}
-		d.failover(hf, h)
-		for j, o := range r.To[:i] {
-			if o.Trunk == h.Trunk && o.User == h.User && o.App == h.App {
-				d.bad(hf, "is the same as to[%d], expected another trunk, user or app", j)
+		d.failover(hf+".failover", h.Failover)
+		if h.Cost != "" {
+			if _, err := gateway.ParsePrice(h.Cost); err != nil {
+				d.bad(hf+".cost", "%v", err)
+			}
+		}
+		d.count(hf+".weight", h.Weight, 0, 1000)
+		for j, o := range list[:i] {
+			if o.Trunk == h.Trunk && o.User == h.User && o.App == h.App && o.Group == h.Group {
+				d.bad(hf, "is the same as to[%d], expected another trunk, user, app or group", j)
 				break
 			}
 		}
 	}
 }
 
-func (d *document) failover(hf string, h Hop) {
-	for i, s := range h.Failover {
-		f := fmt.Sprintf("%s.failover[%d]", hf, i)
+// failover checks a list of outcomes.
+func (d *document) failover(field string, list []string) {
+	for i, s := range list {
+		f := fmt.Sprintf("%s[%d]", field, i)
 		n, err := strconv.Atoi(s)
 		switch {
-		case s == "none" && len(h.Failover) > 1:
+		case s == "none" && len(list) > 1:
 			d.bad(f, "expected to stand alone")
-		case s == "none" || s == "retry":
+		case s == "none" || s == "retry" || slices.Contains(statusClasses, s):
 		case err != nil:
-			d.bad(f, "expected retry, none or a SIP status of 300 to 699%s", meant(s, []string{"retry", "none"}))
+			d.bad(f, "expected retry, none, a SIP status of 300 to 699, or a class such as 5xx%s", meant(s, []string{"retry", "none"}))
 		case n < 300 || n > 699:
 			d.bad(f, "expected a SIP status of 300 to 699: others don't end an attempt")
 		}
 	}
 }
 
-// reachable reports a route of which every source and number is taken by an earlier one, and adds what it takes.
-func (d *document) reachable(f string, r *Route, patterns []pattern, before []taken) []taken {
+// statusClasses are failures in hundreds.
+var statusClasses = []string{"3xx", "4xx", "5xx", "6xx"}
+
+// reachable reports a route of which every source and number is taken by an earlier one, and adds what it takes. Where the route
+// that says most of a number is taken, only the same pattern hides another; one that has hours hides none.
+func (d *document) reachable(f string, c *Config, r *Route, patterns []pattern, before []taken) []taken {
+	longest := c.Routing.Order == "longest"
 	sources := r.Source
 	if len(sources) == 0 {
 		sources = []string{"any"}
@@ -251,7 +287,9 @@ func (d *document) reachable(f string, r *Route, patterns []pattern, before []ta
 	for _, s := range sources {
 		for _, p := range patterns {
 			t := taken{cmp.Or(r.Tenant, "default"), s, p, f}
-			i := slices.IndexFunc(before, func(b taken) bool { return b.covers(t) })
+			i := slices.IndexFunc(before, func(b taken) bool {
+				return b.covers(t) && (!longest || b.pattern.text == t.pattern.text || b.by == "" || !strings.HasPrefix(b.by, "routes"))
+			})
 			if i < 0 {
 				free = true
 			} else {
@@ -262,6 +300,9 @@ func (d *document) reachable(f string, r *Route, patterns []pattern, before []ta
 	}
 	if !free {
 		d.bad(f, "is never reached: %s%s takes the same calls before it", shadow, d.line(shadow))
+	}
+	if h := r.Hours; len(h.Week)+len(h.Also)+len(h.Never) > 0 {
+		return before
 	}
 	return append(before, own...)
 }

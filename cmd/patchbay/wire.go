@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -223,14 +222,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, a := range c.Apps {
 		gc.Apps = append(gc.Apps, gateway.App{ID: a.ID, Tenant: a.Tenant, CallerID: a.CallerID, CallerName: a.CallerName, MaxCalls: a.MaxCalls})
 	}
-	for _, r := range c.Routes {
-		gr, err := r.gateway()
-		if err != nil {
-			return gc, err
-		}
-		gc.Routes = append(gc.Routes, gr)
-	}
-	return gc, nil
+	return gc, c.routing(&gc)
 }
 
 // interfaces are the media addresses of a name; none for "".
@@ -302,28 +294,6 @@ func reliability(s string) sip.Reliability {
 		return sip.ReliableNever
 	}
 	return sip.ReliableOffered
-}
-
-func (r Route) gateway() (gateway.Route, error) {
-	gr := gateway.Route{ID: r.ID, Tenant: r.Tenant, Source: r.Source, Number: r.Number, Strip: r.Strip, Prefix: r.Prefix, Replace: r.Replace}
-	for _, h := range r.To {
-		gh := gateway.Hop{Trunk: h.Trunk, User: h.User, App: h.App, Ring: h.Ring}
-		for _, f := range h.Failover {
-			switch f {
-			case "retry":
-				gh.Failover.Retry = true
-			case "none":
-			default:
-				n, err := strconv.Atoi(f)
-				if err != nil {
-					return gr, fmt.Errorf("route %s: failover %q: expected retry, none or a SIP status", r.ID, f)
-				}
-				gh.Failover.Status = append(gh.Failover.Status, n)
-			}
-		}
-		gr.Hops = append(gr.Hops, gh)
-	}
-	return gr, nil
 }
 
 // handlers is the one HTTP server, for both listeners.
