@@ -51,8 +51,8 @@ demo: deps-run build ## calls from a browser through Patchbay to the demo carrie
 check: picture build ## format, vet, staticcheck, imports, build, unit tests with the race detector
 	@echo '== format'; files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
 	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
-	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e ./...
-	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e ./...
+	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e,sipload ./...
+	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e,sipload ./...
 	@echo '== unit tests'; $(GO) test -race -timeout 5m ./...
 
 picture: ## the imports are those of the picture in README.md, and no others
@@ -69,8 +69,13 @@ $(NPM): %/node_modules/.package-lock.json: %/package-lock.json | deps-e2e
 	@echo '== npm ci $*'; cd $* && \
 	  case "$$(npm --version)" in [0-8].* | 9.[0-8].*) npx --yes npm@10.9.4 ci --ignore-scripts ;; *) npm ci --ignore-scripts ;; esac && touch node_modules/.package-lock.json
 
-e2e: deps-e2e build $(NPM) ## tests against real peers; T=first only one story
-	@echo '== e2e $(T)'; failed=0; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; \
+# Loads are left out unless they are asked for by name.
+LOADS    = sipload
+E2E_TAGS = e2e$(addprefix $(comma),$(filter $(T),$(LOADS)))
+comma   := ,
+
+e2e: deps-e2e build $(NPM) ## tests against real peers; T=first only one story, T=sipload a load that is none of them
+	@echo '== e2e $(T)'; failed=0; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags $(E2E_TAGS) -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; \
 	  echo '== pictures of the page'; ls $(CURDIR)/out/page/*.png 2>/dev/null || true; exit $$failed
 
 test: check e2e ## check and e2e: what every change must pass

@@ -83,6 +83,8 @@ func TestGuardWithTokens(t *testing.T) {
 		{"evil page with a token", "https://gw.example:8433/kurento?access_token=" + crmToken, other, http.Header{"Origin": {"https://evil.example"}}, 403, "", "Origin"},
 		{"listed page with a token", "https://gw.example:8433/kurento?access_token=" + crmToken, other, http.Header{"Origin": {"https://crm.example"}}, 200, "crm", ""},
 		{"the API", "https://gw.example:8433/api/v1/calls", other, http.Header{"Authorization": {"Bearer " + rootToken}}, 200, "root", ""},
+		{"profiles", "https://gw.example:8433/debug/pprof/heap", other, http.Header{"Authorization": {"Bearer " + rootToken}}, 200, "root", ""},
+		{"profiles for a tenant", "https://gw.example:8433/debug/pprof/heap", other, http.Header{"Authorization": {"Bearer " + crmToken}}, 403, "", "role admin"},
 		{"the API of all tenants", "https://gw.example:8433/api/v1/calls", other, http.Header{"Authorization": {"Bearer " + crmToken}}, 403, "", "role admin, this one has: control"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -85,7 +85,7 @@ func (g *guard) program(w http.ResponseWriter, r *http.Request) (*http.Request, 
 		refused(w, wait, err)
 		return nil, ""
 	}
-	if strings.HasPrefix(r.URL.Path, "/api/") && !who.Roles.Grant(rpc.Admin) {
+	if adminOnly(r.URL.Path) && !who.Roles.Grant(rpc.Admin) {
 		return r, "this shows and changes calls of all tenants: it needs a token with the role admin, this one has: " + who.Roles.String()
 	}
 	return withPrincipal(r, who), ""

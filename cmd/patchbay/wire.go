@@ -303,6 +303,7 @@ func (s *server) handlers() *http.Server {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
+	mux.Handle("GET "+profilesPath, profiles())
 	mux.Handle("/", web.Handler())
 	mux.Handle(rpcPath, s.rpc)
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))

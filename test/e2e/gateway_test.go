@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -28,6 +29,8 @@ type settings struct {
 	http                  string     // further keys of http, each with a comma in front
 	advertise             netip.Addr // for media; zero: the address itself
 	more                  string     // whole further sections
+	level                 string     // of the log; empty: debug
+	cores, others         string     // that Patchbay, and its Postgres, may use, as taskset takes them; empty: all
 }
 
 // address is the one that Patchbay gets. It must be the first that a test takes:
@@ -37,7 +40,7 @@ func address(t *testing.T) netip.Addr { t.Helper(); return peers.Address(t) }
 
 func startGateway(t *testing.T, addr netip.Addr, s settings) *gateway {
 	t.Helper()
-	g := &gateway{addr: addr, sip: netip.AddrPortFrom(addr, 5060), db: peers.StartPostgres(t, peers.PostgresConfig{})}
+	g := &gateway{addr: addr, sip: netip.AddrPortFrom(addr, 5060), db: peers.StartPostgres(t, peers.PostgresConfig{Cores: s.others})}
 	if !s.advertise.IsValid() {
 		s.advertise = addr
 	}
@@ -46,7 +49,7 @@ func startGateway(t *testing.T, addr netip.Addr, s settings) *gateway {
 	// A test machine's disk may stall for longer than the default allows; then new calls would be refused, rightly.
 	fmt.Fprintf(&b, `demo: false
 node: {name: e2e, drain: 2s}
-log: {level: debug, format: json}
+log: {level: %s, format: json}
 http: {listen: "%s"%s}
 sip:
   listen:
@@ -57,14 +60,14 @@ sip:
   addresses: [{bind: %s, advertise: %s}]
   ports: {min: 20000, max: 24999}
 billing: {database: "${DATABASE}", stall: 5s}
-`, http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise)
+`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)
 		}
 	}
 	b.WriteString(s.more)
-	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{Settings: b.String(), HTTP: http, Env: []string{"DATABASE=" + g.db.DSN()}})
+	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{Settings: b.String(), HTTP: http, Env: []string{"DATABASE=" + g.db.DSN()}, Cores: s.cores})
 	return g
 }
 

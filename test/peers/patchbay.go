@@ -25,6 +25,7 @@ type PatchbayConfig struct {
 	HTTP     string   // address in the settings' http.listen, asked for /readyz
 	Env      []string // NAME=value
 	Args     []string // more flags of serve
+	Cores    string   // that it may use, as taskset takes them; empty: all
 }
 
 // Patchbay is a running gateway.
@@ -65,7 +66,7 @@ func (p *Patchbay) Start(t testing.TB) {
 	t.Helper()
 	p.starts++
 	args := append([]string{"serve", "--config", p.file, "--data", filepath.Join(p.dir, "data")}, p.cfg.Args...)
-	p.Process = start(t, command{name: fmt.Sprintf("serve-%d", p.starts), dir: p.dir, path: Binary(t), args: args, env: p.cfg.Env})
+	p.Process = start(t, command{name: fmt.Sprintf("serve-%d", p.starts), dir: p.dir, path: Binary(t), args: args, env: p.cfg.Env, cores: p.cfg.Cores})
 	p.Process.ready(t, 20*time.Second, func() bool { return p.Ready() })
 }
 
@@ -118,15 +119,50 @@ func (p *Patchbay) Metric(t testing.TB, name string) float64 {
 	return v
 }
 
-func (p *Patchbay) get(path string) (int, string, error) {
+// Heap is how many bytes are in use on the heap once garbage is collected.
+func (p *Patchbay) Heap(t testing.TB) int {
+	t.Helper()
+	const name = "# HeapAlloc = "
+	heap := 0
+	for range 2 { // what finalizers let go of is free after the next one
+		code, body := p.Get(t, "/debug/pprof/heap?gc=1&debug=1")
+		if code != http.StatusOK {
+			t.Fatalf("peers: patchbay: /debug/pprof/heap says %d, expected 200: %s", code, body)
+		}
+		if _, after, ok := strings.Cut(body, name); ok {
+			heap, _ = strconv.Atoi(strings.TrimSpace(strings.SplitN(after, "\n", 2)[0]))
+		}
+	}
+	if heap == 0 {
+		t.Fatalf("peers: patchbay: /debug/pprof/heap has no %q", name)
+	}
+	return heap
+}
+
+// Profile writes a profile, such as "profile?seconds=10" or "heap", into a file of the test's folder, for go tool pprof.
+func (p *Patchbay) Profile(t testing.TB, what, file string) {
+	t.Helper()
+	code, body, err := p.fetch("/debug/pprof/"+what, 30*time.Second)
+	if err != nil || code != http.StatusOK {
+		t.Errorf("peers: patchbay: profile %s: %d %v", what, code, err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, file), []byte(body), 0o644); err != nil {
+		t.Errorf("peers: patchbay: profile: %v", err)
+	}
+}
+
+func (p *Patchbay) get(path string) (int, string, error) { return p.fetch(path, 10*time.Second) }
+
+func (p *Patchbay) fetch(path string, timeout time.Duration) (int, string, error) {
 	// No connection is kept: it would be a goroutine of ours left.
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	r, err := client.Get("http://" + p.cfg.HTTP + path)
 	if err != nil {
 		return 0, "", err
 	}
 	defer r.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+	b, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
 	return r.StatusCode, string(b), err
 }
 

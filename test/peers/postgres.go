@@ -19,6 +19,7 @@ import (
 // PostgresConfig is one private cluster.
 type PostgresConfig struct {
 	Database string // created in it; empty: patchbay
+	Cores    string // that it may use, as taskset takes them; empty: all
 }
 
 // Postgres is a private cluster on a unix socket.
@@ -110,7 +111,7 @@ func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	p.starts++
 	p.Process = start(t, command{
-		name: fmt.Sprintf("postgres-%d", p.starts), dir: p.logs, work: p.dir, path: filepath.Join(p.bin, "postgres"), uid: p.uid,
+		name: fmt.Sprintf("postgres-%d", p.starts), dir: p.logs, work: p.dir, path: filepath.Join(p.bin, "postgres"), uid: p.uid, cores: p.cfg.Cores,
 		args: []string{"-D", p.data(), "-c", "listen_addresses=", "-c", "unix_socket_directories=" + p.dir,
 			"-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=50", "-c", "shared_buffers=32MB"},
 	})

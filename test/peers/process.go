@@ -59,6 +59,7 @@ type command struct {
 	work   string // working directory; empty: dir
 	path   string
 	args   []string
+	cores  string   // that it may use, as taskset takes them; empty: all
 	env    []string // added to ours
 	uid    *syscall.Credential
 	stdout string // file that takes standard output instead of the log
@@ -74,6 +75,10 @@ func start(t testing.TB, c command) *Process {
 		t.Fatalf("peers: %s: %v", c.name, err)
 	}
 	defer out.Close() // the program has its own copy
+	if c.cores != "" {
+		c.args = append([]string{"-c", c.cores, c.path}, c.args...)
+		c.path = "taskset"
+	}
 	p.cmd = exec.Command(c.path, c.args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = cmp.Or(c.work, c.dir), out, out
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC", "LC_ALL=C.UTF-8", "TERM=dumb"), c.env...)

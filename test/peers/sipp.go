@@ -33,6 +33,8 @@ type SIPpConfig struct {
 	Length   time.Duration // of pauses without a length of their own
 	Keys     []string      // name, value, name, value: keywords of the scenario
 	Timeout  time.Duration // it gives up after this; 0: 60 s
+	Cores    string        // that it may use, as taskset takes them; empty: all
+	Quiet    bool          // messages aren't logged: for a load
 	Args     []string      // more of its options
 }
 
@@ -57,7 +59,7 @@ func StartSIPp(t testing.TB, cfg SIPpConfig) *SIPp {
 		cfg.Bind = netip.AddrPortFrom(cfg.Bind.Addr(), 5060)
 	}
 	s := &SIPp{SIP: cfg.Bind, dir: subfolder(t, Folder(t), "sipp-"+cfg.Name)}
-	s.Process = start(t, command{name: "sipp", dir: s.dir, path: "sipp", args: s.args(t, cfg, scenario), stdout: filepath.Join(s.dir, "screen")})
+	s.Process = start(t, command{name: "sipp", dir: s.dir, path: "sipp", args: s.args(t, cfg, scenario), cores: cfg.Cores, stdout: filepath.Join(s.dir, "screen")})
 	t.Cleanup(func() {
 		s.Stop(syscall.SIGKILL, 0)
 		if t.Failed() {
@@ -93,10 +95,11 @@ func (s *SIPp) args(t testing.TB, cfg SIPpConfig, scenario string) []string {
 		"-sf", scenario, "-t", transport, "-i", s.SIP.Addr().String(), "-p", strconv.Itoa(int(s.SIP.Port())),
 		"-mi", s.SIP.Addr().String(), "-mp", strconv.Itoa(int(cfg.Media)), "-nostdin", "-skip_rlimit",
 		"-timeout", strconv.Itoa(int(cfg.Timeout.Seconds())) + "s",
-		"-trace_msg", "-message_file", s.file("messages.log"), "-ringbuffer_size", "0",
 		"-trace_err", "-error_file", s.file("errors.log"),
 		"-trace_stat", "-stf", s.file("stat.csv"), "-fd", "1",
-		"-trace_logs", "-log_file", s.file("actions.log"),
+	}
+	if !cfg.Quiet {
+		args = append(args, "-trace_msg", "-message_file", s.file("messages.log"), "-ringbuffer_size", "0", "-trace_logs", "-log_file", s.file("actions.log"))
 	}
 	if cfg.Calls > 0 {
 		args = append(args, "-m", strconv.Itoa(cfg.Calls))
