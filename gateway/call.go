@@ -111,7 +111,12 @@ func (c *Call) do(ctx context.Context, cmd command) error {
 	case err := <-cmd.reply:
 		return err
 	case <-c.done:
-		return ErrNoCall
+		select {
+		case err := <-cmd.reply: // what ended the call may have been this command
+			return err
+		default:
+			return ErrNoCall
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

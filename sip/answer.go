@@ -17,7 +17,8 @@ const repeatProgress = time.Minute
 // doubling to T2 (RFC 3261 13.3.1.4).
 type answer struct {
 	d     *Dialog
-	t     *serverTx
+	t     *answering
+	cseq  uint32
 	first bool // of the INVITE that made the dialog
 	until time.Time
 	wait  time.Duration
@@ -159,7 +160,7 @@ func (d *Dialog) await(t *serverTx, first bool) {
 	if d.pending != nil {
 		d.pending.stop()
 	}
-	a := &answer{d: d, t: t, first: first, wait: d.ua.timers.T1, until: time.Now().Add(d.ua.timers.life()), done: make(chan struct{})}
+	a := &answer{d: d, t: t.answering, cseq: t.m.CSeq, first: first, wait: d.ua.timers.T1, until: time.Now().Add(d.ua.timers.life()), done: make(chan struct{})}
 	d.pending = a
 	a.timer = d.ua.later(a.wait, d.callID, a.tick)
 }
@@ -199,10 +200,11 @@ func (d *Dialog) onAck(m *wire.Message, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a := d.pending
-	if a == nil || a.t.m.CSeq != m.CSeq || d.winner == nil || m.From.Tag() != d.winner.tag {
+	if a == nil || a.cseq != m.CSeq || d.winner == nil || m.From.Tag() != d.winner.tag {
 		return
 	}
 	a.stop()
+	a.t.confirmed()
 	d.pending = nil
 	d.emit(d.event(KindAcked, m, at))
 }
@@ -244,12 +246,12 @@ func (d *Dialog) refuse(status int, reason string, h []Header, why Reason) error
 }
 
 // onCancel handles the CANCEL of an INVITE of the peer's, in order; it was answered already.
-func (d *Dialog) onCancel(invite *serverTx, m *wire.Message, at time.Time) {
+func (d *Dialog) onCancel(invite *answering, m *wire.Message, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if invite != d.in { // of a re-INVITE
-		if o := d.offer; o != nil && o.t == invite {
-			invite.respond(487, "", nil, nil)
+	if d.in == nil || invite != d.in.answering { // of a re-INVITE
+		if o := d.offer; o != nil && o.t.answering == invite {
+			o.t.respond(487, "", nil, nil)
 			o.withdraw()
 			d.offer = nil
 		}

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	psip "github.com/emiago/sipgo/sip"
-
 	"github.com/patchbay/patchbay/sip/auth"
 	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
@@ -110,7 +108,7 @@ func checkPhrase(p string) error {
 }
 
 // build makes the message. The caller has checked every value that came from outside.
-func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*psip.Request, error) {
+func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*request, error) {
 	uri, routes := o.uri, o.routes
 	// A first route without lr is a strict router (RFC 3261 12.2.1.1): it is the request-URI, the target goes last.
 	if len(routes) > 0 {
@@ -125,45 +123,36 @@ func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*psip.Reque
 			uri = uri.Without("method")
 		}
 	}
-	var recipient psip.Uri
-	if err := psip.ParseUri(uri.String(), &recipient); err != nil {
-		return nil, fmt.Errorf("sip: request-URI %q: %w", uri, err)
-	}
-	req := psip.NewRequest(psip.RequestMethod(o.method), recipient)
 	if o.branch == "" {
 		o.branch = branchTag + randomHex(12)
 	}
-	by := u.sentBy(f)
-	via := &psip.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: strings.ToUpper(f.Network()), Host: by.Host, Port: int(by.Port),
-		Params: psip.HeaderParams{{K: "branch", V: o.branch}, {K: "rport"}},
-	}
-	req.AppendHeader(via)
-	add := func(name, value string) { req.AppendHeader(psip.NewHeader(name, value)) }
+	req := &request{method: o.method, uri: uri.String(), branch: o.branch, routes: routes, from: o.from, to: o.to, callID: o.callID, cseq: o.cseq,
+		via: "SIP/2.0/" + strings.ToUpper(f.Network()) + " " + u.sentBy(f).String() + ";branch=" + o.branch + ";rport"}
+	w := wire.NewWriter(o.method, req.uri)
+	w.Add("Via", req.via)
 	for _, r := range routes {
-		add("Route", r)
+		w.Add("Route", r)
 	}
-	add("Max-Forwards", "70")
-	add("From", o.from)
-	add("To", o.to)
-	add("Call-ID", o.callID)
-	add("CSeq", strconv.FormatUint(uint64(o.cseq), 10)+" "+o.method)
+	w.Add("Max-Forwards", "70")
+	w.Add("From", o.from)
+	w.Add("To", o.to)
+	w.Add("Call-ID", o.callID)
+	w.Add("CSeq", strconv.FormatUint(uint64(o.cseq), 10)+" "+o.method)
 	if o.contact != "" {
-		add("Contact", o.contact)
+		w.Add("Contact", o.contact)
 	}
-	for _, h := range credentials {
-		add(h.Name, h.Value)
-	}
-	for _, h := range o.headers {
-		add(h.Name, h.Value)
+	for _, list := range [...][]Header{credentials, o.headers} {
+		for _, h := range list {
+			w.Add(h.Name, h.Value)
+		}
 	}
 	if o.method != "ACK" && o.method != "CANCEL" {
-		add("User-Agent", u.cfg.UserAgent)
+		w.Add("User-Agent", u.cfg.UserAgent)
 	}
 	if len(o.body) > 0 {
-		add("Content-Type", o.ctype)
+		w.Add("Content-Type", o.ctype)
 	}
-	req.SetBody(o.body)
+	req.text = w.Body(o.body)
 	return req, nil
 }
 

@@ -119,7 +119,11 @@ func addresses(values []string) []NameAddr {
 // Events is where the dialog tells what happens, in order. It holds 64 events and never blocks the stack: when 48 wait,
 // Trying, Progress, Info and Notify are lost and counted; offers and REFERs are then refused 500. The last event is
 // Ended, after which the channel is closed.
-func (d *Dialog) Events() <-chan Event { return d.events }
+func (d *Dialog) Events() <-chan Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.events
+}
 
 // CallID of the dialog.
 func (d *Dialog) CallID() string { return d.callID }
@@ -143,8 +147,12 @@ func (d *Dialog) Inbound() bool { return d.inbound }
 // UA is the user agent the dialog belongs to.
 func (d *Dialog) UA() *UA { return d.ua }
 
-// Request is the INVITE that made the dialog.
-func (d *Dialog) Request() *Request { return d.request }
+// Request is the INVITE that made the dialog; some time after the dialog's end, without header fields and body.
+func (d *Dialog) Request() *Request {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.request
+}
 
 // Peer is the network and address that the INVITE went to or came from; invalid until it was sent.
 func (d *Dialog) Peer() (network string, addr netip.AddrPort) {
@@ -235,7 +243,27 @@ func (d *Dialog) end(e Event) {
 	}
 	d.ua.dialogs.Add(-1)
 	// It stays known for a moment, so that a BYE that crossed ours finds it.
-	time.AfterFunc(8*d.ua.timers.T1, func() { d.ua.front.removeDialog(d) })
+	time.AfterFunc(8*d.ua.timers.T1, func() {
+		d.ua.front.removeDialog(d)
+		d.strip()
+	})
+}
+
+// strip lets go of what nobody needs of a dialog that is over. A dialed one is kept half a minute, for what forks of its INVITE may
+// still answer, and a busy gateway has thousands of those.
+func (d *Dialog) strip() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.events) == 0 {
+		d.events = make(chan Event)
+		close(d.events)
+	}
+	r := d.request
+	d.request = &Request{URI: r.URI, From: r.From, To: r.To, Source: r.Source, Network: r.Network, User: r.User, At: r.At}
+	d.body, d.session, d.in, d.heldAnswer, d.waiting = nil, session{}, nil, nil, nil
+	if o := d.out; o != nil {
+		o.inv, o.plain, o.rest, o.stop, o.o.headers, o.o.body = Invite{}, nil, nil, nil, nil, nil
+	}
 }
 
 // abort ends the dialog without a word to the peer.

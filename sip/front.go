@@ -3,11 +3,10 @@ package sip
 import (
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	psip "github.com/emiago/sipgo/sip"
 
 	"github.com/patchbay/patchbay/sip/dns"
 	"github.com/patchbay/patchbay/sip/flow"
@@ -30,7 +29,6 @@ const (
 type Front struct {
 	cfg    FrontConfig
 	log    *slog.Logger
-	quiet  *slog.Logger // for sipgo, whose logs hold whole messages
 	parser *wire.Parser
 	serial *flow.Serial
 	drops  counters
@@ -40,7 +38,7 @@ type Front struct {
 	webs     []*flow.WebSocket
 	uas      []*UA
 	clients  map[string]*clientTx
-	servers  map[string]*serverTx
+	servers  map[string]*answering
 	merged   map[string]string
 	dialogs  map[string]*Dialog // by Call-ID and our tag
 	closed   bool
@@ -94,10 +92,10 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	f := &Front{
-		cfg: cfg, log: cfg.Log, quiet: slog.New(slog.DiscardHandler),
+		cfg: cfg, log: cfg.Log,
 		parser:  wire.NewParser(wire.Limits{Bytes: l.MessageBytes, Headers: l.HeaderLines}),
 		serial:  flow.NewSerial(l.Transactions, 256),
-		clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
+		clients: map[string]*clientTx{}, servers: map[string]*answering{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
 		suspects: newSuspects(), puzzled: newPuzzled(),
 	}
 	var err error
@@ -213,7 +211,7 @@ func clientKey(branch, method string) string {
 	if method == "ACK" {
 		method = "INVITE"
 	}
-	return branch + psip.TxSeperator + method
+	return branch + "|" + method
 }
 
 // serverKey is RFC 3261 17.2.3. CANCEL looks for its INVITE elsewhere.
@@ -243,11 +241,9 @@ func (f *Front) removeClient(t *clientTx) {
 // addServer makes a server transaction, or tells that the request merged with another (RFC 3261 8.2.2.2) or that
 // there are too many.
 func (f *Front) addServer(u *UA, fl *flow.Flow, m *wire.Message, at time.Time) (t *serverTx, merged bool, err error) {
-	t = &serverTx{ua: u, m: m, flow: fl, key: serverKey(m), tag: newTag(), at: at}
-	m.Request.SetTransport(psip.NetworkToUpper(fl.Network()))
-	t.tx = psip.NewServerTx(t.key, m.Request, &conn{u, fl}, f.quiet)
+	t = u.newServerTx(fl, m, newTag(), at)
 	if m.To.Tag() == "" && m.Method != "CANCEL" {
-		t.merged = strings.Join([]string{m.CallID, m.From.Tag(), fmt.Sprint(m.CSeq), m.Method}, "\x00")
+		t.merged = strings.Join([]string{m.CallID, m.From.Tag(), strconv.FormatUint(uint64(m.CSeq), 10), m.Method}, "\x00")
 	}
 	f.mu.Lock()
 	if f.closed || len(f.servers) >= f.cfg.Limits.Transactions {
@@ -261,17 +257,12 @@ func (f *Front) addServer(u *UA, fl *flow.Flow, m *wire.Message, at time.Time) (
 			f.merged[t.merged] = t.key
 		}
 	}
-	f.servers[t.key] = t
+	f.servers[t.key] = t.answering
 	f.mu.Unlock()
-	t.tx.OnTerminate(func(string, error) { f.removeServer(t) })
-	if err := t.tx.Init(); err != nil {
-		f.removeServer(t)
-		return nil, false, err
-	}
 	return t, merged, nil
 }
 
-func (f *Front) removeServer(t *serverTx) {
+func (f *Front) removeServer(t *answering) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.servers[t.key] == t {
@@ -282,7 +273,7 @@ func (f *Front) removeServer(t *serverTx) {
 	}
 }
 
-func (f *Front) server(key string) *serverTx {
+func (f *Front) server(key string) *answering {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.servers[key]

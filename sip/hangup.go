@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	psip "github.com/emiago/sipgo/sip"
-
 	"github.com/patchbay/patchbay/sip/wire"
 )
 
@@ -78,28 +76,18 @@ func (d *Dialog) sendCancel() {
 // counts as cancelled (RFC 3261 9.1).
 func (d *Dialog) takeBack(r *round, why Reason) {
 	r.cancelled = true
-	invite := r.tx
-	req := psip.NewRequest(psip.CANCEL, *invite.req.Recipient.Clone())
-	for _, name := range []string{"Via", "Route"} {
-		psip.CopyHeaders(name, invite.req, req)
+	invite := r.tx.sent()
+	if invite == nil {
+		return // a final response came, or nothing can come any more
 	}
-	add := func(name, value string) { req.AppendHeader(psip.NewHeader(name, value)) }
-	add("Max-Forwards", "70")
-	for _, name := range []string{"From", "To", "Call-ID"} {
-		add(name, invite.req.GetHeader(name).Value())
-	}
-	add("CSeq", fmt.Sprintf("%d CANCEL", r.cseq))
-	for _, h := range reasonHeaders(why) {
-		add(h.Name, h.Value)
-	}
-	req.SetBody(nil)
+	req := &request{method: "CANCEL", branch: invite.branch, text: invite.follow("CANCEL", invite.to, reasonHeaders(why))}
 	nothing := func(*wire.Message) {}
-	if _, err := d.ua.startClient(req, invite.flow, d.callID, nothing, func(err error) {
+	if _, err := d.ua.startClient(req, r.tx.flow, d.callID, nothing, func(err error) {
 		d.ua.log.Info("CANCEL not answered", "dialog", d.callID, "err", err)
 	}); err != nil {
 		d.ua.log.Warn("CANCEL not sent", "dialog", d.callID, "err", err)
 	}
-	d.ua.later(d.ua.timers.life(), d.callID, func() { invite.fail(ErrTimeout) })
+	d.ua.later(d.ua.timers.life(), d.callID, func() { r.tx.fail(ErrTimeout) })
 }
 
 // bye ends a confirmed dialog.

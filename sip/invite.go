@@ -391,7 +391,7 @@ func (d *Dialog) sendAck(l *leg) {
 	if err == nil {
 		req, f, berr := d.ua.fit(ctx, l.ack, f, nil)
 		if err = berr; err == nil {
-			err = (&conn{d.ua, f}).WriteMsg(req)
+			err = d.ua.write(f, req.text, "ACK", 0)
 		}
 	}
 	if err != nil {

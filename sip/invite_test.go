@@ -136,7 +136,11 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 	inv := p.Request("INVITE")
 	done := make(chan error, 1)
 	go func() { done <- d.Hangup(soon(t), sip.Reason{Protocol: "Q.850", Cause: 16}, 0) }()
-	p.Silence(60 * time.Millisecond)
+	for end := time.Now().Add(60 * time.Millisecond); time.Now().Before(end); {
+		if m, ok := p.Receive(time.Until(end)); ok && m.Method() != "INVITE" {
+			t.Fatalf("got %q before any response, expected at most the INVITE again", m.Start)
+		}
+	}
 	p.Reply(inv, 100, "", "")
 	cancel := p.Request("CANCEL")
 	if cancel.Branch() != inv.Branch() || cancel.CSeq() != inv.CSeq() || cancel.Headers.Get("Reason") != "Q.850;cause=16" || cancel.Tag("To") != "" {

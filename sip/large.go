@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	psip "github.com/emiago/sipgo/sip"
-
 	"github.com/patchbay/patchbay/sip/dns"
 	"github.com/patchbay/patchbay/sip/flow"
 )
@@ -57,24 +55,12 @@ func (w *widths) look(at netip.AddrPort) (narrow bool, name string) {
 
 // tooLarge tells whether a request should leave by TCP, were it possible. Phones are where they send from: there is no other way
 // to them.
-func (u *UA) tooLarge(f *flow.Flow, o *outgoing, req *psip.Request) bool {
-	if f.Network() != "udp" || u.cfg.Symmetric || o.size() <= largestUDP/2 || len(req.String()) <= largestUDP {
+func (u *UA) tooLarge(f *flow.Flow, o *outgoing, req *request) bool {
+	if f.Network() != "udp" || u.cfg.Symmetric || len(req.text) <= largestUDP {
 		return false
 	}
 	narrow, _ := u.widths.look(f.Remote())
 	return !narrow
-}
-
-// size is a request's without what is the same in most: half a kilobyte at the very most.
-func (o *outgoing) size() int {
-	n := len(o.body)
-	for _, h := range o.headers {
-		n += len(h.Name) + len(h.Value)
-	}
-	for _, r := range o.routes {
-		n += len(r)
-	}
-	return n + len(o.from) + len(o.to) + len(o.contact)
 }
 
 // widen is the TCP connection to a peer of UDP, which is opened unless there is one; nil: it has none.
@@ -102,7 +88,7 @@ func (u *UA) widen(ctx context.Context, f *flow.Flow) *flow.Flow {
 }
 
 // fit builds a request, and builds it anew for TCP if it is too large for UDP and the peer has that.
-func (u *UA) fit(ctx context.Context, o *outgoing, f *flow.Flow, credentials []Header) (*psip.Request, *flow.Flow, error) {
+func (u *UA) fit(ctx context.Context, o *outgoing, f *flow.Flow, credentials []Header) (*request, *flow.Flow, error) {
 	req, err := u.build(o, f, credentials)
 	if err != nil || !u.tooLarge(f, o, req) {
 		return req, f, err

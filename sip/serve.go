@@ -15,7 +15,7 @@ func (u *UA) refuseBroken(fl *flow.Flow, m *wire.Message, ref *wire.Refusal) {
 	u.front.drops.add(DropMalformed)
 	extra := u.stamp(append(ref.Extra, warning(ref.Error())))
 	res := wire.Respond(m, fl.Remote(), ref.Status, ref.Phrase(), newTag(), extra, nil)
-	if err := (&conn{u, fl}).WriteMsg(res); err != nil {
+	if err := u.write(fl, res, "", ref.Status); err != nil {
 		u.log.Debug("refusal not sent", "err", err)
 	}
 }
@@ -26,10 +26,10 @@ func (u *UA) serve(fl *flow.Flow, m *wire.Message, at time.Time) {
 	if t := f.server(serverKey(m)); t != nil {
 		switch {
 		case m.Method != "ACK":
-			t.receive(m)
+			t.receive()
 			return
 		case t.answered() >= 300:
-			t.ack(m)
+			t.ack()
 			return
 		}
 	}
@@ -64,7 +64,7 @@ func (u *UA) serve(fl *flow.Flow, m *wire.Message, at time.Time) {
 
 func (u *UA) serveCancel(t *serverTx) {
 	invite := u.front.server(t.m.Key("INVITE"))
-	if invite == nil || invite.m.CallID != t.m.CallID {
+	if invite == nil || invite.callID != t.m.CallID {
 		t.respond(481, "", nil, nil)
 		return
 	}
@@ -198,7 +198,7 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 func (u *UA) banned(t *serverTx, wait time.Duration) {
 	u.front.drops.add(DropSuspect)
 	if !t.flow.Reliable() {
-		t.tx.Terminate()
+		t.terminate()
 		return
 	}
 	t.respond(503, "Too Many Wrong Credentials", []Header{{Name: "Retry-After", Value: strconv.Itoa(int(wait/time.Second) + 1)}}, nil)

@@ -4,9 +4,6 @@
 // A Front owns the listening sockets and hands each message to the UA it belongs to; strangers are dropped and
 // counted. A UA is one user agent: one per trunk, and one for our own users. A Dialog is the conversation that one
 // INVITE begins. SDP is bytes here.
-//
-// The parser, the serializer and the transaction state machines are sipgo's; its transport and transaction layers,
-// its client, server and dialogs are not used.
 package sip
 
 import (
@@ -109,10 +106,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("sip: peer answered %d %s", e.Status, e.Phrase)
 }
 
-// Timers are the base timers of RFC 3261 17.1.1.1 for what this package times itself: retransmission of 2xx, the
-// wait for ACK, glare, the end of transactions. The zero value means the standard's.
-//
-// Retransmission inside transactions is sipgo's and always uses 500 ms and 4 s: those are process-wide there.
+// Timers are the base timers of RFC 3261 17.1.1.1: all others are multiples of these. The zero value means the standard's.
 type Timers struct {
 	T1 time.Duration // default 500 ms, range 10 ms to 5 s
 	T2 time.Duration // default 4 s, range T1 to 60 s
@@ -141,6 +135,9 @@ func (t Timers) check() error {
 // trial is how long one server of several has for its first response, before the next is tried: two requests and their
 // way back (RFC 3263 4.3 leaves it to us; 64*T1 would be half a minute of silence for the caller).
 func (t Timers) trial() time.Duration { return 3 * t.T1 }
+
+// t4 is how long a message may stay in the network, 5 s with the standard's T1 (timers I and K).
+func (t Timers) t4() time.Duration { return 10 * t.T1 }
 
 // life is 64*T1: how long a transaction is waited for (timers B, F, H, L, M).
 func (t Timers) life() time.Duration { return 64 * t.T1 }

@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-
-	psip "github.com/emiago/sipgo/sip"
+	"time"
 
 	"github.com/patchbay/patchbay/sip/wire"
 )
@@ -171,28 +170,25 @@ func (u *UA) restoreInbound(d *Dialog, s State) error {
 	if !m.IsRequest || m.Method != "INVITE" || d.flow == nil {
 		return fmt.Errorf("sip: State.Invite: expected an INVITE and its peer")
 	}
-	t := &serverTx{ua: u, m: m, flow: d.flow, key: serverKey(m), tag: s.LocalTag, dialog: d}
-	m.Request.SetTransport(psip.NetworkToUpper(d.flow.Network()))
-	t.tx = psip.NewServerTx(t.key, m.Request, &conn{u, d.flow}, u.front.quiet)
+	t := u.newServerTx(d.flow, m, s.LocalTag, time.Now())
+	t.dialog = d
 	d.phase, d.in = ringing, t
 	if err := u.front.addDialog(d); err != nil {
 		return err
 	}
-	if err := u.front.adopt(t); err != nil {
+	if err := u.front.adopt(t.answering); err != nil {
 		d.abort()
 		return err
 	}
 	return nil
 }
 
-func (f *Front) adopt(t *serverTx) error {
+func (f *Front) adopt(t *answering) error {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.closed || f.servers[t.key] != nil {
-		f.mu.Unlock()
 		return fmt.Errorf("sip: transaction %s exists", t.key)
 	}
 	f.servers[t.key] = t
-	f.mu.Unlock()
-	t.tx.OnTerminate(func(string, error) { f.removeServer(t) })
-	return t.tx.Init()
+	return nil
 }

@@ -1,320 +1,229 @@
 package sip
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
+	"strconv"
 	"sync"
 	"time"
-
-	psip "github.com/emiago/sipgo/sip"
 
 	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
 )
 
-// conn is a Flow as sipgo's transactions want it. They hold it, so each transaction stays on its flow, whatever
-// other connections there are.
-type conn struct {
-	ua   *UA
-	flow *flow.Flow
-}
-
-// WriteMsg sends a message and counts it.
-func (c *conn) WriteMsg(m psip.Message) error {
-	text := m.String()
-	if err := c.flow.Send([]byte(text)); err != nil {
+// write sends a message and counts it: a request by its method, or a response, with method "", by its status.
+func (u *UA) write(f *flow.Flow, text []byte, method string, status int) error {
+	if err := f.Send(text); err != nil {
 		return err
 	}
-	switch v := m.(type) {
-	case *psip.Request:
-		c.ua.count.requestsOut.method(string(v.Method))
-	case *psip.Response:
-		c.ua.count.responsesOut.status(v.StatusCode)
+	if method != "" {
+		u.count.requestsOut.method(method)
+	} else {
+		u.count.responsesOut.status(status)
 	}
-	c.ua.front.trace(false, c.ua, c.flow, []byte(text))
+	u.front.trace(false, u, f, text)
 	return nil
 }
 
-// LocalAddr is our address.
-func (c *conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.flow.Local()) }
-
-// Ref, TryClose and Close do nothing: who opened a flow closes it.
-func (c *conn) Ref(int) int            { return 1 }
-func (c *conn) TryClose() (int, error) { return 1, nil }
-func (c *conn) Close() error           { return nil }
-
-// serverTx is a request we answer: sipgo's state machine, the message, and where it came from.
-type serverTx struct {
-	ua     *UA
-	m      *wire.Message
-	flow   *flow.Flow
-	key    string
-	merged string
-	tx     *psip.ServerTx
-	tag    string // To-tag of our responses
-	at     time.Time
-
-	mu     sync.Mutex
-	final  int
-	last   *psip.Response
-	acked  bool
-	dialog *Dialog // of an INVITE
-}
-
-func (t *serverTx) source() netip.AddrPort { return t.flow.Remote() }
-
-// respond sends a response. A second final response is refused.
-func (t *serverTx) respond(status int, phrase string, extra []Header, body []byte) error {
-	if phrase == "" {
-		phrase = wire.Phrase(status)
-	}
-	t.mu.Lock()
-	if t.final != 0 {
-		t.mu.Unlock()
-		return fmt.Errorf("sip: %s was already answered %d: %w", t.m.Method, t.final, ErrState)
-	}
-	if status >= 200 {
-		t.final = status
-	}
-	t.mu.Unlock()
-	res := wire.Respond(t.m, t.source(), status, phrase, t.tag, t.ua.stamp(extra), body)
-	t.mu.Lock()
-	t.last = res
-	t.mu.Unlock()
-	if err := t.tx.Respond(res); err != nil {
-		return fmt.Errorf("%w: %w", ErrTransport, err)
-	}
-	return nil
-}
-
-// repeat sends the last response again, as a 2xx and a lasting 1xx need it.
-func (t *serverTx) repeat() error {
-	t.mu.Lock()
-	res := t.last
-	t.mu.Unlock()
-	if res == nil {
-		return ErrState
-	}
-	return (&conn{t.ua, t.flow}).WriteMsg(res)
-}
-
-// refuse answers with what a check found.
-func (t *serverTx) refuse(r *wire.Refusal) {
-	extra := r.Extra
-	if r.Status == 400 || r.Status == 403 { // which say too little alone
-		extra = append(extra, warning(r.Error()))
-	}
-	t.respond(r.Status, r.Phrase(), extra, nil)
-}
-
-// warning is a Warning header field with the code for other reasons (RFC 3261 20.43).
-func warning(text string) Header {
-	return Header{Name: "Warning", Value: "399 patchbay " + wire.Quote(printable(text))}
-}
-
-func printable(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < 0x20 || c >= 0x7f {
-			b[i] = '?'
-		}
-	}
-	return string(b)
-}
-
-// receive takes a retransmission of the request.
-func (t *serverTx) receive(m *wire.Message) { t.tx.Receive(m.Request) }
-
-// ack takes the ACK of a non-2xx response. sipgo hands it to a channel that nobody reads unless we do.
-func (t *serverTx) ack(m *wire.Message) {
-	t.mu.Lock()
-	first := !t.acked && t.final >= 300
-	t.acked = t.acked || first
-	t.mu.Unlock()
-	if !first {
-		return
-	}
-	t.tx.Receive(m.Request)
-	select {
-	case <-t.tx.Acks():
-	case <-t.tx.Done():
-	case <-time.After(time.Second):
-	}
-}
-
-func (t *serverTx) answered() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.final
-}
-
-// clientTx is a request we sent.
+// clientTx is a request we sent, and the transaction that it makes (RFC 3261 17.1, RFC 6026).
 type clientTx struct {
 	ua     *UA
 	key    string
 	callID string
 	invite bool
-	req    *psip.Request
 	flow   *flow.Flow
-	tx     *psip.ClientTx // nil for an INVITE that another process sent
 
-	onResponse func(*wire.Message) // in the Call-ID's order; retransmitted 2xx of INVITE included
+	onResponse func(*wire.Message) // in the Call-ID's order; every 2xx of an INVITE, also repeated ones
 	onFail     func(error)         // no final response will come
 
-	limit *time.Timer
-	ready chan struct{} // closed once tx is whole; nil if there is none
 	mu    sync.Mutex
-	heard bool // any response came
+	req   *request      // nil once nobody may need it again
+	ack   []byte        // of a refusal, repeated for each of its repetitions
+	wait  time.Duration // between repetitions of the request
+	until time.Time     // when they end
+	timer *time.Timer   // until the next one, or until all responses have died out; nil: none
+	heard bool          // any response came
 	final int
-	cause error
 	over  bool
 }
 
 // startClient sends a request in a transaction of its own. The callbacks run in the order of the Call-ID's messages.
-func (u *UA) startClient(req *psip.Request, f *flow.Flow, callID string, onResponse func(*wire.Message), onFail func(error)) (*clientTx, error) {
-	// Filled before any goroutine sees the request: these accessors cache what they parse.
-	req.Via()
-	req.From()
-	req.To()
-	req.CallID()
-	req.CSeq()
-	req.Route()
-	req.SetTransport(psip.NetworkToUpper(f.Network()))
-	key, err := psip.ClientTxKeyMake(req)
-	if err != nil {
-		return nil, fmt.Errorf("sip: %s: %w", req.Method, err)
-	}
+func (u *UA) startClient(req *request, f *flow.Flow, callID string, onResponse func(*wire.Message), onFail func(error)) (*clientTx, error) {
 	t := &clientTx{
-		ua: u, key: key, callID: callID, invite: req.Method == psip.INVITE, req: req, flow: f,
-		onResponse: onResponse, onFail: onFail, ready: make(chan struct{}),
+		ua: u, key: clientKey(req.branch, req.method), callID: callID, invite: req.method == "INVITE", req: req, flow: f,
+		onResponse: onResponse, onFail: onFail,
 	}
-	defer close(t.ready)
-	t.tx = psip.NewClientTx(key, req, &conn{u, f}, u.front.quiet)
-	t.tx.OnTerminate(func(_ string, err error) { t.terminated(err) })
+	t.mu.Lock() // a response waits until the clock is set
 	if err := u.front.addClient(t); err != nil {
+		t.mu.Unlock()
 		return nil, err
 	}
-	t.mu.Lock()
-	t.limit = time.AfterFunc(u.timers.life(), t.expire)
+	err := u.write(f, req.text, req.method, 0)
+	if err == nil {
+		t.until, t.wait = time.Now().Add(u.timers.life()), u.timers.life()
+		if !f.Reliable() {
+			t.wait = u.timers.T1
+		}
+		t.timer = time.AfterFunc(t.wait, t.tick)
+	}
 	t.mu.Unlock()
-	if err := t.tx.Init(); err != nil {
-		t.fail(fmt.Errorf("%w: %w", ErrTransport, err))
+	if err != nil {
+		t.fail(transportError(err))
 	}
 	return t, nil
 }
 
-// expire ends a transaction nobody answered (timers B and F, with our own T1).
-func (t *clientTx) expire() {
+// tick repeats the request (timers A and E) until nobody is expected to answer any more (B and F), or forgets the transaction
+// when no response can come any more (D, K and M).
+func (t *clientTx) tick() {
 	t.mu.Lock()
-	done := t.final != 0 || (t.invite && t.heard)
+	now := time.Now()
+	var err error
+	switch {
+	case t.over:
+	case t.final != 0:
+		t.finish()
+	case t.invite && t.heard: // it rings: how long is its dialog's business
+	case !now.Before(t.until):
+		err = ErrTimeout
+	default:
+		if err = t.ua.write(t.flow, t.req.text, t.req.method, 0); err != nil {
+			err = transportError(err)
+			break
+		}
+		if t.wait *= 2; !t.invite {
+			t.wait = min(t.wait, t.ua.timers.T2)
+		}
+		if t.heard {
+			t.wait = t.ua.timers.T2
+		}
+		t.timer.Reset(min(t.wait, t.until.Sub(now)))
+	}
 	t.mu.Unlock()
-	if !done {
-		t.fail(ErrTimeout)
+	if err != nil {
+		t.fail(err)
 	}
 }
 
 // fail ends the transaction; onFail tells err unless a final response came.
 func (t *clientTx) fail(err error) {
 	t.mu.Lock()
-	if t.cause == nil {
-		t.cause = err
-	}
+	report := t.final == 0 && !t.over
+	told := t.onFail
+	t.finish()
 	t.mu.Unlock()
-	if t.tx == nil {
-		t.terminated(err)
-		return
+	if report && told != nil && !t.ua.front.serial.Do(t.callID, func() { told(err) }) {
+		go told(err)
 	}
-	t.tx.Terminate()
 }
 
-// terminated runs within sipgo's locks: it only removes and hands on.
-func (t *clientTx) terminated(err error) {
-	t.ua.front.removeClient(t)
-	t.mu.Lock()
-	if t.limit != nil {
-		t.limit.Stop()
-	}
-	if t.cause != nil {
-		err = t.cause
-	}
-	report := t.final == 0 && !t.over
-	t.over = true
-	t.mu.Unlock()
-	if !report || t.onFail == nil {
+// finish forgets the transaction; t.mu is held.
+func (t *clientTx) finish() {
+	if t.over {
 		return
 	}
-	switch {
-	case errors.Is(err, psip.ErrTransactionTimeout):
-		err = ErrTimeout
-	case errors.Is(err, psip.ErrTransactionTransport):
-		err = fmt.Errorf("%w: %w", ErrTransport, err)
-	case err == nil:
-		err = ErrClosed
+	t.over, t.req, t.ack = true, nil, nil
+	t.onResponse, t.onFail = nil, nil
+	if t.timer != nil {
+		t.timer.Stop()
 	}
-	if !t.ua.front.serial.Do(t.callID, func() { t.onFail(err) }) {
-		go t.onFail(err)
-	}
+	t.ua.front.removeClient(t)
 }
 
 // receive takes a response, in the Call-ID's order.
 func (t *clientTx) receive(m *wire.Message) {
-	if t.ready != nil {
-		// sipgo sends first and sets its timers after: a final response in between would end the transaction at once, and
-		// its repetitions would find nobody to ACK them.
-		<-t.ready
-	}
 	t.mu.Lock()
-	before := t.final
+	if t.over {
+		t.mu.Unlock()
+		return
+	}
+	first, tell := t.final == 0, t.onResponse
 	t.heard = true
-	if m.Status >= 200 && before == 0 {
+	if first && m.Status >= 200 {
 		t.final = m.Status
+		t.linger(m)
+	} else if first && t.invite && t.timer != nil {
+		t.timer.Stop()
+	}
+	var ack []byte
+	if t.invite && m.Status >= 300 && t.final >= 300 {
+		ack = t.ack
 	}
 	t.mu.Unlock()
-	switch {
-	case before == 0 && t.tx != nil:
-		t.machine(m)
-	case before == 0:
-		if m.Status >= 300 {
-			t.ackFailure(m)
+	if ack != nil {
+		if err := t.ua.write(t.flow, ack, "ACK", 0); err != nil {
+			t.ua.log.Debug("ACK not sent", "dialog", t.callID, "err", err)
 		}
-		t.onResponse(m)
-	case !t.invite, before >= 200 && before < 300 && m.Status >= 300, m.Status < 200:
-		// absorbed
-	case m.Status >= 300:
-		t.ackFailure(m)
-	default:
-		t.onResponse(m) // a 2xx again, or of another fork
+	}
+	if first || t.invite && m.Status >= 200 && m.Status < 300 { // a 2xx again, or of another fork
+		tell(m)
 	}
 }
 
-// machine runs the response through sipgo's state machine, which hands it out on a channel while it blocks.
-func (t *clientTx) machine(m *wire.Message) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		t.tx.Receive(m.Response)
-	}()
-	select {
-	case <-t.tx.Responses():
-		t.onResponse(m)
-		<-done
-	case <-done: // absorbed
+// linger keeps the transaction until repeated responses have died out: timer M after the 2xx of an INVITE, D after a refusal, K
+// after all else; t.mu is held.
+func (t *clientTx) linger(m *wire.Message) {
+	keep := t.ua.timers.t4()
+	switch {
+	case t.invite && m.Status >= 300:
+		t.ack = t.req.ack(m)
+		fallthrough
+	case t.invite:
+		keep = t.ua.timers.life()
+	case t.flow.Reliable():
+		keep = 0
 	}
+	t.req = nil
+	if !t.invite {
+		t.onResponse, t.onFail = nil, nil
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	if keep == 0 {
+		t.finish()
+		return
+	}
+	t.timer = time.AfterFunc(keep, t.tick)
 }
 
-// ackFailure sends the ACK of a non-2xx response (RFC 3261 17.1.1.3) where sipgo doesn't: for a retransmission,
-// since sipgo then sleeps with its lock held, and for an INVITE that another process sent.
-func (t *clientTx) ackFailure(m *wire.Message) {
-	ack := psip.NewRequest(psip.ACK, t.req.Recipient)
-	for _, name := range []string{"Via", "Route", "From"} {
-		psip.CopyHeaders(name, t.req, ack)
-	}
-	ack.AppendHeader(psip.NewHeader("To", m.Headers.Get("To")))
-	ack.AppendHeader(psip.NewHeader("Call-ID", t.callID))
-	ack.AppendHeader(psip.NewHeader("CSeq", fmt.Sprintf("%d ACK", m.CSeq)))
-	ack.AppendHeader(psip.NewHeader("Max-Forwards", "70"))
-	ack.SetBody(nil)
-	(&conn{t.ua, t.flow}).WriteMsg(ack)
+// sent is the request as it left, for its CANCEL; nil once it got a final response.
+func (t *clientTx) sent() *request {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.req
 }
+
+// request is a request as it leaves.
+type request struct {
+	method, uri      string
+	via, branch      string // the value of Via, and the branch in it
+	routes           []string
+	from, to, callID string
+	cseq             uint32
+	text             []byte
+}
+
+// ack is the ACK of a refusal (RFC 3261 17.1.1.3).
+func (r *request) ack(m *wire.Message) []byte {
+	return r.follow("ACK", m.Headers.Get("To"), nil)
+}
+
+// follow makes the ACK or the CANCEL of an INVITE: it goes where that went.
+func (r *request) follow(method, to string, extra []Header) []byte {
+	w := wire.NewWriter(method, r.uri)
+	w.Add("Via", r.via)
+	for _, v := range r.routes {
+		w.Add("Route", v)
+	}
+	w.Add("Max-Forwards", "70")
+	w.Add("From", r.from)
+	w.Add("To", to)
+	w.Add("Call-ID", r.callID)
+	w.Add("CSeq", strconv.FormatUint(uint64(r.cseq), 10)+" "+method)
+	for _, h := range extra {
+		w.Add(h.Name, h.Value)
+	}
+	return w.Body(nil)
+}
+
+func transportError(err error) error { return fmt.Errorf("%w: %w", ErrTransport, err) }

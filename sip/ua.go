@@ -203,7 +203,7 @@ func (u *UA) Close() error {
 				clients = append(clients, t)
 			}
 		}
-		var servers []*serverTx
+		var servers []*answering
 		for _, t := range f.servers {
 			if t.ua == u {
 				servers = append(servers, t)
@@ -221,7 +221,7 @@ func (u *UA) Close() error {
 			t.fail(ErrClosed)
 		}
 		for _, t := range servers {
-			t.tx.Terminate()
+			t.terminate()
 		}
 		if r := u.cfg.Registrar; r != nil {
 			r.close()

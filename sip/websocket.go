@@ -164,7 +164,7 @@ func (d *Dialog) strand() {
 	if in := d.in; in != nil && d.phase != confirmed {
 		e.Status = 487
 		in.respond(487, "", nil, nil) // for the transaction: nobody hears it
-		in.tx.Terminate()
+		in.terminate()
 	}
 	d.end(e)
 }

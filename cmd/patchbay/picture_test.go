@@ -40,7 +40,6 @@ var arrows = []struct {
 
 // doors are where a library's types stop. A library that isn't here has none: a dependency needs a reason.
 var doors = map[string][]string{
-	"github.com/emiago/sipgo":             {"sip/..."},
 	"github.com/nyaruka/phonenumbers":     {"gateway/numbering"},
 	"github.com/miekg/dns":                {"sip/dns", "sip/siptest"},
 	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "web/webtest"},
@@ -176,7 +175,7 @@ func TestPictureHasNoOtherArrows(t *testing.T) {
 		{"gateway", module + "billing"}, {"gateway", module + "rpc"}, {"gateway/call", module + "sip"}, {"billing", module + "gateway"},
 		{"rpc", module + "gateway"}, {"rpc", module + "media/rtp"}, {"rpc", module + "billing"}, {"media/rtp", module + "sip/wire"},
 		{"gateway", module + "sip/siptest"}, {"cmd/patchbay", module + "test/peers"}, {"cmd/patchbay/carrier", module + "gateway"}, {"web", module + "media"},
-		{"gateway", "github.com/emiago/sipgo/sip"}, {"sip", "github.com/pion/sdp/v3"}, {"gateway", "github.com/jackc/pgx/v5/pgxpool"},
+		{"sip", "github.com/pion/sdp/v3"}, {"gateway", "github.com/jackc/pgx/v5/pgxpool"},
 		{"media", "github.com/pion/rtp"}, {"billing", "github.com/spf13/cobra"}, {"sip", "example.org/new"},
 	} {
 		if complaint(bad[0], bad[1]) == "" {

@@ -25,15 +25,8 @@ func NewDNS(t testing.TB, records ...string) *DNS {
 	t.Helper()
 	d := &DNS{asked: map[mdns.Question]int{}}
 	d.Set(t, records...)
-	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := bothAt(t)
 	d.Addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	tcp, err := net.Listen("tcp4", d.Addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, s := range []*mdns.Server{{PacketConn: udp, Handler: d}, {Listener: tcp, Handler: d}} {
 		up, down := make(chan struct{}), make(chan struct{})
 		s.NotifyStartedFunc = func() { close(up) }
@@ -113,4 +106,23 @@ func (d *DNS) find(q mdns.Question) []mdns.RR {
 		out = append(out, d.find(mdns.Question{Name: rr.(*mdns.CNAME).Target, Qtype: q.Qtype, Qclass: q.Qclass})...)
 	}
 	return out
+}
+
+// bothAt binds one port for UDP and TCP. The port that the kernel gives for the one may be taken for the other.
+func bothAt(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for try := 1; ; try++ {
+		udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp
+		}
+		_ = udp.Close()
+		if try == 50 {
+			t.Fatal(err)
+		}
+	}
 }

@@ -4,42 +4,41 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-
-	psip "github.com/emiago/sipgo/sip"
 )
 
 // Respond makes the response to a request as RFC 3261 8.2.6 asks: the values it copies are those that came. from is
 // where the request came from (18.2.1, RFC 3581). tag is put into To unless one is there or the status is 100.
 // The caller has checked phrase and extra.
-func Respond(m *Message, from netip.AddrPort, status int, phrase, tag string, extra []Header, body []byte) *psip.Response {
-	res := psip.NewResponse(status, phrase)
+func Respond(m *Message, from netip.AddrPort, status int, phrase, tag string, extra []Header, body []byte) []byte {
+	res := &Writer{make([]byte, 0, usual)}
+	res.b = strconv.AppendInt(append(res.b, "SIP/2.0 "...), int64(status), 10)
+	res.b = append(append(append(res.b, ' '), phrase...), "\r\n"...)
 	for i, v := range m.Vias {
 		if i == 0 {
 			v = stampVia(v, m.Via, from)
 		}
-		res.AppendHeader(psip.NewHeader("Via", v))
+		res.Add("Via", v)
 	}
 	if status > 100 && status < 300 {
 		for _, v := range m.Headers.Lines("Record-Route") {
-			res.AppendHeader(psip.NewHeader("Record-Route", v))
+			res.Add("Record-Route", v)
 		}
 	}
-	res.AppendHeader(psip.NewHeader("From", m.Headers.Get("From")))
+	res.Add("From", m.Headers.Get("From"))
 	to := m.Headers.Get("To")
 	if _, has := Param(to, "tag"); !has && status > 100 && tag != "" {
 		to += ";tag=" + tag
 	}
-	res.AppendHeader(psip.NewHeader("To", to))
-	res.AppendHeader(psip.NewHeader("Call-ID", m.CallID))
-	res.AppendHeader(psip.NewHeader("CSeq", m.Headers.Get("CSeq")))
+	res.Add("To", to)
+	res.Add("Call-ID", m.CallID)
+	res.Add("CSeq", m.Headers.Get("CSeq"))
 	if ts := m.Headers.Get("Timestamp"); ts != "" && status == 100 {
-		res.AppendHeader(psip.NewHeader("Timestamp", ts))
+		res.Add("Timestamp", ts)
 	}
 	for _, h := range extra {
-		res.AppendHeader(psip.NewHeader(h.Name, h.Value))
+		res.Add(h.Name, h.Value)
 	}
-	res.SetBody(body)
-	return res
+	return res.Body(body)
 }
 
 // stampVia adds where the request really came from.

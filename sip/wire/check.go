@@ -10,7 +10,7 @@ import (
 // magic begins every branch of RFC 3261 (8.1.1.7).
 const magic = "z9hG4bK"
 
-// validate finds what sipgo's parser lets pass: missing, repeated and contradicting header fields, and values that
+// validate finds what taking a message apart lets pass: missing, repeated and contradicting header fields, and values that
 // are not what their grammar asks.
 func (m *Message) validate() *Refusal {
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {

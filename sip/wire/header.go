@@ -18,9 +18,8 @@ type Headers []Header
 
 // Get returns the first value of the named header field, or "".
 func (h Headers) Get(name string) string {
-	want := Canonical(name)
 	for i := range h {
-		if Canonical(h[i].Name) == want {
+		if same(h[i].Name, name) {
 			return h[i].Value
 		}
 	}
@@ -29,9 +28,8 @@ func (h Headers) Get(name string) string {
 
 // Has tells whether the named header field is there, even if empty.
 func (h Headers) Has(name string) bool {
-	want := Canonical(name)
 	for i := range h {
-		if Canonical(h[i].Name) == want {
+		if same(h[i].Name, name) {
 			return true
 		}
 	}
@@ -40,10 +38,9 @@ func (h Headers) Has(name string) bool {
 
 // Lines returns the values of all header fields of that name as they stand, one per line of the message.
 func (h Headers) Lines(name string) []string {
-	want := Canonical(name)
 	var out []string
 	for i := range h {
-		if Canonical(h[i].Name) == want {
+		if same(h[i].Name, name) {
 			out = append(out, h[i].Value)
 		}
 	}
@@ -54,10 +51,9 @@ func (h Headers) Lines(name string) []string {
 // Commas within quotes or angle brackets do not separate. Don't use it for header fields whose grammar is not
 // a list (Authorization, Date, Subject).
 func (h Headers) Values(name string) []string {
-	want := Canonical(name)
 	var out []string
 	for i := range h {
-		if Canonical(h[i].Name) == want {
+		if same(h[i].Name, name) {
 			out = append(out, SplitList(h[i].Value)...)
 		}
 	}
@@ -109,6 +105,17 @@ func long(c byte) string {
 		return "identity"
 	}
 	return ""
+}
+
+// same tells whether two names mean the same header field, in whatever case and form.
+func same(a, b string) bool {
+	if len(a) == len(b) && len(a) != 1 {
+		return strings.EqualFold(a, b)
+	}
+	if len(a) == 1 || len(b) == 1 {
+		return Canonical(a) == Canonical(b)
+	}
+	return false
 }
 
 // Canonical returns the lower case long form of a header field name.

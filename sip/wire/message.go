@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	psip "github.com/emiago/sipgo/sip"
 )
 
 // Limits bound one message.
@@ -48,9 +46,6 @@ func bad(header, format string, args ...any) *Refusal {
 
 // Message is a message as parsed and validated. Header values are as received, unfolded.
 type Message struct {
-	Request  *psip.Request  // nil for a response
-	Response *psip.Response // nil for a request
-
 	IsRequest bool
 	Method    string // of the request line, or of CSeq for a response
 	Status    int
@@ -63,22 +58,13 @@ type Message struct {
 	CallID    string
 	CSeq      uint32
 	Body      []byte
-
-	left bool // header fields were left out
 }
 
 // Parser reads messages. It holds no state and may be shared.
-type Parser struct {
-	parser *psip.Parser
-	lim    Limits
-}
+type Parser struct{ lim Limits }
 
 // NewParser makes a parser with these limits.
-func NewParser(lim Limits) *Parser {
-	p := psip.NewParser()
-	p.MaxMessageLength = lim.Bytes
-	return &Parser{parser: p, lim: lim}
-}
+func NewParser(lim Limits) *Parser { return &Parser{lim} }
 
 // Parse reads one message. On error the *Refusal says why; the Message, if not nil, holds what could be read, and
 // Answerable tells whether the refusal can be sent. data is not kept.
@@ -94,42 +80,7 @@ func (p *Parser) Parse(data []byte) (*Message, *Refusal) {
 	if ref := m.validate(); ref != nil {
 		return m, ref
 	}
-	if m.left {
-		data = m.rest(data)
-	}
-	msg, err := p.parser.ParseSIP(data)
-	if err != nil && m.IsRequest && m.URI.Opaque != "" && !known(m.URI.Scheme) {
-		return m, m.foreign() // its scheme may look like nothing that sipgo reads
-	}
-	if err != nil {
-		return m, m.blame(err)
-	}
-	switch v := msg.(type) {
-	case *psip.Request:
-		if !m.IsRequest {
-			return m, bad("", "a request line that is none")
-		}
-		v.Method = psip.RequestMethod(m.Method) // as it was written: case counts (RFC 3261 7.1)
-		m.Request = v
-	case *psip.Response:
-		if m.IsRequest {
-			return m, bad("", "a status line that is none")
-		}
-		m.Response = v
-	}
-	msg.SetBody(m.Body)
 	return m, nil
-}
-
-// blame finds the header field that sipgo's parser doesn't take.
-func (m *Message) blame(err error) *Refusal {
-	parsers := psip.HeadersParser(psip.DefaultHeadersParser())
-	for _, h := range m.Headers {
-		if _, herr := parsers.ParseHeader(nil, []byte(h.Name+": "+h.Value)); herr != nil {
-			return bad(h.Name, "%v", herr)
-		}
-	}
-	return bad("", "%v", err)
 }
 
 // Scan takes a message apart into start line, header fields and body, and looks at little else: enough to answer it.
@@ -155,20 +106,6 @@ func (p *Parser) Scan(data []byte) (*Message, *Refusal) {
 	}
 	m.Body = body
 	return m, nil
-}
-
-// rest is a response without the header fields that were left out.
-func (m *Message) rest(data []byte) []byte {
-	start, _, _ := bytes.Cut(data, []byte("\r\n"))
-	var b bytes.Buffer
-	b.Write(start)
-	b.WriteString("\r\n")
-	for _, h := range m.Headers {
-		b.WriteString(h.Name + ": " + h.Value + "\r\n")
-	}
-	b.WriteString("\r\n")
-	b.Write(m.Body)
-	return b.Bytes()
 }
 
 func (m *Message) startLine(line string) *Refusal {
@@ -227,11 +164,11 @@ func (m *Message) lines(data []byte, limit int) *Refusal {
 		case ref != nil && folded && len(m.Headers) > 0 && !skip:
 			ref = bad(m.Headers[len(m.Headers)-1].Name, "%s", ref.Why)
 			if !m.IsRequest && !vital(ref.Header) {
-				m.Headers, m.left, skip = m.Headers[:len(m.Headers)-1], true, true
+				m.Headers, skip = m.Headers[:len(m.Headers)-1], true
 				continue
 			}
 		case ref != nil && !m.IsRequest && !vital(h.Name):
-			m.left, skip = true, true
+			skip = true
 			continue
 		}
 		if ref != nil && firstBad == nil {

@@ -1,5 +1,5 @@
 // Package wire checks and reads what RFC 3261 says about bytes: URIs, name-addrs, header fields and their lists,
-// and whole messages, which are parsed by sipgo's parser and then validated here for what that parser lets pass.
+// and whole messages.
 package wire
 
 import (
