@@ -45,7 +45,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case why == "":
-	case strings.HasPrefix(r.URL.Path, "/api/"), r.URL.Path == rpcPath:
+	case adminOnly(r.URL.Path), r.URL.Path == rpcPath:
 		problem(w, http.StatusForbidden, why)
 		return
 	default:
