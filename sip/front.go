@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -21,6 +22,7 @@ const (
 	DropAck          = "ack_unmatched"
 	DropOverload     = "overload" // a bound is reached
 	DropSuspect      = "banned"   // too many wrong passwords from the source
+	DropFlood        = "flood"    // more than strangers may send
 	DropTransactions = "transactions"
 )
 
@@ -45,6 +47,8 @@ type Front struct {
 	names    *dns.Resolver
 	suspects *suspects
 	puzzled  *puzzled
+	gate     *gate
+	secret   [16]byte // of statelessTag
 }
 
 // socket is one bound address.
@@ -65,6 +69,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	}{
 		{&l.MessageBytes, 65535, "MessageBytes"}, {&l.HeaderLines, 128, "HeaderLines"}, {&l.Connections, 4096, "Connections"},
 		{&l.ConnectionsPerSource, 64, "ConnectionsPerSource"}, {&l.Transactions, 16384, "Transactions"}, {&l.Dialogs, 8192, "Dialogs"},
+		{&l.StrangerMessages, strangerMessages, "StrangerMessages"}, {&l.StrangersMessages, strangersMessages, "StrangersMessages"},
 	} {
 		if *d.v == 0 {
 			*d.v = d.def
@@ -96,8 +101,9 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		parser:  wire.NewParser(wire.Limits{Bytes: l.MessageBytes, Headers: l.HeaderLines}),
 		serial:  flow.NewSerial(l.Transactions, 256),
 		clients: map[string]*clientTx{}, servers: map[string]*answering{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
-		suspects: newSuspects(), puzzled: newPuzzled(),
+		suspects: newSuspects(), puzzled: newPuzzled(), gate: newGate(l.StrangerMessages, l.StrangersMessages),
 	}
+	rand.Read(f.secret[:])
 	var err error
 	if f.names, err = dns.New(dns.Config{Servers: cfg.DNS, Lookup: cfg.Resolve, Log: cfg.Log}); err != nil {
 		return nil, fmt.Errorf("sip: %w", err)

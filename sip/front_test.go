@@ -26,7 +26,7 @@ func roundTrip(t *testing.T, s sip.State) sip.State {
 	return out
 }
 
-func TestStrangersAreDropped(t *testing.T) {
+func strangersAreDropped(t *testing.T) {
 	b := newBench(t, nil)
 	p := siptest.NewPeerAt(t, "127.0.0.2", b.addr)
 	p.Write(siptest.Ask{Method: "INVITE", Body: siptest.SDP})
@@ -54,7 +54,7 @@ func TestStrangersAreDropped(t *testing.T) {
 	eventually(t, "connection gone", func() bool { return b.front.Stats().Connections == 0 })
 }
 
-func TestStrangerCannotUseADialog(t *testing.T) {
+func strangerCannotUseADialog(t *testing.T) {
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
 	d, ask, res := b.inboundCall(p)
@@ -239,7 +239,7 @@ func TestMethodsAreCaseSensitive(t *testing.T) {
 	p.Silence(4 * fast.T2) // none of them was taken for an INVITE, whose refusal is repeated until the ACK
 }
 
-func TestLargeMessages(t *testing.T) {
+func largeMessages(t *testing.T) {
 	b := newBench(t, func(f *sip.FrontConfig, _ *sip.Config) { f.Limits.MessageBytes = 20000 })
 	p := siptest.NewPeer(t, b.addr)
 	big := strings.Repeat("a=x\r\n", 2000)
@@ -319,7 +319,7 @@ func TestTCP(t *testing.T) {
 }
 
 // A request for the carrier must never leave on a connection that a stranger, or anybody else, opened.
-func TestRequestsNeverLeaveOnForeignConnections(t *testing.T) {
+func foreignConnections(t *testing.T) {
 	b := newBench(t, nil)
 	guest := siptest.NewTCPPeer(t, "127.0.0.1", b.tcp)
 	guest.Write(siptest.Ask{Method: "OPTIONS"})
@@ -362,7 +362,7 @@ func TestRequestsNeverLeaveOnForeignConnections(t *testing.T) {
 	c.Response(486)
 }
 
-func TestConnectionLimits(t *testing.T) {
+func connectionsOfOneSource(t *testing.T) {
 	b := newBench(t, func(f *sip.FrontConfig, _ *sip.Config) {
 		f.Limits.ConnectionsPerSource = 2
 		f.Limits.FirstMessage = 800 * time.Millisecond

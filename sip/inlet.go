@@ -49,6 +49,10 @@ func (in *inlet) Closed(fl *flow.Flow) {
 // Message routes one message. It runs on the reader's goroutine; the work is queued by Call-ID.
 func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 	f := in.front
+	if !in.opened && !fl.Welcomed() && !f.gate.pass(fl.Remote().Addr(), f.vouched) {
+		in.drop(fl, DropFlood)
+		return
+	}
 	m, ref := in.parse(data, broken)
 	if m == nil || (ref != nil && !m.Answerable()) {
 		if ref != nil {
@@ -64,7 +68,9 @@ func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 	u, proved := in.owns(fl, m, ref != nil)
 	if u == nil {
 		if m.Method == "ACK" {
-			in.drop(fl, DropAck)
+			if m.To.Tag() != f.statelessTag(m) { // of a challenge: nothing waits for it
+				in.drop(fl, DropAck)
+			}
 			return
 		}
 		in.drop(fl, DropStranger)
@@ -73,6 +79,7 @@ func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 	fl.Meet()
 	if proved || u.users == nil {
 		fl.Welcome() // else it is once it has shown who it is
+		f.gate.know(fl.Remote().Addr(), u.users == nil)
 	}
 	f.trace(true, u, fl, data)
 	u.count.requestsIn.method(m.Method)

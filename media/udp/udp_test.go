@@ -354,8 +354,11 @@ func TestPortExhaustion(t *testing.T) {
 	})
 }
 
+// TestAttack: media of a call that is over reaches no other.
+func TestAttack(t *testing.T) { t.Run("attack_port_reuse_by_stale_media", staleMedia) }
+
 // Ports that had a packet in their last second are held back.
-func TestHold(t *testing.T) {
+func staleMedia(t *testing.T) {
 	each(t, Config{}, func(t *testing.T, n *Net) {
 		lo, hi := freeRange(t, 2)
 		const hold = 500 * time.Millisecond

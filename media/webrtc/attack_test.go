@@ -21,10 +21,25 @@ import (
 	"github.com/patchbay/patchbay/media/sdp"
 )
 
+// TestAttack is what strangers try on a browser's line; docs/sip.md lists these, the rest stands below.
+func TestAttack(t *testing.T) {
+	for name, run := range map[string]func(*testing.T){
+		"dtls_early_client_hello":   earlyRecords,
+		"dtls_handshake_flood":      handshakesAreLimited,
+		"dtls_another_fingerprint":  anotherFingerprint,
+		"dtls_forged_fingerprint":   forgedFingerprint,
+		"srtp_replay":               replays,
+		"srtp_forged_packet":        forgedPackets,
+		"stranger_gets_no_response": strangers,
+	} {
+		t.Run("attack_"+name, run)
+	}
+}
+
 func newPortLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // The peer's certificate is held against its SDP in the handshake: without keys there is nothing to attack.
-func TestForgedFingerprint(t *testing.T) {
+func forgedFingerprint(t *testing.T) {
 	l, c := newLeg(t, newPort(t, nil), nil), newCaller(t)
 	c.print = "sha-256 00:" + strings.SplitN(c.print, ":", 2)[1]
 	c.offers(l, "actpass")
@@ -98,7 +113,7 @@ func TestOffersRefused(t *testing.T) {
 }
 
 // A re-offer with another certificate is refused, or with fresh credentials another session.
-func TestAnotherFingerprint(t *testing.T) {
+func anotherFingerprint(t *testing.T) {
 	port := newPort(t, nil)
 	l, c := newLeg(t, port, nil), newCaller(t)
 	c.connects(l)
@@ -129,7 +144,7 @@ func TestAnotherFingerprint(t *testing.T) {
 }
 
 // Nothing but a good check from an unknown address has any effect, and nothing else is answered.
-func TestStrangers(t *testing.T) {
+func strangers(t *testing.T) {
 	port := newPort(t, nil)
 	l, c, x := newLeg(t, port, nil), newCaller(t), newCaller(t)
 	c.connects(l)
@@ -216,7 +231,7 @@ func TestRoleConflict(t *testing.T) {
 }
 
 // A handshake record comes first, and from an address that a check has vouched for.
-func TestEarlyRecords(t *testing.T) {
+func earlyRecords(t *testing.T) {
 	port := newPort(t, nil)
 	l, c := newLeg(t, port, nil), newCaller(t)
 	c.offers(l, "actpass")
@@ -234,7 +249,7 @@ func TestEarlyRecords(t *testing.T) {
 	await(t, "early media", func() bool { return l.notes()["webrtc.early"] == 1 })
 }
 
-func TestReplay(t *testing.T) {
+func replays(t *testing.T) {
 	l, c := newLeg(t, newPort(t, nil), nil), newCaller(t)
 	c.connects(l)
 	r := mediatest.NewRecorder(media.PCMU())
@@ -261,7 +276,7 @@ func TestReplay(t *testing.T) {
 }
 
 // A forged packet from the right address is refused, and what comes after it isn't lost.
-func TestForgedPacket(t *testing.T) {
+func forgedPackets(t *testing.T) {
 	l, c := newLeg(t, newPort(t, nil), nil), newCaller(t)
 	c.connects(l)
 	r := mediatest.NewRecorder(media.PCMU())
@@ -439,7 +454,7 @@ func TestChecksAreLimited(t *testing.T) {
 }
 
 // So many handshakes run at once; another begins when there is room.
-func TestHandshakesAreLimited(t *testing.T) {
+func handshakesAreLimited(t *testing.T) {
 	port := newPort(t, func(c *PortConfig) { c.Handshakes = 1 })
 	a, b, c, d := newLeg(t, port, nil), newLeg(t, port, nil), newCaller(t), newCaller(t)
 	c.stalls(a)

@@ -42,7 +42,7 @@ type ServerConfig struct {
 type Server struct {
 	cfg   ServerConfig
 	key   [32]byte
-	dummy string // stands in for the HA1 of unknown users
+	dummy string // stands in for the password of unknown users
 
 	mu   sync.Mutex
 	used map[string]*window // nonces that were used, by nonce
@@ -150,6 +150,30 @@ func (s *Server) Verify(source netip.Addr, proxy bool, method, requestURI string
 	return "", Missing
 }
 
+// Glance tells, before a password is looked up, whether a request's credentials are worth it: OK if their nonce is one that
+// we gave this source lately, else Missing or Stale as Verify would say.
+func (s *Server) Glance(source netip.Addr, proxy bool, h wire.Headers) Result {
+	f := s.find(proxy, h)
+	if f == nil {
+		return Missing
+	}
+	result, _, _ := s.glance(source, f)
+	return result
+}
+
+// glance also gives the nonce's count and end.
+func (s *Server) glance(source netip.Addr, f fields) (r Result, count uint32, expires time.Time) {
+	count, ok := parseNC(f["nc"])
+	if !ok || !s.offers(parseAlgorithm(f["algorithm"])) || !strings.EqualFold(f["qop"], "auth") || f["cnonce"] == "" || f["username"] == "" {
+		return Missing, 0, time.Time{}
+	}
+	fresh, expires := s.fresh(source, f["nonce"])
+	if !fresh {
+		return Stale, 0, time.Time{}
+	}
+	return OK, count, expires
+}
+
 // Claimed is the user that a request's credentials for our realm name, right or wrong; "" without any.
 func (s *Server) Claimed(proxy bool, h wire.Headers) string { return s.find(proxy, h)["username"] }
 
@@ -165,23 +189,18 @@ func (s *Server) find(proxy bool, h wire.Headers) fields {
 
 func (s *Server) verify(source netip.Addr, method, requestURI string, f fields) (string, Result) {
 	alg := parseAlgorithm(f["algorithm"])
-	count, countOK := parseNC(f["nc"])
-	if !s.offers(alg) || !strings.EqualFold(f["qop"], "auth") || !countOK || f["cnonce"] == "" || f["username"] == "" {
-		return "", Missing
-	}
 	// Before the password: a request from a forged address can't hold a nonce of that address, so that nobody can make
 	// another look like a guesser. Nor does the answer then depend on the password.
-	fresh, expires := s.fresh(source, f["nonce"])
-	if !fresh {
-		return "", Stale
+	r, count, expires := s.glance(source, f)
+	if r != OK {
+		return "", r
 	}
 	creds, known := s.cfg.Lookup(f["username"], s.cfg.Realm)
-	ha1 := s.dummy
-	if known = known && creds.Can(alg); known {
-		creds.Username = f["username"]
-		ha1 = creds.ha1(alg, s.cfg.Realm)
+	if known = known && creds.Can(alg); !known {
+		creds = Credentials{Password: s.dummy} // it takes as long
 	}
-	want := Response(alg, ha1, f["nonce"], f["nc"], f["cnonce"], "auth", method, f["uri"])
+	creds.Username = f["username"]
+	want := Response(alg, creds.ha1(alg, s.cfg.Realm), f["nonce"], f["nc"], f["cnonce"], "auth", method, f["uri"])
 	same := subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(f["response"]))) == 1
 	if !same || !known || !sameURI(f["uri"], requestURI) {
 		return "", Wrong

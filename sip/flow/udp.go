@@ -30,6 +30,7 @@ func ListenUDP(addr netip.AddrPort, h Handler, lim Limits) (*UDP, error) {
 	}
 	// The kernel may grant less; what it grants is what we get.
 	conn.SetReadBuffer(readBuffer)
+	forceReadBuffer(conn, readBuffer)
 	conn.SetWriteBuffer(readBuffer)
 	u := &UDP{conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
 	u.local = netip.AddrPortFrom(u.local.Addr().Unmap(), u.local.Port())

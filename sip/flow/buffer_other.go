@@ -1,0 +1,7 @@
+//go:build !linux
+
+package flow
+
+import "net"
+
+func forceReadBuffer(*net.UDPConn, int) {}
