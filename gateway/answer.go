@@ -13,6 +13,7 @@ import (
 // noteAnswer records a callee's 2xx.
 func (c *Call) noteAnswer(l *sipLeg, e LegEvent) {
 	l.answered.Store(c.g.clock.at(e.At))
+	l.heard = e.Headers
 	c.rec.note(l.no, e.At, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()})
 }
 
@@ -42,6 +43,7 @@ func (c *Call) connect(l *sipLeg) (ending, bool) {
 	l.learn(l.want)
 	want := c.callerWant(l)
 	noted := false
+	c.hands(l, c.caller, l.heard)
 	err := c.caller.Answer(want, func() error {
 		if closed(c.caller.d.Ended()) {
 			return sip.ErrEnded

@@ -14,6 +14,9 @@ import (
 
 // invite begins one attempt: endpoint, offer, record, and then the INVITE, which leaves only once the record is on disk.
 func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
+	if err := c.dress(&t); err != nil {
+		return nil, err
+	}
 	no := c.nextLeg()
 	l, err := c.g.newLeg(no, call.CalleeLeg, t.party, c.events, c.log)
 	if err != nil {
@@ -35,7 +38,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	var ctx context.Context
 	ctx, l.cancel = context.WithCancel(c.ctx)
 	p := pending{ready: make(chan struct{}), written: make(chan error, 1)}
-	d, err := t.ua.Dial(ctx, sip.Invite{Target: t.uri, To: t.to, From: t.from, Destination: t.dest, Headers: t.header,
+	d, err := t.ua.Dial(ctx, sip.Invite{Target: t.uri, To: t.to, From: t.from, Contact: t.contact, MaxForwards: c.hops(), Destination: t.dest, Headers: t.header,
 		Body: o.SDP(), Timeout: hop.Ring, TrialTimeout: c.g.cfg.Limits.Response,
 		Before: func(d *sip.Dialog) error { return p.before(ctx, d) }})
 	if err != nil {
@@ -47,7 +50,8 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 		medium = "webrtc"
 	}
 	begun := call.LegNew{Attempt: c.attempts, Role: call.CalleeLeg, Medium: medium, Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
-		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer}
+		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer,
+		PAI: sip.Headers(t.header).Get("P-Asserted-Identity"), Diversion: clip(sip.Headers(t.header).Get("Diversion"))}
 	if err := c.begun(l, d, p, begun); err != nil {
 		return nil, err
 	}
@@ -149,6 +153,7 @@ func (c *Call) attemptEnded(l *sipLeg, e LegEvent) {
 	}
 	l.over = true
 	defer l.confirm()
+	c.hands(l, c.caller, e.Headers)
 	if c.app != nil && c.app.current() == l {
 		c.app.setLeg(nil)
 	}

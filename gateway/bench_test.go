@@ -190,7 +190,7 @@ func (b *bench) open(t testing.TB, change func(*settings)) {
 	}
 	trunk := func(id string, p *siptest.Phone) Trunk {
 		return Trunk{ID: id, Tenant: "default", Proxy: sip.HostPort{Host: "127.0.0.1", Port: p.Addr("udp").Port()}, Network: "udp",
-			Domain: id + ".test", Codecs: []string{"PCMU", "PCMA"}, DTMF: "rfc4733", From: "caller", MaxCalls: 8}
+			Domain: id + ".test", Codecs: []string{"PCMU", "PCMA"}, DTMF: "rfc4733", From: "caller", Trusted: true, MaxCalls: 8}
 	}
 	if b.net, err = udp.New(udp.Config{Loops: 1, Tick: 20 * time.Millisecond}); err != nil {
 		t.Fatal(err)

@@ -111,6 +111,7 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 	switch e.Kind {
 	case LegEnded:
 		c.legEnded(l, e)
+		c.hands(l, c.far(l), e.Headers)
 		by := call.System
 		if e.ByPeer {
 			by = call.Party(l.role)

@@ -41,7 +41,7 @@ func headerText(s string) string {
 
 // endOf reads who ended a dialog and why.
 func (l *sipLeg) endOf(e sip.Event) LegEvent {
-	ev := LegEvent{At: e.At, Status: e.Status, Phrase: e.Phrase, ByPeer: e.By == sip.ByPeer}
+	ev := LegEvent{At: e.At, Status: e.Status, Phrase: e.Phrase, ByPeer: e.By == sip.ByPeer, Headers: e.Headers}
 	c := call.Normal
 	switch {
 	case e.By == sip.ByTimeout && l.role == call.CalleeLeg && l.answered.Load() == 0 && l.progress.Load():

@@ -23,6 +23,7 @@ type Config struct {
 	Front   *sip.Front
 	Media   Media
 	Domain  string // of our users
+	Country string // whose national numbers users dial (ISO 3166-1); "" = numbers stay as they are dialled
 	Realm   string
 	// Digest are the algorithms that users are challenged with, best first; nil = MD5. DigestSimple are beginnings of the
 	// User-Agent of phones that make nothing of several: they are challenged with the simplest.
@@ -50,9 +51,11 @@ type Register struct{ Min, Max time.Duration }
 
 // Limits of a node.
 type Limits struct {
-	Calls    int           // at a time; the next gets 503
-	Duration time.Duration // from the answer; 0 = as long as they like
-	Response time.Duration // a hop that gives no response at all
+	Calls      int           // at a time; the next gets 503
+	Duration   time.Duration // from the answer; 0 = as long as they like
+	Response   time.Duration // a hop that gives no response at all
+	Hops       int           // most Max-Forwards of what is sent; 0 = 70
+	Diversions int           // a call that was diverted more often is refused; 0 = 5
 }
 
 // Media is what all endpoints of the gateway share.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -176,6 +177,8 @@ func (c *Call) beginDial(r *DialRequest, number string) {
 	at := time.Now()
 	st := call.Start{Tenant: c.src.tenant(), LinkedID: r.Linked, Node: c.g.cfg.Node, Epoch: c.g.cfg.Journal.Epoch(), Origin: jsonrpc,
 		SessionID: r.Session, App: r.App, Direction: call.Out, User: c.src.user.id(), From: clip(c.src.app.callerID), To: clip(number)}
+	c.src.who = c.src.identity(c.g, st.From)
+	st.FromN, st.ToN = c.src.who.shown(), clip(c.g.plan.In(numbering.Called, number).Number)
 	if r.Linked.IsZero() {
 		st.LinkedID = c.id
 	}

@@ -40,6 +40,7 @@ type party struct {
 	peer    netip.AddrPort // its signalling
 	offers  netip.Addr     // where its own offer has media sent; zero = it has made none
 	browser bool           // it speaks WebRTC
+	passing bool           // its media is never converted
 }
 
 // prefers tells whether the party wants Opus rather than what the far party has.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
 )
 
 // Forwarding is where a user's calls go when they can't, or shall not, be taken: user:ID, group:ID or a number, which is dialled
@@ -188,6 +189,7 @@ func (c *Call) dialForward(u *User, to string) tried {
 	}
 	as := c.rec.call
 	as.Tenant, as.User, as.Trunk, as.App, as.Origin, as.To = u.Tenant, u.ID, "", "", "sip", to
+	as.ToN = c.g.plan.In(numbering.Called, to).Number
 	plan, err := c.g.router.Route(c.ctx, &as)
 	if err != nil {
 		var r *Refusal
@@ -197,7 +199,7 @@ func (c *Call) dialForward(u *User, to string) tried {
 		}
 		return tried{end: bySystem(r.Cause)}
 	}
-	c.rec.note(0, time.Now(), call.Decision{Route: plan.Route, ToN: plan.Number, Text: plan.Why})
+	c.rec.note(0, time.Now(), call.Decision{Route: plan.Route, ToN: c.g.understood(plan), Text: plan.Why})
 	r := tried{}
 	r.winner, r.end = c.dial(plan)
 	return r

@@ -12,17 +12,20 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
 	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/sip"
 )
 
 // Gateway is the whole: users, trunks, routes and the calls between them.
 type Gateway struct {
-	cfg    Config
-	log    *slog.Logger
-	router Router
-	ports  []mediaPorts
-	clock  monotonic
+	cfg      Config
+	log      *slog.Logger
+	router   Router
+	plan     *numbering.Plan // how users dial
+	instance string          // this process, in the marks of calls that it lets through
+	ports    []mediaPorts
+	clock    monotonic
 
 	users     *sip.UA
 	registrar *sip.Registrar
@@ -67,8 +70,12 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
 		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
-		apps: map[string]*App{}, groups: map[string]*Group{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}}
+		apps: map[string]*App{}, groups: map[string]*Group{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}, instance: newInstance()}
 	g.ctx, g.stop = context.WithCancel(context.Background())
+	var err error
+	if g.plan, err = numbering.New(numbering.Config{Country: cfg.Country}); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
 	for i := range cfg.Users {
 		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
 	}

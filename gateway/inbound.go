@@ -29,10 +29,16 @@ func (g *Gateway) inbound(d *sip.Dialog, src source) {
 
 // run is a call from its INVITE to its record's last event, top to bottom.
 func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
+	c.src.hear(c.g, d.Request())
 	begun := c.begin(d, d.Request().At)
 	if !admitted { // cheaply: no media, no routing
 		c.rec.note(1, d.Request().At, begun)
 		c.refuse(d, bySystem(refused))
+		return
+	}
+	if cause, ok := c.lost(); ok {
+		c.rec.note(1, d.Request().At, begun)
+		c.refuse(d, bySystem(cause))
 		return
 	}
 	if err := c.attend(d, begun); err != nil {
@@ -84,25 +90,22 @@ func bySystem(c call.Cause) ending { return ending{call.System, c} }
 // begin opens the record: who calls whom, over what. It returns what there is to say of the caller's leg.
 func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 	r := d.Request()
-	from, to := number(r.From.URI), number(r.URI)
+	to, toN := c.src.dialledNumber(c.g, r.URI)
 	st := call.Start{Tenant: c.src.tenant(), LinkedID: c.id, Node: c.g.cfg.Node, Epoch: c.g.cfg.Journal.Epoch(), Origin: "sip",
-		From: clip(from), To: clip(to), Direction: call.In}
+		From: c.src.who.raw, FromN: c.src.who.shown(), To: to, ToN: toN, Direction: call.In}
 	ln := call.LegNew{Role: call.CallerLeg, Medium: "sip", Direction: call.In, Transport: r.Network, SIPCallID: d.CallID(),
 		LocalTag: d.LocalTag(), RemoteTag: d.RemoteTag(), FromURI: r.From.String(), ToURI: r.To.String(),
-		RequestURI: r.URI.String(), Contact: r.Contact.String(), UserAgent: clip(r.Headers.Get("User-Agent")), Signalling: r.Source,
-		Diversion: clip(r.Headers.Get("Diversion"))}
+		RequestURI: r.URI.String(), Contact: r.Contact.String(), UserAgent: clip(r.Headers.Get("User-Agent")), Signalling: r.Source}
 	if u := c.src.user; u != nil {
 		st.User, ln.User, st.Direction = u.ID, u.ID, call.Out
-		st.From = u.CallerID
 	} else {
 		st.Trunk, ln.Trunk = c.src.trunk.ID, c.src.trunk.ID
-		if pai := r.Asserted(); len(pai) > 0 {
-			ln.PAI = pai[0].String()
-			st.From = clip(number(pai[0].URI))
+		if c.src.trunk.Trusted { // of others, what they assert is nothing
+			if pai := r.Asserted(); len(pai) > 0 {
+				ln.PAI = pai[0].String()
+			}
+			ln.Diversion, st.ICID = clip(r.Headers.Get("Diversion")), icid(r.Headers.Get("P-Charging-Vector"))
 		}
-	}
-	if v := r.Headers.Get("P-Charging-Vector"); v != "" && c.src.trunk != nil {
-		st.ICID = icid(v)
 	}
 	c.rec.note(0, at, st)
 	c.alive.Store(&Live{ID: c.id, From: c.src.key(), Since: c.id.Started(), Tenant: st.Tenant, Number: st.To})
@@ -114,7 +117,7 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 	r := d.Request()
 	at := r.At
-	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), peer: r.Source}
+	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), passing: c.src.passing(), peer: r.Source}
 	switch {
 	case c.src.trunk != nil:
 		p.media, p.ptime = c.src.trunk.Media, c.src.trunk.Ptime
@@ -207,7 +210,7 @@ func (c *Call) authorize(plan Plan) (Plan, call.Cause, bool) {
 	case c.src.trunk != nil && to.Trunk != "":
 		dir = call.Internal
 	}
-	c.rec.note(0, time.Now(), call.Decision{Route: plan.Route, ToN: plan.Number, FromN: c.rec.call.From, To: dir, Text: plan.Why})
+	c.rec.note(0, time.Now(), call.Decision{Route: plan.Route, ToN: c.g.understood(plan), To: dir, Text: plan.Why})
 	if c.g.cfg.Charger == nil {
 		return plan, call.Cause{}, true
 	}
@@ -246,6 +249,9 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 		told = cause.Public()
 	}
 	h = append(h, reasonHeader(told)...)
+	if c.caller != nil {
+		h = append(h, c.caller.along()...)
+	}
 	if status == 488 {
 		code := c.warning
 		if code == 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/sip"
 )
 
 // Leg is one party's side of a call: a SIP dialog, or an RPC client's endpoint. Its methods may be called from any
@@ -74,6 +75,7 @@ type LegEvent struct {
 	Final    bool
 	Offer    PeerOffer
 	Refer    PeerRefer
+	Headers  sip.Headers // of the message, of LegProgress, LegAnswered and LegEnded
 }
 
 // PeerOffer is the peer's offer in an answered leg.

@@ -85,7 +85,7 @@ func (l *sipLeg) Progress(status int, phrase string, early bool, want media.Want
 			return err
 		}
 	}
-	return l.d.Progress(status, phrase, body)
+	return l.d.Progress(status, phrase, body, l.along()...)
 }
 
 // makeAnswer answers the offer of the peer's INVITE, once.
@@ -121,7 +121,7 @@ func (l *sipLeg) Answer(want media.Want, ready func() error) error {
 	if err := ready(); err != nil {
 		return err
 	}
-	return l.d.Answer(body)
+	return l.d.Answer(body, l.along()...)
 }
 
 // answerBody is our answer or, when the peer offered nothing, our offer (RFC 3261 13.3.1.4).

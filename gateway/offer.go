@@ -18,7 +18,7 @@ func (c *Call) offerApp(hop Hop) ending {
 	}
 	g := c.g
 	a := c.newAppCall(c.nextLeg(), hop.App)
-	a.incoming, a.remote, a.offered = true, c.rec.call.From, c.callerWant(nil).Formats
+	a.incoming, a.remote, a.offered = true, c.src.who.told(), c.callerWant(nil).Formats
 	at := time.Now()
 	c.rec.note(a.no, at, call.LegNew{Attempt: c.attempts, Role: call.CalleeLeg, Medium: "app", Direction: call.Out, FromURI: c.caller.d.Request().From.String(), ToURI: "app:" + hop.App})
 	if err := c.rec.commit(); err != nil {
@@ -66,13 +66,22 @@ func (c *Call) refusesApp(hop Hop) call.Cause {
 
 func (c *Call) offer(app string, limit time.Duration) Offer {
 	r := c.caller.d.Request()
-	o := Offer{ID: c.id, Tenant: c.src.tenant(), App: app, From: c.rec.call.From, FromName: clip(r.From.Display), To: c.rec.call.To,
+	o := Offer{ID: c.id, Tenant: c.src.tenant(), App: app, From: c.src.who.told(), FromName: c.src.who.name, To: c.rec.call.Dialled(),
 		User: c.rec.call.User, Trunk: c.rec.call.Trunk, Limit: limit}
+	if c.src.who.privacy.hidden {
+		o.FromName = ""
+		return o.with(r.Headers)
+	}
 	if u := c.src.user; u != nil {
 		o.FromName = u.CallerName
 	}
-	for _, h := range r.Headers {
-		if len(h.Name) > 2 && strings.EqualFold(h.Name[:2], "X-") && len(o.Headers) < maxHeaders && checkText(h.Name, h.Value, maxHeader) == nil {
+	return o.with(r.Headers)
+}
+
+// with adds the caller's own header fields.
+func (o Offer) with(headers sip.Headers) Offer {
+	for _, h := range headers {
+		if len(h.Name) > 2 && strings.EqualFold(h.Name[:2], "X-") && !strings.EqualFold(h.Name, markHeader) && len(o.Headers) < maxHeaders && checkText(h.Name, h.Value, maxHeader) == nil {
 			o.Headers = append(o.Headers, h)
 		}
 	}

@@ -37,6 +37,7 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 	if !early && status == 180 && c.rang {
 		return
 	}
+	c.hands(l, c.caller, e.Headers)
 	if err := c.caller.Progress(status, phraseOf(status), early, c.callerWant(l)); err != nil && !errors.Is(err, sip.ErrEnded) {
 		c.log.Warn("progress not relayed", "err", err)
 		c.rec.note(1, time.Now(), call.Note{Text: "progress not relayed: " + err.Error()})
@@ -97,6 +98,9 @@ func (c *Call) callerWant(l *sipLeg) media.Want {
 	}
 	if !c.caller.party.prefers() && l != nil {
 		own = firstOf(own, l.current())
+	}
+	if l != nil && (l.party.passing || c.caller.party.passing) {
+		own = keepAudio(own, agreed(l.ep).Codec)
 	}
 	if c.caller.hasOffer() {
 		var common []*media.Format

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -91,11 +92,12 @@ func newRoutes(users []User, list []Route) (*routes, error) {
 
 // Route implements Router.
 func (r *routes) Route(ctx context.Context, c *call.Call) (Plan, error) {
-	if u := r.numbers[c.Tenant+"\x00"+c.To]; u != nil {
+	// An extension goes before the number that its digits might be.
+	if u := cmp.Or(r.numbers[c.Tenant+"\x00"+c.To], r.numbers[c.Tenant+"\x00"+c.Dialled()]); u != nil {
 		return Plan{Route: "user-" + u.ID, Number: c.To, Hops: []Hop{{User: u.ID, Ring: ringing(u.Ring)}},
 			Why: fmt.Sprintf("%s is a number of user %s", c.To, u.ID)}, nil
 	}
-	if g := r.groups[c.Tenant+"\x00"+c.To]; g != nil {
+	if g := cmp.Or(r.groups[c.Tenant+"\x00"+c.To], r.groups[c.Tenant+"\x00"+c.Dialled()]); g != nil {
 		return Plan{Route: "group-" + g.ID, Number: c.To, Hops: []Hop{{Group: g.ID}}, Why: fmt.Sprintf("%s is a number of group %s", c.To, g.ID)}, nil
 	}
 	rt, number := r.find(c)
@@ -103,7 +105,7 @@ func (r *routes) Route(ctx context.Context, c *call.Call) (Plan, error) {
 		return Plan{}, &Refusal{call.Cause{Q850: call.NoRoute.Q850, SIP: 404, Text: fmt.Sprintf("no user has the number %s and no route takes it", clip(c.To))}}
 	}
 	hops, order := r.order(ctx, rt, number)
-	return Plan{Route: rt.ID, Number: number, Hops: hops, Why: fmt.Sprintf("route %s takes %s as %s%s", rt.ID, c.To, number, order)}, nil
+	return Plan{Route: rt.ID, Number: number, Hops: hops, Why: fmt.Sprintf("route %s takes %s as %s%s", rt.ID, c.Dialled(), number, order)}, nil
 }
 
 // find is the route that takes the call, and the number that it makes of the called one; nil: none does.
@@ -115,7 +117,7 @@ func (r *routes) find(c *call.Call) (best *compiled, number string) {
 			continue
 		}
 		for _, p := range rt.patterns {
-			n, ok := p.match(c.To, &rt.Route)
+			n, ok := p.match(c.Dialled(), &rt.Route)
 			if !ok || p.begins <= most {
 				continue
 			}

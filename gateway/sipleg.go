@@ -61,6 +61,9 @@ type sipLeg struct {
 	earlier  bool          // it was answered in a provisional response
 	digits   *digits
 
+	heard sip.Headers  // of its 2xx
+	extra []sip.Header // for the next message to the peer
+
 	progresses []said // provisional responses that were told on
 	earlies    allowance
 }
@@ -160,7 +163,7 @@ func (l *sipLeg) dialog(e sip.Event) {
 	switch e.Kind {
 	case sip.KindProgress:
 		l.progress.Store(true)
-		ev := LegEvent{Kind: LegProgress, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag}
+		ev := LegEvent{Kind: LegProgress, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag, Headers: e.Headers}
 		if isSDP(e.Content, e.Body) {
 			if err := l.early(e.Tag, e.Body); err != nil {
 				l.log.Warn("early media not taken", "status", e.Status, "err", err)
@@ -178,7 +181,7 @@ func (l *sipLeg) dialog(e sip.Event) {
 			l.finish(LegEvent{At: e.At, Cause: c})
 			return
 		}
-		l.send(LegEvent{Kind: LegAnswered, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag})
+		l.send(LegEvent{Kind: LegAnswered, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag, Headers: e.Headers})
 	case sip.KindMoved:
 		l.send(LegEvent{Kind: LegMoved, At: e.At, Phrase: "the server before gave no answer, or 503; trying " + e.Phrase})
 	case sip.KindForked:
@@ -267,7 +270,7 @@ func (l *sipLeg) Hangup(ctx context.Context, why call.Cause) error {
 	if l.d == nil {
 		return nil
 	}
-	return l.d.Hangup(ctx, reason(why), why.Status())
+	return l.d.Hangup(ctx, reason(why), why.Status(), l.along()...)
 }
 
 // state is the dialog's state for the record.

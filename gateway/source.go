@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
@@ -14,6 +13,14 @@ type source struct {
 	trunk *trunk
 	app   *appSource
 	own   string // the name that the caller's From gives
+
+	// What its INVITE says; see hear.
+	who      identity
+	carried  []sip.Header // what may go on to the other side
+	diverted []diverted
+	hops     int      // Max-Forwards that is left
+	marks    []string // of gateways that it has passed
+
 	// urgent: it calls for help. No limit holds.
 	urgent bool
 }
@@ -108,10 +115,6 @@ func (s source) srtp() media.SRTP {
 	}
 	return media.SRTPNever
 }
-
-// nameForUsers is what our own users see beside the number: the configured name, else the one that the caller gives itself.
-// Trunks are told none of those.
-func (s source) nameForUsers() string { return cmp.Or(s.callerName(), s.own) }
 
 // callerName is what callees see beside the number; "" = nothing.
 func (s source) callerName() string {

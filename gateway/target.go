@@ -10,16 +10,17 @@ import (
 
 // target is one INVITE that a hop sends: a trunk, or one of a user's contacts.
 type target struct {
-	ua     *sip.UA
-	uri    sip.URI
-	dest   sip.Destination
-	from   sip.NameAddr
-	to     sip.NameAddr
-	party  party
-	user   *User
-	trunk  *trunk
-	app    *App
-	header []sip.Header
+	ua      *sip.UA
+	uri     sip.URI
+	dest    sip.Destination
+	from    sip.NameAddr
+	to      sip.NameAddr
+	party   party
+	user    *User
+	trunk   *trunk
+	app     *App
+	contact string // user of our Contact; "" = that of from
+	header  []sip.Header
 }
 
 type causeError struct {
@@ -40,27 +41,12 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	if t == nil {
 		return nil, call.Cause{Q850: 3, SIP: 404, Text: "trunk " + h.Trunk + " is not configured"}
 	}
-	uri, err := h.uri, error(nil)
-	if uri.IsZero() {
-		uri, err = sip.NewURI(number, t.Domain, 0)
+	out, cause := t.present(h, number, src.identity(g, c.From), src)
+	if !cause.IsZero() {
+		return nil, cause
 	}
-	if err != nil {
-		return nil, call.Cause{Q850: 28, SIP: 484, Text: fmt.Sprintf("number %q can't be dialled: %v", clip(number), err)}
-	}
-	caller := c.From
-	switch {
-	case t.From == "account" && t.User != "":
-		caller = t.User
-	case t.From == "fixed" && t.FromNumber != "":
-		caller = t.FromNumber
-	}
-	from, err := sip.NewURI(caller, t.Domain, 0)
-	if err != nil {
-		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(caller), err)}
-	}
-	na := sip.NameAddr{URI: from, Display: src.callerName()}
-	return []target{{ua: t.ua, uri: uri, dest: t.at(t.Proxy), from: na, to: sip.NameAddr{URI: uri}, trunk: t,
-		party: party{media: t.Media, ptime: t.Ptime, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
+	return []target{{ua: t.ua, uri: out.uri, dest: t.at(t.Proxy), from: out.from, to: out.to, contact: out.contact, header: out.header, trunk: t,
+		party: party{passing: t.Passing, media: t.Media, ptime: t.Ptime, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
 }
 
 // downCause is why calls can't go out over a trunk that isn't up.
@@ -97,16 +83,15 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	if err != nil {
 		return nil, call.Failure
 	}
-	from, err := sip.NewURI(c.From, g.cfg.Domain, 0)
+	na, err := g.callerForUsers(c.From, src)
 	if err != nil {
 		return nil, call.Cause{Q850: 21, SIP: 403, Text: fmt.Sprintf("caller %q can't be shown: %v", clip(c.From), err)}
 	}
-	na := sip.NameAddr{URI: from, Display: src.nameForUsers()}
 	var out []target
 	for _, ct := range g.registrar.Contacts(u.Login) {
 		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.
 		out = append(out, target{ua: g.users, uri: ct.URI, dest: ct.Destination(), from: na, to: sip.NameAddr{URI: to}, user: u,
-			party: party{media: u.Media, codecs: u.Codecs, dtmf: u.DTMF, srtp: u.SRTP, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
+			party: party{media: u.Media, passing: u.Passing, codecs: u.Codecs, dtmf: u.DTMF, srtp: u.SRTP, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
 	}
 	if len(out) == 0 {
 		cause := call.Offline

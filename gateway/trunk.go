@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/patchbay/patchbay/gateway/numbering"
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/sip"
 )
@@ -36,6 +37,11 @@ type Trunk struct {
 	SRTP       media.SRTP // keys in SDP (RFC 4568)
 	From       string     // caller, account, fixed
 	FromNumber string
+	Trusted    bool // the callers that it names are believed, and those who want to be private are told to it (RFC 3325)
+	Numbers    numbering.Config
+	Caller     Caller
+	Headers    HeaderPolicy
+	Passing    bool // media is never converted: sides that share no codec aren't joined
 	MaxCalls   int
 	In, Out    Bounds        // of calls from the carrier, and to it
 	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
@@ -60,9 +66,10 @@ type Bounds struct {
 // trunk is a Trunk at work.
 type trunk struct {
 	Trunk
-	g   *Gateway
-	ua  *sip.UA
-	reg atomic.Pointer[sip.Registration] // nil until it is started
+	g    *Gateway
+	ua   *sip.UA
+	plan *numbering.Plan
+	reg  atomic.Pointer[sip.Registration] // nil until it is started
 
 	pulse pulse
 
@@ -74,8 +81,19 @@ type trunk struct {
 	asideWhy   string
 }
 
+func (g *Gateway) newTrunk(cfg Trunk) (*trunk, error) {
+	plan, err := numbering.New(cfg.Numbers)
+	if err != nil {
+		return nil, fmt.Errorf("trunk %s: numbers: %w", cfg.ID, err)
+	}
+	return &trunk{Trunk: cfg, g: g, plan: plan}, nil
+}
+
 func (g *Gateway) addTrunk(cfg Trunk) error {
-	t := &trunk{Trunk: cfg, g: g}
+	t, err := g.newTrunk(cfg)
+	if err != nil {
+		return err
+	}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
 	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session,
 		Match: t.match, Knows: t.knows, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}

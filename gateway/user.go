@@ -23,6 +23,7 @@ type User struct {
 	Codecs     []string
 	DTMF       string // rfc4733, info, none
 	SRTP       media.SRTP
+	Passing    bool        // as a trunk's
 	Media      []MediaAddr // of its RTP, at most one of a family; none = those of all
 	MaxCalls   int
 	Rate       float64       // calls that the user may begin per second; 0 = any

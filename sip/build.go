@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,7 @@ type outgoing struct {
 	ctype    string
 	body     []byte
 	branch   string // "" = new
+	hops     int    // Max-Forwards; 0 = 70
 }
 
 // reserved are header fields that the stack writes itself.
@@ -133,7 +135,7 @@ func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*request, e
 	for _, r := range routes {
 		w.Add("Route", r)
 	}
-	w.Add("Max-Forwards", "70")
+	w.Add("Max-Forwards", strconv.Itoa(cmp.Or(o.hops, 70)))
 	w.Add("From", o.from)
 	w.Add("To", o.to)
 	w.Add("Call-ID", o.callID)

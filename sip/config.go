@@ -139,6 +139,7 @@ type Invite struct {
 	Route []URI
 	// Destination overrides where the INVITE is sent. Zero: first Route, else Target.
 	Destination Destination
+	MaxForwards int      // 1 to 255; 0 = 70
 	Headers     []Header // such as P-Asserted-Identity; the ones the stack writes itself are refused
 	Body        []byte   // the offer; required
 	ContentType string   // default application/sdp

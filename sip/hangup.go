@@ -12,9 +12,12 @@ import (
 // allows it; a 2xx that crosses is ACKed and BYEd), an inbound one is answered with status (0: 603), and a confirmed
 // dialog gets a BYE, after the ACK of our 2xx if that is still to come. why goes into the Reason header field. It
 // waits for the peer's final answer until ctx ends; the stack sees it through in any case. A dialog that has ended
-// already is no error.
-func (d *Dialog) Hangup(ctx context.Context, why Reason, status int) error {
+// already is no error. h goes along with the BYE or the answer.
+func (d *Dialog) Hangup(ctx context.Context, why Reason, status int, h ...Header) error {
 	if err := why.check(); err != nil {
+		return err
+	}
+	if err := checkHeaders(h); err != nil {
 		return err
 	}
 	if status != 0 && (status < 300 || status > 699) {
@@ -27,13 +30,13 @@ func (d *Dialog) Hangup(ctx context.Context, why Reason, status int) error {
 		return nil
 	case d.phase == confirmed:
 		d.mu.Unlock()
-		return d.bye(ctx, why)
+		return d.bye(ctx, why, h)
 	case d.inbound:
 		d.mu.Unlock()
 		if status == 0 {
 			status = 603
 		}
-		return d.refuse(status, "", reasonHeaders(why), why)
+		return d.refuse(status, "", append(reasonHeaders(why), h...), why)
 	}
 	d.mu.Unlock()
 	d.cancel(&ending{why: why, by: ByLocal, status: 487})
@@ -91,7 +94,7 @@ func (d *Dialog) takeBack(r *round, why Reason) {
 }
 
 // bye ends a confirmed dialog.
-func (d *Dialog) bye(ctx context.Context, why Reason) error {
+func (d *Dialog) bye(ctx context.Context, why Reason, h []Header) error {
 	d.mu.Lock()
 	if d.byeSent {
 		d.mu.Unlock()
@@ -121,7 +124,7 @@ func (d *Dialog) bye(ctx context.Context, why Reason) error {
 		return nil
 	}
 	l := d.winner
-	o := d.inside("BYE", l, reasonHeaders(why), "", nil)
+	o := d.inside("BYE", l, append(reasonHeaders(why), h...), "", nil)
 	d.mu.Unlock()
 
 	// The exchange outlives ctx: a peer that is slow still gets its BYE repeated, and its challenge answered.

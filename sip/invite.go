@@ -98,6 +98,9 @@ func (inv *Invite) check() error {
 	if len(inv.Body) == 0 {
 		return fmt.Errorf("sip: Invite.Body is empty: expected an offer")
 	}
+	if inv.MaxForwards < 0 || inv.MaxForwards > 255 {
+		return fmt.Errorf("sip: Invite.MaxForwards %d: expected 1 to 255, or 0 for 70", inv.MaxForwards)
+	}
 	if inv.ContentType == "" {
 		inv.ContentType = sdpType
 	}
@@ -159,6 +162,7 @@ func (d *Dialog) compose() {
 	d.out.o = outgoing{
 		method: "INVITE", uri: inv.Target, from: d.local + ";tag=" + d.localTag, to: d.peer, callID: d.callID, cseq: d.cseq,
 		routes: routes, contact: d.contact, headers: headers, ctype: inv.ContentType, body: inv.Body,
+		hops: inv.MaxForwards,
 	}
 	d.after(inv.TrialTimeout, d.noResponse)
 	d.after(inv.Timeout, d.noAnswer)

@@ -28,6 +28,7 @@ func (c *Call) Apply(e Event) error {
 		c.Tenant, c.LinkedID, c.Node, c.Epoch = d.Tenant, d.LinkedID, d.Node, d.Epoch
 		c.Origin, c.SessionID, c.App, c.Direction = d.Origin, d.SessionID, d.App, d.Direction
 		c.User, c.Trunk, c.From, c.To, c.ICID = d.User, d.Trunk, d.From, d.To, d.ICID
+		c.FromN, c.ToN = d.FromN, d.ToN
 	case Decision:
 		set(&c.Route, d.Route)
 		set(&c.FromN, d.FromN)

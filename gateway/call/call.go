@@ -89,7 +89,7 @@ type Call struct {
 
 	From  string `json:"from"` // as it came: user part or number
 	To    string `json:"to"`
-	FromN string `json:"fromNumber,omitempty"` // after normalisation and rewriting
+	FromN string `json:"fromNumber,omitempty"` // the numbers that they are, E.164 if that is understood; ToN is the one that the route made
 	ToN   string `json:"toNumber,omitempty"`
 	ICID  string `json:"icid,omitempty"` // P-Charging-Vector (RFC 7315 4.6)
 
@@ -194,6 +194,14 @@ type Quality struct {
 	Rejected    uint64  `json:"rejected"`              // packets from a source that the leg isn't locked to
 	FirstRTPMS  *int64  `json:"firstRtpMs,omitempty"`  // from the leg's answer to the first packet
 	LastRTPMono int64   `json:"lastRtpMono,omitempty"` // monotonic ns of the last packet received; 0 = none
+}
+
+// Dialled is the number that was called, as far as it is understood: what routes are found by.
+func (c *Call) Dialled() string {
+	if c.ToN != "" {
+		return c.ToN
+	}
+	return c.To
 }
 
 // Leg returns the leg with that number, or nil.

@@ -61,6 +61,8 @@ type Start struct {
 	Trunk     string    `json:"trunk,omitempty"`
 	From      string    `json:"from"`
 	To        string    `json:"to"`
+	FromN     string    `json:"fromNumber,omitempty"` // the same as the numbers that they are, E.164 if that is understood
+	ToN       string    `json:"toNumber,omitempty"`
 	ICID      string    `json:"icid,omitempty"`
 }
 

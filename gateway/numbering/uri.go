@@ -38,37 +38,43 @@ func Of(u sip.URI) (number, context string) {
 
 // URI makes the URI of a number at a host, in the plan's form. What is no telephone number always stands in a plain sip URI.
 func (p *Plan) URI(number, host string) (sip.URI, error) {
-	if p.cfg.Form == SIP || !subscriber(number) {
-		return sip.NewURI(number, host, 0)
+	if p.cfg.Form != Tel || !subscriber(number) {
+		return p.AtHost(number, host)
 	}
-	context := ""
-	if !strings.HasPrefix(number, "+") {
-		context = p.cfg.Context
+	opaque, context := strings.ReplaceAll(number, "#", "%23"), p.context(number)
+	if context == "" && opaque[0] != '+' {
+		context = host
 	}
-	if p.cfg.Form == Tel {
-		opaque := strings.ReplaceAll(number, "#", "%23")
-		if context == "" && opaque[0] != '+' {
-			context = host
-		}
-		// An address is no domain name, which is what a context that isn't a number has to be.
-		if _, err := netip.ParseAddr(strings.Trim(context, "[]")); err == nil {
-			return sip.URI{}, fmt.Errorf("tel:%s needs a phone-context: expected numbers.context, or a domain that is a name", number)
-		}
-		if context != "" {
-			opaque += ";phone-context=" + context
-		}
-		u := sip.URI{Scheme: "tel", Opaque: opaque}
-		return u, u.Check()
-	}
-	u, err := sip.NewURI(number, host, 0)
-	if err != nil {
-		return u, err
+	// An address is no domain name, which is what a context that isn't a number has to be.
+	if _, err := netip.ParseAddr(strings.Trim(context, "[]")); err == nil {
+		return sip.URI{}, fmt.Errorf("tel:%s needs a phone-context: expected numbers.context, or a domain that is a name", number)
 	}
 	if context != "" {
+		opaque += ";phone-context=" + context
+	}
+	u := sip.URI{Scheme: "tel", Opaque: opaque}
+	return u, u.Check()
+}
+
+// AtHost is URI where it has to be a sip URI, as in From: with user=phone where the form is tel.
+func (p *Plan) AtHost(number, host string) (sip.URI, error) {
+	u, err := sip.NewURI(number, host, 0)
+	if err != nil || p.cfg.Form == SIP || !subscriber(number) {
+		return u, err
+	}
+	if context := p.context(number); context != "" {
 		u.User += ";phone-context=" + context
 	}
 	u = u.With("user", "phone")
 	return u, u.Check()
+}
+
+// context is the configured one, of a number that needs it.
+func (p *Plan) context(number string) string {
+	if strings.HasPrefix(number, "+") {
+		return ""
+	}
+	return p.cfg.Context
 }
 
 // subscriber tells a telephone-subscriber without parameters (RFC 3966 3).
