@@ -215,7 +215,7 @@ func (u *UA) exchangeAmong(ctx context.Context, list []place, request func(*flow
 		switch {
 		case ctx.Err() != nil:
 			return m, f, err
-		case err == nil && m.Status != 503:
+		case err == nil && !elsewhere(m):
 			u.praise(at)
 			return m, f, nil
 		case err != nil && !silent && !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrTransport):
@@ -227,6 +227,12 @@ func (u *UA) exchangeAmong(ctx context.Context, list []place, request func(*flow
 		}
 		list = left
 	}
+}
+
+// elsewhere tells whether another server may say something else (RFC 3263 4.3); to a REGISTER, also if the one asked had no
+// answer from behind itself (RFC 5626 4.5).
+func elsewhere(m *wire.Message) bool {
+	return m.Status == 503 || m.Method == "REGISTER" && (m.Status == 504 || m.Status == 408)
 }
 
 // learn takes what a success says of the credentials that it was asked with. Only of a registration it is an error that the

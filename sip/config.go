@@ -146,6 +146,8 @@ type Invite struct {
 	Credentials Credentials
 	// Timeout is how long it may ring: then CANCEL, and Ended by timeout with status 408. 0: 3 minutes.
 	Timeout time.Duration
+	// Urgent sends it though its server has asked for no calls for a while: it is for help.
+	Urgent bool
 	// TrialTimeout is how long to wait for any response at all; then Ended by timeout with status 408, so that
 	// another trunk can be tried. 0: 64*T1.
 	TrialTimeout time.Duration

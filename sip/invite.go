@@ -125,6 +125,9 @@ func (d *Dialog) begin(ctx context.Context) {
 	default:
 		list, err = d.ua.placesFor(find, inv.Target, "")
 	}
+	if err == nil && !inv.Urgent {
+		list, err = d.ua.aside.without(list)
+	}
 	d.mu.Lock()
 	d.out.ctx = ctx
 	d.mu.Unlock()
@@ -407,6 +410,9 @@ func (d *Dialog) onFailure(r *round, m *wire.Message, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.out.heard = true
+	if m.Status == 503 {
+		d.ua.aside.put(r.at, m.Headers)
+	}
 	if d.over || m.Status == 503 && d.next(r) {
 		return
 	}

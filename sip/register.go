@@ -19,9 +19,11 @@ import (
 
 // RegisterConfig describes a registration at a registrar.
 type RegisterConfig struct {
-	Registrar   URI      // request-URI, such as sip:carrier.example
-	AOR         NameAddr // To and From
-	Contact     string   // user of our Contact; "" = that of AOR
+	Registrar URI      // request-URI, such as sip:carrier.example
+	AOR       NameAddr // To and From
+	Contact   string   // user of our Contact; "" = that of AOR
+	// Bulk registers all numbers that AOR stands for at once (RFC 6140): calls come to our Contact with any user.
+	Bulk        bool
 	Credentials Credentials
 	Expires     time.Duration // asked for; default 1 h
 	Route       []URI         // outbound proxy
@@ -58,6 +60,7 @@ type RegistrationStatus struct {
 	Err          error          // why it fails
 	Learned      netip.AddrPort // how the registrar sees us (RFC 3581)
 	ServiceRoute []string       // RFC 3608
+	Path         []string       // RFC 3327
 	Associated   []string       // P-Associated-URI (RFC 7315)
 }
 
@@ -106,7 +109,9 @@ func (u *UA) Register(cfg RegisterConfig) (*Registration, error) {
 }
 
 func (c *RegisterConfig) check(u *UA) error {
-	if c.Contact == "" {
+	if c.Bulk {
+		c.Contact = "" // RFC 6140 5.1
+	} else if c.Contact == "" {
 		c.Contact = wire.Unescape(c.AOR.URI.User)
 	}
 	for what, err := range map[string]error{
@@ -241,6 +246,7 @@ func (r *Registration) succeed(m *wire.Message, f *flow.Flow) time.Duration {
 	moved := r.learn(m, f)
 	r.set(func(s *RegistrationStatus) {
 		s.State, s.Status, s.Err, s.Granted, s.Expires = Registered, m.Status, nil, granted, time.Now().Add(granted)
+		s.Path = m.Headers.Values("Path")
 		s.ServiceRoute, s.Associated = m.Headers.Values("Service-Route"), m.Headers.Values("P-Associated-URI")
 	})
 	if moved {
@@ -326,21 +332,20 @@ func (r *Registration) fail(err error) time.Duration {
 	if wait > r.cfg.BackoffMax || wait <= 0 {
 		wait = r.cfg.BackoffMax
 	}
-	status := 0
+	status, least := 0, time.Duration(0)
 	var s *StatusError
 	if errors.As(err, &s) {
 		status = s.Status
-		after, _, _ := strings.Cut(s.Headers.Get("Retry-After"), "(")
-		after, _, _ = strings.Cut(after, ";")
-		if n, perr := strconv.ParseUint(strings.TrimSpace(after), 10, 31); perr == nil {
-			wait = max(wait, min(time.Duration(n)*time.Second, time.Hour))
-		}
+		least = RetryAfter(s.Headers)
 		if status == 403 || status == 401 || status == 407 {
 			wait = max(wait, forbiddenWait)
 			err = fmt.Errorf("sip: the registrar refuses %s as %s: %w", r.cfg.AOR.URI, r.user(), err)
 		}
 	}
 	wait += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(wait))
+	if wait < least {
+		wait = least + rand.N(least/5+1) // never before its time, and not all at once after it
+	}
 	r.set(func(st *RegistrationStatus) {
 		st.State, st.Status, st.Err = Failing, status, err
 		if time.Now().After(st.Expires) {
@@ -375,7 +380,11 @@ func (r *Registration) send(ctx context.Context, expires time.Duration) (*wire.M
 // request is a REGISTER for a way to the registrar.
 func (r *Registration) request(f *flow.Flow, expires time.Duration, cseq uint32) *outgoing {
 	seconds := strconv.Itoa(int(expires.Seconds()))
-	contact := "<" + r.ua.contactURI(r.cfg.Contact, f, r.cfg.Registrar.Scheme).String() + ">"
+	uri := r.ua.contactURI(r.cfg.Contact, f, r.cfg.Registrar.Scheme)
+	if r.cfg.Bulk {
+		uri = uri.With("bnc", "")
+	}
+	contact := "<" + uri.String() + ">"
 	value := contact + ";expires=" + seconds
 	if r.contact != "" && r.contact != contact && expires > 0 {
 		value += ", " + r.contact + ";expires=0" // our address changed: the old one is no longer ours
@@ -387,6 +396,9 @@ func (r *Registration) request(f *flow.Flow, expires time.Duration, cseq uint32)
 	}
 	aor := r.cfg.AOR.WithTag("")
 	headers := append([]Header{{Name: "Expires", Value: seconds}, {Name: "Supported", Value: "path"}, r.ua.allow()}, r.cfg.Headers...)
+	if r.cfg.Bulk { // no proxy on the way may take it for a common one
+		headers = append(headers, Header{Name: "Require", Value: "gin"}, Header{Name: "Proxy-Require", Value: "gin"})
+	}
 	return &outgoing{
 		method: "REGISTER", uri: r.cfg.Registrar, from: aor.WithTag(r.tag).String(), to: aor.String(), callID: r.callID, cseq: cseq,
 		routes: routes, contact: value, headers: headers,

@@ -2,6 +2,9 @@ package sip
 
 import (
 	"context"
+	"errors"
+	"strconv"
+	"time"
 
 	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
@@ -35,6 +38,10 @@ func (d *Dialog) try(find context.Context, list []place, err error) {
 	}
 	if err != nil {
 		e := Event{By: ByTransport, Status: 503, Phrase: "No Way to the Peer", Err: err}
+		var busy *AsideError
+		if errors.As(err, &busy) {
+			e.Headers = Headers{{Name: "Retry-After", Value: strconv.Itoa(int(busy.Wait/time.Second) + 1)}}
+		}
 		if d.out.ctx.Err() != nil {
 			e = Event{By: ByLocal, Status: 487, Err: d.out.ctx.Err()}
 		}

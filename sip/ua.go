@@ -42,6 +42,7 @@ type UA struct {
 
 	faces  faces
 	widths widths
+	aside  aside
 }
 
 type uaCounters struct {
