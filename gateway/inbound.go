@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"errors"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -260,7 +262,7 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 		h = append(h, warning(code, cause.Text, c.g.cfg.Domain))
 	}
 	if status == 503 {
-		h = append(h, sip.Header{Name: "Retry-After", Value: "5"})
+		h = append(h, sip.Header{Name: "Retry-After", Value: strconv.Itoa(int(math.Ceil(c.comeBack().Seconds())))})
 	}
 	leg := call.LegEnd{Cause: cause}
 	if c.caller != nil {

@@ -83,7 +83,7 @@ func (t *trunk) ping(ctx context.Context) (why string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(t.Options, 10*time.Second))
 	defer cancel()
-	switch status, err := t.ua.Ping(ctx, uri, t.at(t.Proxy)); {
+	switch status, err := t.ua.Ping(ctx, uri, t.at(t.next(t.Proxy))); {
 	case err != nil:
 		return "OPTIONS: " + err.Error()
 	case status == 408 || status == 503:

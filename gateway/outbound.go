@@ -106,6 +106,7 @@ func (c *Call) dialTrunk(hop Hop, number string) tried {
 	if r.winner == nil {
 		c.unseize(hop)
 		r.later = c.retryAfter
+		c.sooner(r.later)
 		if c.stopped {
 			return r
 		}
@@ -142,6 +143,7 @@ func (c *Call) unavailable(hop Hop) call.Cause {
 		return t.downCause()
 	}
 	if left, why := t.aside(); left > 0 {
+		c.sooner(left)
 		return call.Cause{Q850: 42, SIP: 503, Text: "trunk " + t.ID + " is put aside for " + left.Round(time.Second).String() + " more after " + why}
 	}
 	return call.Cause{}

@@ -21,6 +21,7 @@ type target struct {
 	app     *App
 	contact string // user of our Contact; "" = that of from
 	header  []sip.Header
+	route   []sip.URI
 }
 
 type causeError struct {
@@ -45,7 +46,7 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 	if !cause.IsZero() {
 		return nil, cause
 	}
-	return []target{{ua: t.ua, uri: out.uri, dest: t.at(t.Proxy), from: out.from, to: out.to, contact: out.contact, header: out.header, trunk: t,
+	return []target{{ua: t.ua, uri: out.uri, dest: t.at(t.next(t.Proxy)), route: t.routes(), from: out.from, to: out.to, contact: out.contact, header: out.header, trunk: t,
 		party: party{passing: t.Passing, media: t.Media, ptime: t.Ptime, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
 }
 
@@ -64,8 +65,9 @@ func (t *trunk) downCause() call.Cause {
 
 // peer is where the trunk's signalling comes from, if that is known before anything came.
 func (t *trunk) peer() netip.AddrPort {
-	if a, err := netip.ParseAddr(t.Proxy.Host); err == nil {
-		return netip.AddrPortFrom(a, t.port(t.Proxy))
+	hp := t.next(t.Proxy)
+	if a, err := netip.ParseAddr(hp.Host); err == nil {
+		return netip.AddrPortFrom(a, t.port(hp))
 	}
 	return netip.AddrPort{}
 }

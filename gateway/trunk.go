@@ -21,7 +21,9 @@ type Trunk struct {
 	ID, Tenant string
 	Register   bool         // we register there
 	Registrar  sip.HostPort // where, with Register
+	Bulk       bool         // we register all numbers of the account at once (RFC 6140)
 	Proxy      sip.HostPort // where requests go
+	Outbound   sip.HostPort // through which they go there, REGISTER too; zero: none
 	Network    string       // udp, tcp, tls
 	Domain     string       // host of From, To and request-URI
 	User       string       // our account
@@ -116,7 +118,7 @@ const nameLife = time.Minute
 // names are the hosts of the carrier that have to be resolved.
 func (t *trunk) names() []string {
 	var out []string
-	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+	for _, hp := range t.hosts() {
 		if _, err := netip.ParseAddr(hp.Host); err != nil && hp.Host != "" {
 			out = append(out, hp.Host)
 		}
@@ -127,7 +129,7 @@ func (t *trunk) names() []string {
 // fixed are the carrier's servers that are known by address.
 func (t *trunk) fixed() (map[netip.Addr]bool, map[netip.AddrPort]bool) {
 	addrs, servers := map[netip.Addr]bool{}, map[netip.AddrPort]bool{}
-	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+	for _, hp := range t.hosts() {
 		if a, err := netip.ParseAddr(hp.Host); err == nil {
 			addrs[a.Unmap()] = true
 			servers[netip.AddrPortFrom(a.Unmap(), t.port(hp))] = true
@@ -141,7 +143,7 @@ func (t *trunk) fixed() (map[netip.Addr]bool, map[netip.AddrPort]bool) {
 func (t *trunk) learn(ctx context.Context) {
 	addrs, servers := t.fixed()
 	failed := false
-	for _, hp := range []sip.HostPort{t.Proxy, t.Registrar} {
+	for _, hp := range t.hosts() {
 		if hp.Host == "" {
 			continue
 		}
@@ -255,7 +257,7 @@ func (t *trunk) start() error {
 		return err
 	}
 	reg, err := t.ua.Register(sip.RegisterConfig{Registrar: uri, AOR: sip.NameAddr{URI: aor}, Credentials: t.Creds,
-		Expires: t.Expires, Destination: t.at(t.Registrar), Changed: func(s sip.RegistrationStatus) {
+		Bulk: t.Bulk, Expires: t.Expires, Route: t.preloaded(), Destination: t.at(t.next(t.Registrar)), Changed: func(s sip.RegistrationStatus) {
 			log := t.g.log.With("trunk", t.ID, "state", s.State)
 			switch {
 			case s.Err != nil:

@@ -37,8 +37,9 @@ func (e *AsideError) Error() string {
 	return fmt.Sprintf("sip: %s has asked for no calls for another %v", e.Server, e.Wait.Round(time.Second))
 }
 
-// aside are the servers that asked one UA for no more calls for a while (RFC 3261 21.5.4). What it still has to say to them
-// within dialogs, or by OPTIONS and REGISTER, they are told all the same.
+// aside are the servers, each of several by one name, that asked one UA for no more calls for a while (RFC 3261 21.5.4): the
+// others have them. Who has one server alone learns from the dialog's end what it asked for, and decides. What the UA still has to
+// say within dialogs, or by OPTIONS and REGISTER, they are told all the same.
 type aside struct {
 	mu    sync.Mutex
 	until map[netip.AddrPort]time.Time
@@ -47,7 +48,7 @@ type aside struct {
 // put notes what a 503 asks for.
 func (a *aside) put(at place, h Headers) {
 	wait := min(RetryAfter(h), asideMost)
-	if wait == 0 || !at.Addr.IsValid() {
+	if wait == 0 || !at.peer {
 		return
 	}
 	a.mu.Lock()

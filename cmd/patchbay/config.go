@@ -220,7 +220,9 @@ type Trunk struct {
 	Tenant     string         `yaml:"tenant"`
 	Mode       string         `yaml:"mode"`      // register, address, carrier
 	Registrar  string         `yaml:"registrar"` // host or host:port that we register at
+	Bulk       bool           `yaml:"bulk"`      // all numbers of the account are registered at once (RFC 6140)
 	Proxy      string         `yaml:"proxy"`     // host or host:port that every request is sent to; the registrar if empty
+	Outbound   string         `yaml:"outbound"`  // host or host:port of a proxy that all of it goes through, REGISTER too (RFC 3261 8.1.2)
 	Transport  string         `yaml:"transport"` // udp, tcp, tls
 	TLS        TrunkTLS       `yaml:"tls"`
 	Domain     string         `yaml:"domain"`    // in the URIs of From, To and the request; the host of registrar or proxy if empty

@@ -83,6 +83,8 @@ var mistakes = []struct{ name, file, want string }{
 	{"SIP among RTP's ports", "sip: {listen: [{transport: udp, address: \"127.0.0.1:20100\"}]}", `: sip.listen[0].address is "127.0.0.1:20100": SIP needs a port outside of media.ports, which are 20000 to 29999`},
 	{"registrar's limits", "sip: {register_min: 10m, register_max: 5m}", `: sip.register_max is "5m": expected 10m to 24h`},
 	{"domain", "sip: {domain: \"a b\"}", `: sip.domain is "a b": expected a domain name`},
+	{"bulk without registration", oneTrunk + "    bulk: true", `: trunks[0].bulk is "true": expected none unless mode is register`},
+	{"outbound", oneTrunk + "    outbound: \"h:x\"", `: trunks[0].outbound is "h:x": expected a host or host:port`},
 	{"digest", "sip: {digest: [SHA-256, sha256]}", `: sip.digest[1] is "sha256": expected SHA-512-256, SHA-256 or MD5; did you mean "SHA-256"?`},
 	{"digest twice", "sip: {digest: [MD5, MD5]}", `: sip.digest[1] is "MD5": stands twice in sip.digest`},
 	{"simple phones", "sip: {digest_simple: [\"\"]}", `: sip.digest_simple[0] is "": expected the beginning of a User-Agent`},

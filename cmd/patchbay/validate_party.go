@@ -166,6 +166,10 @@ func (d *document) trunkMode(f string, t *Trunk) {
 func (d *document) trunkAddress(f string, t *Trunk) {
 	d.hostPort(f+".registrar", t.Registrar)
 	d.hostPort(f+".proxy", t.Proxy)
+	d.hostPort(f+".outbound", t.Outbound)
+	if t.Bulk && t.Mode != "register" {
+		d.bad(f+".bulk", "expected none unless mode is register")
+	}
 	d.hostPort(f+".advertise", t.Advertise)
 	if t.Transport != "" {
 		d.choice(f+".transport", t.Transport, transports)

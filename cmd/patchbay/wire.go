@@ -255,7 +255,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		}
 		password = pw
 	}
-	gt := gateway.Trunk{ID: t.ID, Tenant: t.Tenant, Register: t.Mode != "address", Network: t.Transport, Domain: t.Domain,
+	gt := gateway.Trunk{ID: t.ID, Tenant: t.Tenant, Register: t.Mode != "address", Bulk: t.Bulk, Network: t.Transport, Domain: t.Domain,
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media: c.interfaces(t.Interface), Ptime: int(t.Ptime.Milliseconds()),
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, Trusted: true, MaxCalls: t.MaxCalls,
@@ -267,7 +267,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 	for _, x := range []struct {
 		name, value string
 		to          *sip.HostPort
-	}{{"registrar", t.Registrar, &gt.Registrar}, {"proxy", t.Proxy, &gt.Proxy}, {"advertise", t.Advertise, &gt.Advertise}} {
+	}{{"registrar", t.Registrar, &gt.Registrar}, {"proxy", t.Proxy, &gt.Proxy}, {"outbound", t.Outbound, &gt.Outbound}, {"advertise", t.Advertise, &gt.Advertise}} {
 		hp, err := hostPort(x.value)
 		if err != nil {
 			return gt, fmt.Errorf("trunk %s: %s: %w", t.ID, x.name, err)
