@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -62,6 +63,7 @@ func (t *serverTx) respond(status int, phrase string, extra []Header, body []byt
 	}
 	err := t.ua.write(t.flow, t.last, "", status)
 	if status >= 200 {
+		t.last = bytes.Clone(t.last) // without the room that it was written into
 		t.linger()
 	}
 	if err != nil {

@@ -20,7 +20,13 @@ type UDP struct {
 	closed atomic.Bool
 	once   sync.Once
 	reader sync.WaitGroup
+
+	mu    sync.Mutex
+	flows map[netip.AddrPort]*Flow // that were asked for lately
 }
+
+// manyFlows bounds those that are remembered; strangers' addresses cost nothing, and whose flow is forgotten gets another.
+const manyFlows = 1024
 
 // ListenUDP opens a socket and starts to read. Port 0 takes a free port.
 func ListenUDP(addr netip.AddrPort, h Handler, lim Limits) (*UDP, error) {
@@ -32,7 +38,7 @@ func ListenUDP(addr netip.AddrPort, h Handler, lim Limits) (*UDP, error) {
 	conn.SetReadBuffer(readBuffer)
 	forceReadBuffer(conn, readBuffer)
 	conn.SetWriteBuffer(readBuffer)
-	u := &UDP{conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	u := &UDP{conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort(), flows: map[netip.AddrPort]*Flow{}}
 	u.local = netip.AddrPortFrom(u.local.Addr().Unmap(), u.local.Port())
 	u.reader.Go(func() { u.read(h, lim) })
 	return u, nil
@@ -52,7 +58,17 @@ func (u *UDP) Addr() netip.AddrPort { return u.local }
 // Flow is the way to a peer from this socket.
 func (u *UDP) Flow(remote netip.AddrPort) *Flow {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	return &Flow{network: "udp", local: u.local, remote: remote, udp: u}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f := u.flows[remote]
+	if f == nil {
+		if len(u.flows) >= manyFlows {
+			clear(u.flows)
+		}
+		f = &Flow{network: "udp", local: u.local, remote: remote, udp: u}
+		u.flows[remote] = f
+	}
+	return f
 }
 
 // Close closes the socket and awaits the reader.

@@ -2,7 +2,7 @@
 
 // Command bench measures the product against floors and peers, in ratios.
 //
-//	go run ./test/bench [relay|webrtc|opus|setup|rpc|offer] [flags]
+//	go run ./test/bench [relay|webrtc|opus|setup|rpc|offer|b2bua] [flags]
 //
 // It prints tables, then each goal and whether it was met, and fails if one wasn't; with -goal=false it doesn't. Without a name it
 // runs all, also those after one that failed.
@@ -18,6 +18,8 @@
 // rpc is how long a program waits for the reply to a JSON-RPC request, beside a bare WebSocket echo of the same bytes.
 //
 // offer is how long the program waits for the answer to a browser's offer, and what it costs.
+//
+// b2bua compares a call through the gateway, with and without its records, with one through Kamailio as a stateful proxy.
 //
 // What is measured runs on core 0 and the load on core 1; the programs take turns, round after round, so that what the machine
 // does beside hits all of them. Microseconds differ between machines and days; the ratio doesn't.
@@ -55,7 +57,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}, {"rpc", roundTrips}, {"offer", offers}}
+	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}, {"rpc", roundTrips}, {"offer", offers}, {"b2bua", b2bua}}
 }
 
 func run(ctx context.Context, args []string) error {
@@ -69,6 +71,8 @@ func run(ctx context.Context, args []string) error {
 		return gateway(ctx, args[1:])
 	case "load":
 		return load(ctx, args[1:])
+	case "calls":
+		return serveCalls(ctx, args[1:])
 	}
 	var names []string
 	for _, p := range parts() {
