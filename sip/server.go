@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ type answering struct {
 }
 
 func (u *UA) newServerTx(fl *flow.Flow, m *wire.Message, tag string, at time.Time) *serverTx {
-	return &serverTx{m: m, at: at, answering: &answering{ua: u, flow: fl, key: serverKey(m), callID: m.CallID, tag: tag, invite: m.Method == "INVITE"}}
+	return &serverTx{m: m, at: at, answering: &answering{ua: u, flow: fl, key: serverKey(m), callID: strings.Clone(m.CallID), tag: tag, invite: m.Method == "INVITE"}}
 }
 
 func (t *answering) source() netip.AddrPort { return t.flow.Remote() }

@@ -42,6 +42,7 @@ func serve(ctx context.Context, cfg Config, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	calmCollector()
 	s, err := wire(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -10,7 +10,8 @@ import (
 // members knows the goroutines that call handlers. Close asks it whether it is
 // called from inside a handler, where waiting for the handler would be waiting
 // for itself. Go has no goroutine-local values, so they are told apart by the
-// number that a stack trace begins with; this is read at Open and Close only.
+// number that a stack trace begins with; this is read at Open, and at Close while a
+// handler runs.
 type members struct {
 	mu  sync.Mutex
 	ids map[uint64]struct{}

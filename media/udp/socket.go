@@ -119,7 +119,9 @@ func (s *Socket) Close() error {
 		s.lost.Store(s.kernelDrops())
 		s.detach()
 	}
-	if !s.net.members.inside() {
+	if s.running.TryLock() { // as nearly always: who runs needn't be found out
+		s.running.Unlock()
+	} else if !s.net.members.inside() {
 		s.running.Lock()
 		//lint:ignore SA2001 the handler is awaited, nothing is guarded
 		s.running.Unlock()

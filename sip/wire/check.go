@@ -19,7 +19,7 @@ func (m *Message) validate() *Refusal {
 		}
 	}
 	for _, name := range []string{"From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires", "Date"} {
-		if n := len(m.Headers.Lines(name)); n > 1 {
+		if n := m.Headers.count(name); n > 1 {
 			return bad(name, "stands %d times: expected once", n)
 		}
 	}
@@ -74,8 +74,17 @@ func (m *Message) checkVia() *Refusal {
 
 // emptyParam tells whether nothing stands before, between or after semicolons.
 func emptyParam(v string) bool {
-	v = strings.NewReplacer(" ", "", "\t", "").Replace(v)
-	return strings.HasPrefix(v, ";") || strings.HasSuffix(v, ";") || strings.Contains(v, ";;")
+	last := byte(';')
+	for i := range len(v) {
+		switch c := v[i]; {
+		case c == ' ' || c == '\t':
+		case c == ';' && last == ';':
+			return true
+		default:
+			last = c
+		}
+	}
+	return last == ';'
 }
 
 func (m *Message) checkParties() *Refusal {

@@ -36,6 +36,15 @@ func (h Headers) Has(name string) bool {
 	return false
 }
 
+func (h Headers) count(name string) (n int) {
+	for i := range h {
+		if same(h[i].Name, name) {
+			n++
+		}
+	}
+	return n
+}
+
 // Lines returns the values of all header fields of that name as they stand, one per line of the message.
 func (h Headers) Lines(name string) []string {
 	var out []string
@@ -256,6 +265,19 @@ func isTokenByte(c byte) bool {
 		return true
 	}
 	return strings.IndexByte("-.!%*_+`'~", c) >= 0
+}
+
+// unspaced is s without spaces and tabs.
+func unspaced(s string) string {
+	if !strings.ContainsAny(s, " \t") {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r == ' ' || r == '\t' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func clip(s string) string {

@@ -85,10 +85,10 @@ func (p *Parser) Parse(data []byte) (*Message, *Refusal) {
 
 // Scan takes a message apart into start line, header fields and body, and looks at little else: enough to answer it.
 func (p *Parser) Scan(data []byte) (*Message, *Refusal) {
-	head, body, whole := bytes.Cut(data, []byte("\r\n\r\n"))
-	m := &Message{}
-	start, rest, _ := bytes.Cut(head, []byte("\r\n"))
-	if ref := m.startLine(string(start)); ref != nil {
+	begin, body, whole := bytes.Cut(data, []byte("\r\n\r\n"))
+	m, head := &Message{}, string(begin) // all values are parts of this
+	start, rest, _ := strings.Cut(head, "\r\n")
+	if ref := m.startLine(start); ref != nil {
 		if !m.IsRequest {
 			return nil, ref
 		}
@@ -153,13 +153,14 @@ func (m *Message) startLine(line string) *Refusal {
 // lines reads the header fields. Folded lines are joined (RFC 3261 7.3.1). A request with a broken line is refused, and
 // holds what could be read of that line for the answer. A response can't be refused, and losing it is worse than losing
 // a header field: broken ones are left out, unless the dialog or the body hangs on them.
-func (m *Message) lines(data []byte, limit int) *Refusal {
+func (m *Message) lines(data string, limit int) *Refusal {
 	var firstBad *Refusal
+	m.Headers = make(Headers, 0, min(strings.Count(data, "\r\n")+1, limit))
 	skip := false // continuations of a line that was left out
 	for len(data) > 0 {
-		var line []byte
-		line, data, _ = bytes.Cut(data, []byte("\r\n"))
-		h, folded, ref := parseLine(string(line))
+		var line string
+		line, data, _ = strings.Cut(data, "\r\n")
+		h, folded, ref := parseLine(line)
 		switch {
 		case ref != nil && folded && len(m.Headers) > 0 && !skip:
 			ref = bad(m.Headers[len(m.Headers)-1].Name, "%s", ref.Why)
@@ -300,7 +301,7 @@ func parseVia(s string, anyVersion bool) (Via, error) {
 	if !IsToken(v.Transport) {
 		return v, fmt.Errorf("sip: Via %q: the transport is no token", clip(s))
 	}
-	sentBy := strings.NewReplacer(" ", "", "\t", "").Replace(rest[end:])
+	sentBy := unspaced(rest[end:])
 	var err error
 	if v.Host, v.Port, err = splitHostPort(sentBy); err != nil {
 		return Via{}, fmt.Errorf("sip: Via %q: %w", clip(s), err)

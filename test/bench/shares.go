@@ -19,6 +19,7 @@ var shares = []struct{ name, prefix string }{
 	{"garbage collector", "runtime.bgsweep"},
 	{"garbage collector", "runtime.bgscavenge"},
 	{"log", "log/slog."},
+	{"records: events", "github.com/patchbay/patchbay/gateway/call."},
 	{"records: journal", "github.com/patchbay/patchbay/billing.(*journal)"},
 	{"records: journal", "github.com/patchbay/patchbay/billing.encode"},
 	{"records: journal", "github.com/patchbay/patchbay/billing.prepare"},
