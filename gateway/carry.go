@@ -86,14 +86,16 @@ func carry(from, to *sipLeg, h sip.Headers) []sip.Header {
 
 // along takes what the next message to the peer is to carry.
 func (l *sipLeg) along() []sip.Header {
-	h := l.extra
-	l.extra = nil
-	return h
+	if h := l.extra.Swap(nil); h != nil {
+		return *h
+	}
+	return nil
 }
 
 // hands has a message of one leg go along with the next one to the other.
 func (c *Call) hands(from, to *sipLeg, h sip.Headers) {
 	if to != nil {
-		to.extra = carry(from, to, h)
+		list := carry(from, to, h)
+		to.extra.Store(&list)
 	}
 }

@@ -61,8 +61,8 @@ type sipLeg struct {
 	earlier  bool          // it was answered in a provisional response
 	digits   *digits
 
-	heard sip.Headers  // of its 2xx
-	extra []sip.Header // for the next message to the peer
+	heard sip.Headers                  // of its 2xx
+	extra atomic.Pointer[[]sip.Header] // for the next message to the peer, whoever sends it
 
 	progresses []said // provisional responses that were told on
 	earlies    allowance
