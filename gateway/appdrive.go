@@ -17,6 +17,8 @@ func (c *Call) early(cmd command) {
 		c.joinFamily(cmd)
 	case cmdAccept, cmdReject, cmdProgress:
 		respond(cmd, ErrAnswered)
+	case cmdReplace, cmdGive:
+		c.tooLateFor(cmd)
 	default:
 		respond(cmd, ErrNotAnswered)
 	}
@@ -232,5 +234,5 @@ func (c *Call) outcome(status int, phrase string) (ending, bool) {
 		c.rec.note(c.app.no, time.Now(), call.Note{Text: "transfer to " + r.target + " failed: " + itoa(max(0, min(status, 999))) + " " + clip(phrase)})
 		return ending{}, false
 	}
-	return ending{c.app.party(), call.Transferred}, true
+	return ending{by: c.app.party(), cause: call.Transferred}, true
 }

@@ -23,6 +23,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 		return nil, causeError{call.Congested, err}
 	}
 	l.user, l.trunk, l.peer = t.user, t.trunk, sdp.SendRecv
+	l.call.Store(c)
 	c.tries = append(c.tries, l)
 	if err := c.pipeline.Add(l.ep); err != nil {
 		return nil, err

@@ -29,14 +29,14 @@ func (c *Call) bridged() ending {
 		}
 	}
 	for {
+		for e, ok := c.next(); ok; e, ok = c.next() {
+			if end, over := c.partyEvent(e); over {
+				return end
+			}
+		}
 		select {
 		case e := <-c.events:
-			l := e.Leg.(*sipLeg)
-			if l != c.caller && l != c.callee {
-				c.stray(l, e)
-				continue
-			}
-			if end, over := c.event(l, e); over {
+			if end, over := c.partyEvent(e); over {
 				return end
 			}
 		case cmd := <-c.box:
@@ -60,6 +60,16 @@ func (c *Call) bridged() ending {
 			return bySystem(call.ShuttingDown)
 		}
 	}
+}
+
+// partyEvent handles an event of whatever leg.
+func (c *Call) partyEvent(e LegEvent) (ending, bool) {
+	if l := e.Leg.(*sipLeg); l == c.caller || l == c.callee {
+		return c.event(l, e)
+	} else {
+		c.stray(l, e)
+	}
+	return ending{}, false
 }
 
 // longest is how long the call may last from its answer: the least that the gateway, the caller and the called trunk allow;
@@ -87,14 +97,14 @@ func (c *Call) mute(l *sipLeg) (call.Cause, bool) {
 		return call.Cause{}, false
 	}
 	cause := call.MediaLost
-	cause.Text = "no media from the " + string(l.role) + " for " + limit.String()
+	cause.Text = "no media from the " + string(l.side) + " for " + limit.String()
 	return cause, true
 }
 
 // failed is the cause of a call one of whose legs can never have media.
 func failed(l *sipLeg) call.Cause {
 	cause := call.MediaLost
-	cause.Text = "no media with the " + string(l.role) + ": " + l.broken
+	cause.Text = "no media with the " + string(l.side) + ": " + l.broken
 	return cause
 }
 
@@ -110,13 +120,17 @@ func (c *Call) qualities() map[int]*call.Quality {
 func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 	switch e.Kind {
 	case LegEnded:
+		if c.refers != nil && l == c.refers.by { // it needn't wait for what becomes of its transfer
+			c.vacate(l, e)
+			return ending{}, false
+		}
 		c.legEnded(l, e)
 		c.hands(l, c.far(l), e.Headers)
 		by := call.System
 		if e.ByPeer {
-			by = call.Party(l.role)
+			by = call.Party(l.side)
 		}
-		return ending{by, e.Cause}, true
+		return ending{by: by, cause: e.Cause}, true
 	case LegConfirmed:
 		c.rec.note(l.no, e.At, call.Dialog{Dialog: l.state()})
 		if e.Late {
@@ -128,16 +142,13 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 	case LegOffered:
 		c.peerOffers(l, e)
 	case LegRefer:
-		if err := e.Refer.Reject(call.Cause{Q850: 21, SIP: 603, Text: "Decline"}); err != nil {
-			c.log.Warn("REFER not refused", "err", err)
-		}
-		to, _ := e.Refer.Target()
-		c.rec.note(l.no, e.At, call.Note{Text: "transfer to " + clip(to) + " refused: this gateway doesn't transfer yet"})
+		c.peerRefers(l, e)
 	case LegDigit:
 		c.digit(l, e)
 	case LegFlowing:
 		l.silent = false
 	case LegNotified:
+		c.outsideTold(l, e)
 		return c.notified(e)
 	case LegSilent:
 		l.silent = true
@@ -154,6 +165,10 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 
 // stray takes events of attempts that lost.
 func (c *Call) stray(l *sipLeg, e LegEvent) {
+	if c.taking != nil && c.taking.leg == l { // it is on its way here
+		c.taking.ahead = append(c.taking.ahead, e)
+		return
+	}
 	switch e.Kind {
 	case LegAnswered, LegForked:
 		c.rec.note(l.no, e.At, call.Note{Text: "answered too late; hung up"})
@@ -171,9 +186,22 @@ func (c *Call) command(cmd command) (ending, bool) {
 	switch cmd.kind {
 	case cmdHangup:
 		respond(cmd, nil)
-		return ending{cmd.by, cmd.cause}, true
+		return ending{by: cmd.by, cause: cmd.cause}, true
 	case cmdReoffered:
 		c.reoffered(cmd.leg, cmd.dir, cmd.err)
+		if r := c.refers; r != nil && r.giving != nil {
+			return c.give(r.giving)
+		}
+	case cmdReplace:
+		c.replace(cmd.move)
+	case cmdGive:
+		return c.give(cmd.move)
+	case cmdHere:
+		if c.here(cmd.move) {
+			c.alignAll()
+		}
+	case cmdReferTold:
+		return c.referTold(cmd.move)
 	case cmdDigits:
 		if cmd.app.from != nil {
 			cmd.no = c.appLeg().no

@@ -14,6 +14,8 @@ import (
 
 // Call is a live call. Its goroutine owns all state: others send commands to its mailbox.
 type Call struct {
+	moves
+
 	g      *Gateway
 	id     call.ID
 	log    *slog.Logger
@@ -66,6 +68,7 @@ type command struct {
 	text  string
 	err   error
 	app   appOrder
+	move  *move
 	reply chan error
 }
 
@@ -75,6 +78,11 @@ const (
 	cmdHangup cmdKind = iota + 1
 	cmdDigits
 	cmdReoffered
+	cmdReplace // by another call, as those that follow
+	cmdGive
+	cmdHere
+	cmdReferTold
+	cmdOutside
 	cmdProgress // by an application, as all that follow
 	cmdAccept
 	cmdReject

@@ -54,6 +54,20 @@ func (d *digits) send(digit byte, held time.Duration) error {
 	return nil
 }
 
+// close ends what is being sent, and gives the leg its audio back.
+func (d *digits) close(p *media.Pipeline) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	if d.restore != nil {
+		d.restore()
+		d.restore = nil
+	}
+	d.mu.Unlock()
+	_ = p.Remove(d.sender) // its Close has nothing to fail
+}
+
 // done gives the leg its audio back once all that was asked for is sent: more may have been asked for meanwhile.
 func (d *digits) done() {
 	d.mu.Lock()

@@ -98,7 +98,8 @@ func unanswered(c call.Cause) bool {
 
 // atUser is the attempts at all of a user's phones, with a place taken; ok is false when there are none, and r why.
 func (c *Call) atUser(hop Hop) (list []attempt, r tried, ok bool) {
-	targets, cause := c.g.contacts(hop.User, &c.rec.call, c.src)
+	shown, src := c.presents()
+	targets, cause := c.g.contacts(hop.User, shown, src)
 	if cause.IsZero() {
 		cause = c.seize(hop, targets[0])
 	}

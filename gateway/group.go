@@ -112,7 +112,8 @@ func (c *Call) member(m Hop) (list []attempt, r tried, ok bool) {
 	if m.Trunk != "" {
 		return c.atTrunk(m, m.Number)
 	}
-	targets, cause := c.g.contacts(m.User, &c.rec.call, c.src)
+	shown, src := c.presents()
+	targets, cause := c.g.contacts(m.User, shown, src)
 	if cause.IsZero() {
 		cause = c.seize(m, targets[0])
 	}

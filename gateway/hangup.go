@@ -26,7 +26,11 @@ const byeTime = 34 * time.Second
 
 // close hangs up what is left and closes the record.
 func (c *Call) close(end ending) {
-	by, cause, ended := end.by, end.cause, time.Now()
+	by, cause, ended := end.by, end.cause, end.at
+	if ended.IsZero() {
+		ended = time.Now()
+	}
+	c.stopMoves(cause)
 	var hanging sync.WaitGroup
 	if c.app != nil {
 		c.rec.note(c.app.no, ended, call.LegEnd{Cause: cause, HungUp: by == c.app.party()})
@@ -41,6 +45,9 @@ func (c *Call) close(end ending) {
 		hanging.Go(func() {
 			ctx, cancel := context.WithTimeout(c.g.ctx, byeTime)
 			defer cancel()
+			if r := c.refers; r != nil && r.given && r.by == l {
+				r.part()
+			}
 			if err := l.Hangup(ctx, cause); err != nil && !errors.Is(err, sip.ErrEnded) {
 				l.log.Warn("leg not hung up", "err", err)
 			}
@@ -72,7 +79,7 @@ func (c *Call) endedAt(by call.Party, otherwise time.Time) time.Time {
 	case by != call.Caller:
 		return otherwise
 	}
-	if l == nil {
+	if l == nil || c.refers != nil && c.refers.given {
 		return otherwise
 	}
 	if r := c.rec.call.Leg(l.no); r != nil && r.EndedAt != nil {
@@ -84,21 +91,62 @@ func (c *Call) endedAt(by call.Party, otherwise time.Time) time.Time {
 // drainUntil keeps taking events, so that nobody waits for a call that is ending.
 func (c *Call) drainUntil(done <-chan struct{}) {
 	for {
+		for e, ok := c.next(); ok; e, ok = c.next() {
+			c.tooLate(e)
+		}
 		select {
 		case e := <-c.events:
-			switch e.Kind {
-			case LegOffered:
-				_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
-			case LegRefer:
-				_ = e.Refer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
-			case LegEnded: // its BYE crossed ours: the leg's end is noted
-				_ = c.rec.commit()
-				e.Leg.(*sipLeg).confirm()
-			}
+			c.tooLate(e)
 		case cmd := <-c.box:
-			respond(cmd, ErrNoCall)
+			c.tooLateFor(cmd)
 		case <-done:
 			return
 		}
+	}
+}
+
+// tooLate takes an event of a call that is ending.
+func (c *Call) tooLate(e LegEvent) {
+	switch e.Kind {
+	case LegOffered:
+		_ = e.Offer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
+	case LegRefer:
+		_ = e.Refer.Reject(call.Cause{Q850: 41, SIP: 481, Text: "Call Ended"})
+	case LegEnded: // its BYE crossed ours: the leg's end is noted
+		_ = c.rec.commit()
+		e.Leg.(*sipLeg).confirm()
+	}
+}
+
+// tooLateFor answers a command to a call that is ending.
+func (c *Call) tooLateFor(cmd command) {
+	switch cmd.kind {
+	case cmdGive:
+		c.deny(cmd.move)
+	case cmdReplace:
+		c.refuseMove(cmd.move, ErrNoCall)
+	}
+	respond(cmd, ErrNoCall)
+}
+
+// untake gives up a party that is on its way here: if it comes still, nobody takes it.
+func (c *Call) untake(cause call.Cause) {
+	if t := c.taking; t != nil {
+		c.taking = nil
+		c.rec.note(t.no, time.Now(), call.LegEnd{Cause: cause})
+	}
+}
+
+// stopMoves ends what parties of this call and others have to do with each other.
+func (c *Call) stopMoves(cause call.Cause) {
+	c.untake(cause)
+	if c.refers != nil {
+		c.refers.reports.stop()
+	}
+	if r := c.refers; r != nil && !r.attended && !r.given && r.call != nil {
+		other := r.call
+		gaveUp := call.Cancelled
+		gaveUp.Text = "the transferred party hung up"
+		c.g.wg.Go(func() { other.order(command{kind: cmdHangup, by: call.Caller, cause: gaveUp}) })
 	}
 }

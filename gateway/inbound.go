@@ -53,6 +53,14 @@ func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
 		c.refuse(d, bySystem(cause))
 		return
 	}
+	if d.Request().Replaces != nil {
+		if cause, ok := c.acceptable(); !ok {
+			c.refuse(d, bySystem(cause))
+			return
+		}
+		c.stepIn(d)
+		return
+	}
 	plan, cause, ok := c.route()
 	if !ok {
 		c.refuse(d, bySystem(cause))
@@ -85,9 +93,10 @@ func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
 type ending struct {
 	by    call.Party
 	cause call.Cause
+	at    time.Time // zero: now
 }
 
-func bySystem(c call.Cause) ending { return ending{call.System, c} }
+func bySystem(c call.Cause) ending { return ending{by: call.System, cause: c} }
 
 // begin opens the record: who calls whom, over what. It returns what there is to say of the caller's leg.
 func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
@@ -143,6 +152,7 @@ func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 		return err
 	}
 	l.user, l.trunk = c.src.user, c.src.trunk
+	l.call.Store(c)
 	l.peer = sdp.SendRecv
 	c.caller = l
 	l.attach(d)

@@ -22,7 +22,7 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 64),
 		box: make(chan command, 16), done: make(chan struct{}), reoffers: map[*sipLeg]*reoffering{},
 		seized: map[string]int{}}
-	c.rec = record{g: g}
+	c.rec.g = g
 	c.rec.call.ID = id
 	c.pipeline = media.NewPipeline(media.Config{Registry: g.cfg.Media.Registry, Clock: g.cfg.Media.Clock, Log: c.log})
 
@@ -96,6 +96,9 @@ func (g *Gateway) leave(c *Call) {
 			g.release(key)
 			g.release(key + outward)
 		}
+	}
+	for _, key := range c.held {
+		g.release(key)
 	}
 	g.rest()
 	g.wg.Done()

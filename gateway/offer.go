@@ -48,6 +48,8 @@ func (c *Call) offerApp(hop Hop) ending {
 func (c *Call) refusesApp(hop Hop) call.Cause {
 	app := c.g.apps[hop.App]
 	switch {
+	case c.errand != nil:
+		return call.Cause{Q850: 29, SIP: 501, Text: "a party can't be transferred to an application"}
 	case c.src.app != nil:
 		return call.Cause{Q850: 29, SIP: 501, Text: "an application can't call another"}
 	case app == nil || app.Tenant != c.src.tenant():
@@ -160,15 +162,15 @@ func (c *Call) decides(a *AppCall, cmd command) (ending, bool) {
 		return ending{}, true
 	case cmdReject:
 		respond(cmd, nil)
-		return ending{call.Callee, cmd.cause}, true
+		return ending{by: call.Callee, cause: cmd.cause}, true
 	case cmdHangup:
 		respond(cmd, nil)
 		if cmd.app.from == nil { // an operator's, or the end of the gateway
 			c.stopped = true
-			return ending{cmd.by, cmd.cause}, true
+			return ending{by: cmd.by, cause: cmd.cause}, true
 		}
 		cmd.cause.SIP = 480
-		return ending{call.Callee, cmd.cause}, true
+		return ending{by: call.Callee, cause: cmd.cause}, true
 	case cmdLink:
 		c.joinFamily(cmd)
 	default:

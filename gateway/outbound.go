@@ -241,6 +241,12 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			if c.stale(cmd) {
 				continue
 			}
+			if l, moves := c.pickUp(cmd, ringing); l != nil {
+				c.drop(ringing, call.ElsewhereDone)
+				return l, ending{}
+			} else if moves {
+				continue
+			}
 			if cmd.kind == cmdHangup {
 				if cmd.app.from != nil { // it is a caller who gives up
 					cmd.cause.SIP = call.Cancelled.SIP
@@ -248,7 +254,7 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 				c.drop(ringing, cmd.cause)
 				respond(cmd, nil)
 				c.stopped = true
-				return nil, ending{cmd.by, cmd.cause}
+				return nil, ending{by: cmd.by, cause: cmd.cause}
 			}
 			c.early(cmd)
 		case <-c.ctx.Done():
@@ -257,6 +263,7 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			return nil, bySystem(call.ShuttingDown)
 		}
 	}
+	c.untake(end.cause)
 	return nil, end
 }
 
@@ -347,7 +354,7 @@ func (c *Call) farewell() ending {
 			}
 		case <-timer.C: // it never comes only if the process is starved
 			c.stopped = true
-			return ending{call.Caller, call.Cancelled}
+			return ending{by: call.Caller, cause: call.Cancelled}
 		}
 	}
 }
@@ -356,7 +363,7 @@ func (c *Call) farewell() ending {
 func (c *Call) gone(e LegEvent) ending {
 	c.stopped = true
 	if e.ByPeer {
-		return ending{call.Caller, e.Cause}
+		return ending{by: call.Caller, cause: e.Cause}
 	}
 	return bySystem(e.Cause)
 }

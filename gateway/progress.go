@@ -20,6 +20,10 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 	if e.Early && c.several { // who would be heard is chance: the caller hears ringing until one is left, or answers
 		e.Early, e.Status = false, 180
 	}
+	if c.errand != nil {
+		c.progressErrand(e)
+		return
+	}
 	if c.caller == nil {
 		c.progressApp(l, e)
 		return

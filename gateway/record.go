@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -14,6 +15,16 @@ type record struct {
 	g    *Gateway
 	call call.Call // the projection so far: what Router, Charger and the API see
 	seq  uint64
+
+	family atomic.Pointer[call.ID] // LinkedID, for whoever asks
+}
+
+// linked is the first call of the family; any goroutine may ask.
+func (r *record) linked() call.ID {
+	if id := r.family.Load(); id != nil {
+		return *id
+	}
+	return call.ID{}
 }
 
 func (r *record) event(leg int, at time.Time, d call.Data) call.Event {
@@ -21,6 +32,9 @@ func (r *record) event(leg int, at time.Time, d call.Data) call.Event {
 	e := call.Event{Call: r.call.ID, Seq: r.seq, At: at, Mono: r.g.clock.at(at), Leg: leg, Data: d}
 	if err := r.call.Apply(e); err != nil {
 		r.g.log.Error("record does not follow", "call", r.call.ID, "err", err)
+	}
+	if id := r.call.LinkedID; id != r.linked() {
+		r.family.Store(&id)
 	}
 	return e
 }

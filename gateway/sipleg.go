@@ -35,7 +35,8 @@ type sipLeg struct {
 	offer media.Offer
 	body  []byte // our answer to the peer's first offer, once made
 
-	out      atomic.Pointer[chan LegEvent]
+	sending  sync.Mutex             // held while an event is on its way
+	out      atomic.Pointer[outlet] // where events go
 	notices  chan media.Notice
 	missed   atomic.Uint64 // notices that found the queue full
 	gone     chan struct{} // closed when nobody reads the events any more
@@ -52,13 +53,15 @@ type sipLeg struct {
 	reoffer context.CancelCauseFunc // of the re-offer under way
 
 	// Owned by the call's goroutine.
-	over     bool          // LegEnded was handled
-	answered atomic.Int64  // CLOCK_MONOTONIC of the 2xx; 0 = not answered
-	want     sdp.Direction // what was last negotiated with the peer, our view
-	peer     sdp.Direction // what the peer itself last asked for, its view
-	silent   bool          // nothing comes from it
-	broken   string        // why nothing ever will; "" = it may
-	earlier  bool          // it was answered in a provisional response
+	call     atomic.Pointer[Call] // whose leg it is now; read by others
+	side     call.Role            // which party it is; role is how it began
+	over     bool                 // LegEnded was handled
+	answered atomic.Int64         // CLOCK_MONOTONIC of the 2xx; 0 = not answered
+	want     sdp.Direction        // what was last negotiated with the peer, our view
+	peer     sdp.Direction        // what the peer itself last asked for, its view
+	silent   bool                 // nothing comes from it
+	broken   string               // why nothing ever will; "" = it may
+	earlier  bool                 // it was answered in a provisional response
 	digits   *digits
 
 	heard sip.Headers                  // of its 2xx
@@ -72,9 +75,9 @@ type sipLeg struct {
 const noticeQueue = 32
 
 func (g *Gateway) newLeg(no int, role call.Role, p party, events chan LegEvent, log *slog.Logger) (*sipLeg, error) {
-	l := &sipLeg{g: g, log: log.With("leg", no), no: no, role: role, party: p, notices: make(chan media.Notice, noticeQueue),
+	l := &sipLeg{g: g, log: log.With("leg", no), no: no, role: role, side: role, party: p, notices: make(chan media.Notice, noticeQueue),
 		gone: make(chan struct{}), onDisk: make(chan struct{})}
-	l.out.Store(&events)
+	l.out.Store(newOutlet(events))
 	var err error
 	l.ep, err = g.newEndpoint(p, strconv.Itoa(no), l.notify)
 	if err != nil {
@@ -92,10 +95,6 @@ func (l *sipLeg) notify(n media.Notice) {
 	}
 }
 
-func (l *sipLeg) Events() <-chan LegEvent { return *l.out.Load() }
-
-func (l *sipLeg) Yield(to chan LegEvent) { l.out.Store(&to) }
-
 func (l *sipLeg) Endpoint() media.Endpoint { return l.ep }
 
 // abandon lets the pump drop what is left: nobody reads any more.
@@ -106,17 +105,6 @@ func (l *sipLeg) abandon() {
 			l.cancel()
 		}
 	})
-}
-
-func (l *sipLeg) send(e LegEvent) {
-	e.Leg = l
-	if e.At.IsZero() {
-		e.At = time.Now()
-	}
-	select {
-	case *l.out.Load() <- e:
-	case <-l.gone:
-	}
 }
 
 // attach binds the dialog and starts the leg's goroutine, which ends with the dialog.

@@ -23,6 +23,8 @@ type source struct {
 
 	// urgent: it calls for help. No limit holds.
 	urgent bool
+
+	transfers bool // it has the call that it transfers, which doesn't count against the other
 }
 
 // appSource is an application that makes a call.
@@ -52,6 +54,9 @@ func (s source) key() string {
 
 func (s source) max() int {
 	switch {
+	case s.transfers:
+		s.transfers = false
+		return s.max() + 1
 	case s.user != nil:
 		return s.user.MaxCalls
 	case s.trunk != nil:

@@ -48,6 +48,8 @@ type Trunk struct {
 	In, Out    Bounds        // of calls from the carrier, and to it
 	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
 	Redirects  bool          // its 3xx are followed, to numbers of its own
+	Refer      bool          // its parties are transferred by REFER where it takes that
+	Transfers  bool          // the carrier's REFER, and INVITE with Replaces, count: it may transfer our parties at our expense
 	Options    time.Duration // how often the carrier is asked whether it is there; 0 = never
 
 	Reliable sip.Reliability
@@ -98,7 +100,7 @@ func (g *Gateway) addTrunk(cfg Trunk) error {
 	}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
 	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session,
-		Match: t.match, Knows: t.knows, Ending: g.ending, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}
+		Match: t.match, Knows: t.knows, Ending: g.ending, Replaces: t.Transfers, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}
 	if t.Bind.IsValid() {
 		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
 	}

@@ -87,6 +87,19 @@ func (p *Pipeline) Remove(e Element) error {
 	return shut(e)
 }
 
+// Release forgets an element without closing it, so that another pipeline can have it: whoever asked closes it otherwise. It
+// tells whether the pipeline had it. The element's links stand.
+func (p *Pipeline) Release(e Element) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.elements, e)
+	if i < 0 {
+		return false
+	}
+	p.elements = slices.Delete(p.elements, i, i+1)
+	return true
+}
+
 // shut takes an element out of its links before it closes, so that nobody pushes into it.
 func shut(e Element) error {
 	for _, pad := range padsOf(e) {

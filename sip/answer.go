@@ -27,8 +27,8 @@ type answer struct {
 	once  sync.Once
 }
 
-// newInbound makes the dialog of an inbound INVITE.
-func (u *UA) newInbound(t *serverTx, user string) (*Dialog, error) {
+// newInbound makes the dialog of an inbound INVITE, which may take the place of another one.
+func (u *UA) newInbound(t *serverTx, user string, replaces *Dialog) (*Dialog, error) {
 	m := t.m
 	d := u.newDialog(m.CallID, t.tag, true)
 	d.phase = ringing
@@ -39,7 +39,7 @@ func (u *UA) newInbound(t *serverTx, user string) (*Dialog, error) {
 	l.retarget(m)
 	d.legs[l.tag], d.winner = l, l
 	d.request = &Request{
-		URI: m.URI, From: m.From, To: m.To, Headers: m.Headers, Source: t.source(), Network: t.flow.Network(), User: user, At: t.at,
+		URI: m.URI, From: m.From, To: m.To, Headers: m.Headers, Source: t.source(), Network: t.flow.Network(), User: user, At: t.at, Replaces: replaces,
 	}
 	if c := m.Headers.Values("Contact"); len(c) > 0 {
 		d.request.Contact, _ = ParseNameAddr(c[0])

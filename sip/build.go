@@ -44,6 +44,9 @@ func (u *UA) extensions() []string {
 	if !u.cfg.Session.off() {
 		out = append(out, "timer")
 	}
+	if u.cfg.Replaces {
+		out = append(out, "replaces")
+	}
 	return out
 }
 
@@ -53,7 +56,7 @@ func (u *UA) supported() Header {
 }
 
 func (u *UA) policy() wire.Policy {
-	return wire.Policy{Methods: u.methods(), Bodies: []string{sdpType, "multipart/mixed"}, Extensions: u.extensions()}
+	return wire.Policy{Methods: u.methods(), Bodies: []string{sdpType, "multipart/mixed"}, Extensions: append(u.extensions(), "norefersub", "nosub")}
 }
 
 // stamp adds Server to a response's header fields.

@@ -102,6 +102,9 @@ type Config struct {
 	// Invite takes a new inbound INVITE, already answered 100 and authenticated if asked for. It has a goroutine of
 	// its own. nil: INVITE is answered 405.
 	Invite func(*Dialog)
+	// Replaces has Invite take INVITEs that shall take the place of another dialog of the UA's (RFC 3891): Request.Replaces is
+	// that one. false: they are refused.
+	Replaces bool
 	// Options tells what OPTIONS outside of dialogs is answered; nil: 200 with our defaults.
 	Options func() Capabilities
 	// InfoTypes are the content types of INFO that are taken; others are answered 415 with these in Accept, or 469 if

@@ -96,7 +96,8 @@ type Request struct {
 	Body        []byte  // SDP: of a multipart body, its SDP part
 	Source      netip.AddrPort
 	Network     string
-	User        string // the authenticated user, inbound
+	User        string  // the authenticated user, inbound
+	Replaces    *Dialog // whose place the INVITE shall take (RFC 3891), inbound; nil: none
 	At          time.Time
 }
 

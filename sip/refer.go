@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/patchbay/patchbay/sip/wire"
 )
@@ -57,12 +58,17 @@ type ReferRequest struct {
 	Replaces   string // value of a Replaces header field, unescaped; "" = none
 	ReferredBy string
 	Headers    Headers
+	Quiet      bool // the peer wants to be told nothing: Refer-Sub is false (RFC 4488), or nosub is required (RFC 7614)
 
-	d    *Dialog
-	t    *serverTx
-	id   string // Event id: the CSeq of the REFER
-	once sync.Once
+	d     *Dialog
+	t     *serverTx
+	id    string // Event id: the CSeq of the REFER
+	until time.Time
+	once  sync.Once
 }
+
+// referLife is how long a peer is told how the call goes that it asked for. RFC 3515 2.4.4 leaves it to us.
+const referLife = 3 * time.Minute
 
 // onRefer takes REFER; d.mu is held.
 func (d *Dialog) onRefer(t *serverTx, l *leg) {
@@ -87,6 +93,12 @@ func (d *Dialog) onRefer(t *serverTx, l *leg) {
 		t.refuse(&wire.Refusal{Status: 400, Header: "Refer-To", Why: err.Error()})
 		return
 	}
+	if method, ok := r.Target.Param("method"); ok && !strings.EqualFold(method, "INVITE") {
+		t.refuse(&wire.Refusal{Status: 501, Header: "Refer-To", Why: "method=" + method + ": expected none, or INVITE"})
+		return
+	}
+	r.Target = r.Target.Without("method")
+	r.Quiet = strings.EqualFold(wire.MediaType(t.m.Headers.Get("Refer-Sub")), "false") || asks(t.m.Headers, "Require", "nosub")
 	e := d.event(KindRefer, t.m, t.at)
 	e.Refer = r
 	if d.phase != confirmed || !d.emit(e) {
@@ -96,11 +108,16 @@ func (d *Dialog) onRefer(t *serverTx, l *leg) {
 	d.after(20*d.ua.timers.T1, func() { r.Reject(500, "") }) // a non-INVITE must be answered soon
 }
 
-// Accept answers 202; Notify must follow.
+// Accept answers 202; Notify must follow, unless the peer is Quiet.
 func (r *ReferRequest) Accept() error {
 	err := error(ErrState)
 	r.once.Do(func() {
-		err = r.t.respond(202, "", []Header{{Name: "Contact", Value: r.d.contact}}, nil)
+		h := []Header{{Name: "Contact", Value: r.d.contact}}
+		if r.Quiet {
+			h = append(h, Header{Name: "Refer-Sub", Value: "false"})
+		}
+		r.until = time.Now().Add(referLife)
+		err = r.t.respond(202, "", h, nil)
 	})
 	return err
 }
@@ -118,7 +135,8 @@ func (r *ReferRequest) Reject(status int, reason string) error {
 	return err
 }
 
-// Notify tells the peer how the call to Target goes: its last status. final ends the subscription.
+// Notify tells the peer how the call to Target goes: its last status. final ends the subscription. Who is Quiet is told
+// nothing.
 func (r *ReferRequest) Notify(ctx context.Context, status int, reason string, final bool) error {
 	if status < 100 || status > 699 {
 		return fmt.Errorf("sip: Notify status %d: expected 100 to 699", status)
@@ -129,7 +147,10 @@ func (r *ReferRequest) Notify(ctx context.Context, status int, reason string, fi
 	if err := checkPhrase(reason); err != nil {
 		return err
 	}
-	state := "active;expires=180"
+	if r.Quiet {
+		return nil
+	}
+	state := fmt.Sprintf("active;expires=%d", max(1, int(time.Until(r.until)/time.Second)))
 	if final {
 		state = "terminated;reason=noresource"
 	}

@@ -6,38 +6,61 @@ import (
 	"github.com/patchbay/patchbay/sip/wire"
 )
 
-// replacing refuses an INVITE that shall take the place of another dialog (RFC 3891 3), which we don't do and don't
-// announce: served as a call of its own it would ring somebody who is talking already. nil: it replaces nothing.
-func (u *UA) replacing(m *wire.Message) *wire.Refusal {
-	if !m.Headers.Has("Replaces") {
-		return nil
+// replaced finds the dialog that a Replaces value names, and checks that it may be replaced by an INVITE that comes to us
+// (RFC 3891 3). ua nil: any user agent's.
+func (f *Front) replaced(v string, ua *UA) (*Dialog, *wire.Refusal) {
+	refuse := func(status int, why string) (*Dialog, *wire.Refusal) {
+		return nil, &wire.Refusal{Status: status, Header: "Replaces", Why: why}
 	}
-	lines := m.Headers.Lines("Replaces")
-	if len(lines) > 1 {
-		return &wire.Refusal{Status: 400, Header: "Replaces", Why: "stands more than once"}
-	}
-	to, hasTo := wire.Param(lines[0], "to-tag")
-	from, hasFrom := wire.Param(lines[0], "from-tag")
+	to, hasTo := wire.Param(v, "to-tag")
+	from, hasFrom := wire.Param(v, "from-tag")
 	if !hasTo || !hasFrom {
-		return &wire.Refusal{Status: 400, Header: "Replaces", Why: "expected to-tag and from-tag"}
+		return refuse(400, "expected to-tag and from-tag")
 	}
-	callID, _, _ := strings.Cut(lines[0], ";")
-	d := u.front.dialog(strings.TrimSpace(callID), to)
-	if d == nil || d.ua != u {
-		return &wire.Refusal{Status: 481, Header: "Replaces", Why: "names no dialog of ours"}
+	callID, _, _ := strings.Cut(v, ";")
+	d := f.dialog(strings.TrimSpace(callID), to)
+	if d == nil || ua != nil && d.ua != ua {
+		return refuse(481, "names no dialog of ours")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, early := wire.Param(lines[0], "early-only")
+	_, early := wire.Param(v, "early-only")
 	switch {
-	case d.legs[from] == nil:
-		return &wire.Refusal{Status: 481, Header: "Replaces", Why: "names no dialog of ours"}
+	case d.legs[from] == nil || d.legs[from].ended || d.phase == confirmed && d.legs[from] != d.winner:
+		return refuse(481, "names no dialog of ours")
 	case d.over:
-		return &wire.Refusal{Status: 603, Header: "Replaces", Why: "names a dialog that has ended"}
+		return refuse(603, "names a dialog that has ended")
 	case d.phase != confirmed && d.inbound:
-		return &wire.Refusal{Status: 481, Header: "Replaces", Why: "names a call that rings at us"}
+		return refuse(481, "names a call that rings at us")
 	case d.phase == confirmed && early:
-		return &wire.Refusal{Status: 486, Header: "Replaces", Why: "is for an early dialog, this one is answered"}
+		return refuse(486, "is for an early dialog, this one is answered")
 	}
-	return &wire.Refusal{Status: 420, Header: "Replaces", Why: "is not supported", Extra: []Header{{Name: "Unsupported", Value: "replaces"}}}
+	return d, nil
+}
+
+// Replaced finds the dialog of ours that the value of a Replaces header field names, as its peer writes it in a Refer-To
+// (RFC 3891 6.1): answered, or dialed and ringing at the peer. nil: there is none.
+func (f *Front) Replaced(value string) *Dialog {
+	d, _ := f.replaced(value, nil)
+	return d
+}
+
+// replacing finds the dialog whose place an INVITE shall take; nil: none. One that may not be taken is refused: served as a
+// call of its own, the INVITE would ring somebody who is talking already.
+func (u *UA) replacing(m *wire.Message) (*Dialog, *wire.Refusal) {
+	if !m.Headers.Has("Replaces") {
+		return nil, nil
+	}
+	lines := m.Headers.Lines("Replaces")
+	if len(lines) > 1 {
+		return nil, &wire.Refusal{Status: 400, Header: "Replaces", Why: "stands more than once"}
+	}
+	d, ref := u.front.replaced(lines[0], u)
+	if ref == nil && !u.cfg.Replaces {
+		ref = &wire.Refusal{Status: 420, Header: "Replaces", Why: "is not supported", Extra: []Header{{Name: "Unsupported", Value: "replaces"}}}
+	}
+	if ref != nil {
+		return nil, ref
+	}
+	return d, nil
 }

@@ -198,7 +198,8 @@ func (u *UA) serveInvite(t *serverTx) {
 	if !u.here(t) {
 		return
 	}
-	if ref := u.replacing(t.m); ref != nil {
+	other, ref := u.replacing(t.m)
+	if ref != nil {
 		t.refuse(ref)
 		return
 	}
@@ -206,7 +207,7 @@ func (u *UA) serveInvite(t *serverTx) {
 		t.refuse(ref)
 		return
 	}
-	d, err := u.newInbound(t, user)
+	d, err := u.newInbound(t, user, other)
 	if err != nil {
 		u.log.Warn("INVITE refused", "err", err, "source", t.source())
 		t.respond(503, "", []Header{{Name: "Retry-After", Value: "5"}}, nil)

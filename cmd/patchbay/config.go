@@ -241,6 +241,8 @@ type Trunk struct {
 	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
 	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
 	SRTP       string         `yaml:"srtp"`      // never, prefer, require
+	Transfers  bool           `yaml:"transfers"` // its REFER, and INVITE with Replaces, are taken: it may transfer our parties, at our expense
+	Refer      string         `yaml:"refer"`     // never, prefer: whether it is asked to transfer its parties itself (RFC 3515)
 	Options    time.Duration  `yaml:"options"`   // how often the carrier is asked whether it is there (RFC 3261 11); 0 = never
 	Reliable   string         `yaml:"reliable"`  // offered, required, never: provisional responses by 100rel (RFC 3262)
 	Session    time.Duration  `yaml:"session"`   // sip.session if not set

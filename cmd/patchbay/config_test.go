@@ -121,6 +121,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"codec twice", "media: {codecs: [PCMU, PCMU]}", `: media.codecs[1] is "PCMU": stands twice`},
 	{"no codec", "media: {codecs: []}", `: media.codecs: expected at least one of PCMU, PCMA or opus`},
 	{"srtp", "users: [{id: anna, password: x, srtp: prefere}]", `: users[0].srtp is "prefere": expected never, prefer or require; did you mean "prefer"?`},
+	{"trunk refer", "trunks: [{id: t, mode: address, proxy: 192.0.2.1, refer: always}]", `: trunks[0].refer is "always": expected never or prefer`},
 	{"trunk srtp", "trunks: [{id: t, mode: address, proxy: 192.0.2.1, srtp: always}]", `: trunks[0].srtp is "always": expected never, prefer or require`},
 	{"dtmf", "media: {dtmf: rfc2833}", `: media.dtmf is "rfc2833": expected rfc4733, info or none; did you mean "rfc4733"?`},
 	{"timeout", "media: {timeout: 1s}", `: media.timeout is "1s": expected 5s to 1h`},

@@ -77,7 +77,9 @@ func (s *story) event(e call.Event) {
 			s.say(when, "%s", d.Text)
 		}
 	case call.LegNew:
-		if d.Role == call.CalleeLeg {
+		if moved := d.Role == call.CalleeLeg && d.Attempt == 0 || e.Leg == 1 && len(s.lines) > 2; moved {
+			s.say(when, "%s comes over from the other call%s", s.who(e.Leg), at(d))
+		} else if d.Role == call.CalleeLeg {
 			s.say(when, "attempt %d: %s%s", d.Attempt, s.who(e.Leg), at(d))
 		}
 	case call.Progress:
@@ -108,7 +110,7 @@ func (s *story) event(e call.Event) {
 		s.say(when, "alarm: %s", d.Text)
 	case call.Link:
 		if d.LinkedID != s.c.ID {
-			s.say(when, "the application joins it with call %s", d.LinkedID)
+			s.say(when, "it is joined with call %s", d.LinkedID)
 		}
 	case call.Note:
 		s.say(when, "note: %s", d.Text)

@@ -101,6 +101,9 @@ func (d *document) trunks(c *Config) {
 		if t.Options != 0 {
 			d.between(f+".options", t.Options, 5*time.Second, time.Hour)
 		}
+		if t.Refer != "" {
+			d.choice(f+".refer", t.Refer, []string{"never", "prefer"})
+		}
 		if t.Reliable != "" {
 			d.choice(f+".reliable", t.Reliable, []string{"offered", "required", "never"})
 		}

@@ -75,7 +75,7 @@ func (c *Call) applyLeg(e Event) error {
 			Diversion: d.Diversion, UserAgent: d.UserAgent, Signalling: d.Signalling, InviteAt: e.At,
 			Dialog: d.Dialog, inviteMono: e.Mono}
 		c.Legs = append(c.Legs, l)
-		if d.Role == CalleeLeg {
+		if d.Role == CalleeLeg && d.Attempt > 0 { // else it comes from another call
 			c.Attempts++
 			if caller := c.Leg(1); d.Trunk != "" && (caller == nil || caller.Trunk == "") {
 				c.Trunk = d.Trunk

@@ -30,6 +30,7 @@ func every() []Event {
 		Bridge{With: 2}, Hold{}, Resume{},
 		DTMF{Digit: "*", DurationMS: 100, By: "info"},
 		Transfer{To: "sip:x", Attended: true, Linked: other},
+		Transfer{To: "sip:y", Linked: other},
 		Interim{Quality: map[int]*Quality{1: q, 2: {}}},
 		Note{Text: "n", Lost: true},
 		LegEnd{Cause: Cause{17, 486, "Busy", "Q.850;cause=17"}, HungUp: true, Quality: q},
@@ -60,7 +61,7 @@ func TestEventRoundTrip(t *testing.T) {
 		seen[e.Data.Kind()] = true
 	}
 	for _, k := range []Kind{KindStart, KindDecision, KindLegNew, KindProgress, KindMedia, KindAnswer, KindDialog, KindBridge, KindHold, KindResume, KindDTMF,
-		KindTransfer, KindInterim, KindNote, KindLegEnd, KindEnd, KindRecovered} {
+		KindBlind, KindAttended, KindInterim, KindNote, KindLegEnd, KindEnd, KindRecovered} {
 		if !seen[k] {
 			t.Errorf("kind %s isn't tested", k)
 		}

@@ -36,7 +36,8 @@ const (
 	KindHold      Kind = "hold"
 	KindResume    Kind = "resume"
 	KindDTMF      Kind = "dtmf"
-	KindTransfer  Kind = "transfer"
+	KindBlind     Kind = "transfer.blind"
+	KindAttended  Kind = "transfer.attended"
 	KindForward   Kind = "forward"
 	KindAlarm     Kind = "alarm"
 	KindLink      Kind = "link"
@@ -144,11 +145,12 @@ type DTMF struct {
 	By         string `json:"by"` // rfc4733, info
 }
 
-// Transfer tells where a party sent the other.
+// Transfer tells where a party sends the other: to a number, or attended, to who is in a call already. What came of it is the
+// call's cause, or a note.
 type Transfer struct {
 	To       string `json:"to"`
 	Attended bool   `json:"attended"`
-	Linked   ID     `json:"linked"`
+	Linked   ID     `json:"linked"` // the call that goes on with the other party
 }
 
 // Forward tells that a call went on to somebody else than it was for: by a user's settings, or since a peer redirected it
@@ -213,20 +215,28 @@ type RecoveredEnd struct {
 	Text    string    `json:"text,omitempty"`
 }
 
-func (Start) Kind() Kind        { return KindStart }
-func (Decision) Kind() Kind     { return KindDecision }
-func (LegNew) Kind() Kind       { return KindLegNew }
-func (Progress) Kind() Kind     { return KindProgress }
-func (Negotiated) Kind() Kind   { return KindMedia }
-func (Answer) Kind() Kind       { return KindAnswer }
-func (Dialog) Kind() Kind       { return KindDialog }
-func (Bridge) Kind() Kind       { return KindBridge }
-func (Hold) Kind() Kind         { return KindHold }
-func (Resume) Kind() Kind       { return KindResume }
-func (DTMF) Kind() Kind         { return KindDTMF }
-func (Transfer) Kind() Kind     { return KindTransfer }
-func (Forward) Kind() Kind      { return KindForward }
-func (Alarm) Kind() Kind        { return KindAlarm }
+func (Start) Kind() Kind      { return KindStart }
+func (Decision) Kind() Kind   { return KindDecision }
+func (LegNew) Kind() Kind     { return KindLegNew }
+func (Progress) Kind() Kind   { return KindProgress }
+func (Negotiated) Kind() Kind { return KindMedia }
+func (Answer) Kind() Kind     { return KindAnswer }
+func (Dialog) Kind() Kind     { return KindDialog }
+func (Bridge) Kind() Kind     { return KindBridge }
+func (Hold) Kind() Kind       { return KindHold }
+func (Resume) Kind() Kind     { return KindResume }
+func (DTMF) Kind() Kind       { return KindDTMF }
+func (Forward) Kind() Kind    { return KindForward }
+func (Alarm) Kind() Kind      { return KindAlarm }
+
+// Kind is that of a blind or an attended transfer.
+func (t Transfer) Kind() Kind {
+	if t.Attended {
+		return KindAttended
+	}
+	return KindBlind
+}
+
 func (Link) Kind() Kind         { return KindLink }
 func (Interim) Kind() Kind      { return KindInterim }
 func (Note) Kind() Kind         { return KindNote }
@@ -296,7 +306,7 @@ func decode(k Kind, b []byte) (Data, error) {
 		return as[Resume](b)
 	case KindDTMF:
 		return as[DTMF](b)
-	case KindTransfer:
+	case KindBlind, KindAttended, "transfer": // which both were called once
 		return as[Transfer](b)
 	case KindForward:
 		return as[Forward](b)
