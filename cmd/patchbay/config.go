@@ -71,6 +71,7 @@ func (c *Config) https() netip.AddrPort {
 type SIP struct {
 	Listen          []Listen         `yaml:"listen"`
 	Domain          string           `yaml:"domain"`           // of our users; the advertised host if empty
+	Country         string           `yaml:"country"`          // ISO 3166-1: whose national numbers users dial; none if empty
 	Realm           string           `yaml:"realm"`            // of digest challenges (RFC 7616 3.3); an HA1 is bound to it
 	Digest          []string         `yaml:"digest"`           // algorithms that users are challenged with; those of SHA-256 and MD5 that every user can answer if empty
 	DigestSimple    []string         `yaml:"digest_simple"`    // beginnings of User-Agent of phones that give up at several challenges: they get the simplest
@@ -158,9 +159,11 @@ type Billing struct {
 
 // Limits bound what the whole node takes on.
 type Limits struct {
-	Calls    int           `yaml:"calls"`    // calls at a time; the next gets 503
-	Duration time.Duration `yaml:"duration"` // of one call, from its answer
-	Ring     time.Duration `yaml:"ring"`     // how long a callee rings, unless its hop says otherwise
+	Calls      int           `yaml:"calls"`      // calls at a time; the next gets 503
+	Duration   time.Duration `yaml:"duration"`   // of one call, from its answer
+	Ring       time.Duration `yaml:"ring"`       // how long a callee rings, unless its hop says otherwise
+	Hops       int           `yaml:"hops"`       // Max-Forwards of what is sent, at most (RFC 3261 20.22)
+	Diversions int           `yaml:"diversions"` // a call that was diverted more often is refused
 }
 
 // RPC is what JSON-RPC clients, together, may take.
@@ -199,6 +202,7 @@ type User struct {
 	CallerID   string        `yaml:"caller_id"`
 	CallerName string        `yaml:"caller_name"`
 	Codecs     []string      `yaml:"codecs"`    // media.codecs if empty
+	Transcode  string        `yaml:"transcode"` // allow, never
 	SRTP       string        `yaml:"srtp"`      // never, prefer, require
 	Interface  string        `yaml:"interface"` // name of the media.addresses of this user's phones; the defaults if empty
 	MaxCalls   int           `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls
@@ -239,6 +243,7 @@ type Trunk struct {
 	Interface  string         `yaml:"interface"` // or those of media.addresses that have this name
 	Ptime      time.Duration  `yaml:"ptime"`     // of packets of G.711, asked for and sent; 0 = as the carrier asks, else 20 ms
 	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
+	Transcode  string         `yaml:"transcode"` // allow, never
 	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
 	SRTP       string         `yaml:"srtp"`      // never, prefer, require
 	Transfers  bool           `yaml:"transfers"` // its REFER, and INVITE with Replaces, are taken: it may transfer our parties, at our expense
@@ -248,6 +253,10 @@ type Trunk struct {
 	Session    time.Duration  `yaml:"session"`   // sip.session if not set
 	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From
 	FromNumber string         `yaml:"from_number"`
+	Trusted    bool           `yaml:"trusted"` // what it says of callers is believed, and it keeps what they want kept private (RFC 3325)
+	Numbers    Numbers        `yaml:"numbers"`
+	Caller     TrunkCaller    `yaml:"caller"`
+	Headers    TrunkHeaders   `yaml:"headers"`
 	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls
 	In         Bounds         `yaml:"in"`        // of calls from the carrier
 	Out        Bounds         `yaml:"out"`       // of calls to it

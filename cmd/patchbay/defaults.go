@@ -41,7 +41,7 @@ func defaults() Config {
 		},
 		TURN:    TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
-		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second},
+		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
 		Routing: Routing{Order: "listed"},
 		RPC:     RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
@@ -80,7 +80,7 @@ func (c *Config) complete() {
 		}
 		u.CallerID = cmp.Or(u.CallerID, u.Login)
 		u.MaxCalls = cmp.Or(u.MaxCalls, c.Limits.Calls)
-		u.SRTP = cmp.Or(u.SRTP, "never")
+		u.SRTP, u.Transcode = cmp.Or(u.SRTP, "never"), cmp.Or(u.Transcode, "allow")
 		if len(u.Codecs) == 0 {
 			u.Codecs = c.Media.Codecs
 		}
@@ -150,6 +150,7 @@ func (c *Config) completeTrunk(t *Trunk) {
 	t.Failover.Aside = cmp.Or(t.Failover.Aside, 30*time.Second)
 	t.MaxCalls = cmp.Or(t.MaxCalls, c.Limits.Calls)
 	t.SRTP = cmp.Or(t.SRTP, "never")
+	t.completeNumbers()
 	if len(t.Codecs) == 0 {
 		t.Codecs = c.Media.Codecs
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/patchbay/patchbay/billing"
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
+	"github.com/patchbay/patchbay/sip"
 )
 
 // Bounds of reading records for users.
@@ -153,7 +155,7 @@ type pastCall struct {
 // pastOf is the user's side of a call: of one that came in, what its own phone's leg says. A call that others answered
 // wasn't answered by this user.
 func pastOf(c *call.Call, user string) pastCall {
-	p := pastCall{ID: c.ID, From: cmp.Or(c.FromN, c.From), To: c.To, Direction: "out", StartedAt: c.SetupAt, AnsweredAt: c.AnsweredAt, EndedAt: c.EndedAt}
+	p := pastCall{ID: c.ID, From: shownTo(c, user), To: c.To, Direction: "out", StartedAt: c.SetupAt, AnsweredAt: c.AnsweredAt, EndedAt: c.EndedAt}
 	leg, cause := c.Leg(1), c.Cause
 	if c.User != user {
 		p.Direction = "in"
@@ -183,6 +185,17 @@ func pastOf(c *call.Call, user string) pastCall {
 		p.SIP = &cause.SIP
 	}
 	return p
+}
+
+// shownTo is who called, as the user was shown it: a caller who wanted to be private stays so.
+func shownTo(c *call.Call, user string) string {
+	if l := legOf(c, user); c.User != user && l != nil {
+		if na, err := sip.ParseNameAddr(l.FromURI); err == nil {
+			n, _ := numbering.Of(na.URI)
+			return n
+		}
+	}
+	return cmp.Or(c.FromN, c.From)
 }
 
 // legOf is the leg at a user's phone: the one that answered, else the last that rang.

@@ -37,6 +37,10 @@ func TestPastIsTheUsersSide(t *testing.T) {
 			t.Errorf("%s sees\n%s, want\n%s", x.user, b, want)
 		}
 	}
+	c.Legs[1].FromURI = `"Anonymous" <sip:anonymous@anonymous.invalid>`
+	if p, own := pastOf(c, "ben"), pastOf(c, "anna"); p.From != "anonymous" || own.From != "401" {
+		t.Errorf("ben sees that a private caller was %s, the caller itself sees %s", p.From, own.From)
+	}
 	c.EndedAt, c.Legs[0].EndedAt = nil, nil
 	if p := pastOf(c, "anna"); p.EndedAt != nil || p.Cause != nil || p.DurationMS != nil || p.AnsweredAt == nil {
 		t.Errorf("a call that runs: %+v", p)

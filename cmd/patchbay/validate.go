@@ -46,6 +46,8 @@ func (d *document) node(c *Config) {
 	d.count("limits.calls", c.Limits.Calls, 1, 100_000)
 	d.between("limits.duration", c.Limits.Duration, time.Second, 7*24*time.Hour)
 	d.between("limits.ring", c.Limits.Ring, time.Second, 10*time.Minute)
+	d.count("limits.hops", c.Limits.Hops, 2, 255)
+	d.count("limits.diversions", c.Limits.Diversions, 1, 100)
 }
 
 func (d *document) http(c *Config) {
@@ -92,6 +94,7 @@ func (d *document) sip(s *SIP) {
 	if s.Domain != "" && host(s.Domain) != strings.Trim(s.Domain, "[]") {
 		d.bad("sip.domain", "expected a domain name or an IP address")
 	}
+	d.country("sip.country", s.Country)
 	if s.Realm == "" || !printable(s.Realm) || strings.ContainsAny(s.Realm, `"\`) {
 		d.bad("sip.realm", `expected printable text without " and \`)
 	}

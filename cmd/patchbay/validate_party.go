@@ -43,6 +43,9 @@ func (d *document) users(c *Config) {
 			d.bad(f+".caller_name", `expected printable text without " and \`)
 		}
 		d.codecs(f+".codecs", u.Codecs, false)
+		if u.Transcode != "" {
+			d.choice(f+".transcode", u.Transcode, transcodes)
+		}
 		if u.SRTP != "" {
 			d.choice(f+".srtp", u.SRTP, srtps)
 		}
@@ -109,6 +112,7 @@ func (d *document) trunks(c *Config) {
 		}
 		d.session(f+".session", t.Session)
 		d.trunkFrom(f, t)
+		d.trunkNumbers(f, t)
 		d.count(f+".max_calls", t.MaxCalls, 0, 100_000)
 		for _, b := range [...]struct {
 			key string

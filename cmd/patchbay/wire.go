@@ -186,11 +186,12 @@ func (c Config) domain() string {
 }
 
 func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
-	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Session: sessionTimer(c.SIP.Session), Log: log,
+	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Country: c.SIP.Country, Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Session: sessionTimer(c.SIP.Session), Log: log,
 		Digits: c.Billing.DTMF == "clear", Digest: algorithms(c.SIP.Digest), DigestSimple: c.SIP.DigestSimple,
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
-		Limits:   gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout},
-		Media:    gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
+		Limits: gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout,
+			Hops: c.Limits.Hops, Diversions: c.Limits.Diversions},
+		Media: gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
 	var addrs []MediaAddress
 	for _, a := range c.Media.Addresses {
 		addrs = append(addrs, a.address())
@@ -210,7 +211,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, u := range c.Users {
 		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
 			HA1: u.HA1.known(), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
-			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), Media: c.interfaces(u.Interface), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
+			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), Passing: u.Transcode == "never", Media: c.interfaces(u.Interface), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
 	}
 	for _, t := range c.Trunks {
 		gt, err := t.gateway(c)
@@ -258,10 +259,11 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 	gt := gateway.Trunk{ID: t.ID, Tenant: t.Tenant, Register: t.Mode != "address", Bulk: t.Bulk, Network: t.Transport, Domain: t.Domain,
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media: c.interfaces(t.Interface), Ptime: int(t.Ptime.Milliseconds()),
-		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, Trusted: true, MaxCalls: t.MaxCalls,
+		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
 		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
 		Transfers: t.Transfers, Refer: t.Refer == "prefer",
 		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
+	t.identify(&gt)
 	if t.Media.Bind.IsValid() {
 		gt.Media = []gateway.MediaAddr{{Bind: t.Media.Bind, Advertise: t.Media.Advertise}}
 	}
