@@ -25,7 +25,7 @@ type gateway struct {
 type settings struct {
 	users, trunks, routes string
 	listen                string     // further listeners of SIP, indented list items
-	sip                   string     // further lines of the section, indented
+	sip, media            string     // further lines of the sections, indented
 	http                  string     // further keys of http, each with a comma in front
 	advertise             netip.Addr // for media; zero: the address itself
 	more                  string     // whole further sections
@@ -59,8 +59,8 @@ sip:
 %smedia:
   addresses: [{bind: %s, advertise: %s}]
   ports: {min: 20000, max: 24999}
-billing: {database: "${DATABASE}", stall: 5s}
-`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise)
+%sbilling: {database: "${DATABASE}", stall: 5s}
+`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.media)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)

@@ -164,6 +164,12 @@ func (s *SIPp) Done(t testing.TB, timeout time.Duration) {
 	}
 }
 
+// Errors is SIPp's error log.
+func (s *SIPp) Errors() string {
+	b, _ := os.ReadFile(s.file("errors.log"))
+	return string(b)
+}
+
 // Finish asks SIPp to end once its calls have, and waits for it. Its log is whole then.
 func (s *SIPp) Finish(t testing.TB, timeout time.Duration) {
 	t.Helper()
