@@ -26,6 +26,7 @@ func (g *Gateway) Ports() map[string]udp.PortsStats {
 //	DELETE /calls/ID            hang up
 //	POST   /calls/ID/digits     {"leg": 2, "digits": "159#"}
 //	GET    /trunks              trunks and their registrations
+//	POST   /trunks/ID/test      {"timeout": "15s", "call": ""}: examine a trunk; see package doctor
 //	GET    /users               users who are online
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -33,6 +34,7 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("DELETE /calls/{id}", g.restHangup)
 	mux.HandleFunc("POST /calls/{id}/digits", g.restDigits)
 	mux.HandleFunc("GET /trunks", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, list(g.Status().Trunks)) })
+	mux.HandleFunc("POST /trunks/{id}/test", g.restTest)
 	mux.HandleFunc("GET /users", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, list(g.Status().Online)) })
 	return mux
 }

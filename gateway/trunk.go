@@ -75,7 +75,8 @@ type trunk struct {
 	plan *numbering.Plan
 	reg  atomic.Pointer[sip.Registration] // nil until it is started
 
-	pulse pulse
+	pulse    pulse
+	examined atomic.Bool // the doctor is there
 
 	mu      sync.Mutex
 	sources map[netip.Addr]bool     // what the names of Proxy and Registrar resolve to
@@ -99,11 +100,9 @@ func (g *Gateway) addTrunk(cfg Trunk) error {
 		return err
 	}
 	t.sources, t.servers = t.fixed() // names are resolved once the gateway runs
-	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: g.cfg.Agent, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session,
-		Match: t.match, Knows: t.knows, Ending: g.ending, Replaces: t.Transfers, Invite: func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }}
-	if t.Bind.IsValid() {
-		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
-	}
+	uc := t.agent(g.cfg.Agent)
+	uc.Match, uc.Knows, uc.Ending, uc.Replaces = t.match, t.knows, g.ending, t.Transfers
+	uc.Invite = func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }
 	ua, err := g.cfg.Front.NewUA(uc)
 	if err != nil {
 		return fmt.Errorf("trunk %s: %w", t.ID, err)
@@ -279,14 +278,14 @@ func (t *trunk) start() error {
 	return nil
 }
 
-func (t *trunk) at(hp sip.HostPort) sip.Destination {
+func (t *Trunk) at(hp sip.HostPort) sip.Destination {
 	if a, err := netip.ParseAddr(hp.Host); err == nil {
 		return sip.Destination{Network: t.Network, Addr: netip.AddrPortFrom(a, t.port(hp))}
 	}
 	return sip.Destination{Network: t.Network, Host: hp.Host, Port: hp.Port}
 }
 
-func (t *trunk) port(hp sip.HostPort) uint16 {
+func (t *Trunk) port(hp sip.HostPort) uint16 {
 	switch {
 	case hp.Port != 0:
 		return hp.Port

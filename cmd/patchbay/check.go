@@ -10,23 +10,28 @@ import (
 
 // Report is what `check` finds.
 type Report struct {
-	File     string   `json:"file"`
-	OK       bool     `json:"ok"` // no mistakes; there may be warnings
-	Mistakes Mistakes `json:"mistakes"`
-	Warnings Mistakes `json:"warnings"`
-	Users    int      `json:"users"`
-	Trunks   int      `json:"trunks"`
-	Routes   int      `json:"routes"`
+	File     string      `json:"file"`
+	OK       bool        `json:"ok"` // no mistakes; there may be warnings
+	Mistakes Mistakes    `json:"mistakes"`
+	Warnings Mistakes    `json:"warnings"`
+	Host     []HostDoubt `json:"host"` // what on this host keeps the settings from doing what they say
+	Users    int         `json:"users"`
+	Trunks   int         `json:"trunks"`
+	Routes   int         `json:"routes"`
 }
 
 func newCheckCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, noHost bool
 	cmd := &cobra.Command{
 		Use:   "check CONFIG",
-		Short: "Check a settings file: every mistake and every doubt, each with its line",
+		Short: "Check a settings file: every mistake and every doubt, each with its line, and what this host lacks for it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := check(args[0], os.LookupEnv, thisHost())
+			h := thisHost()
+			if noHost {
+				h.look = nil
+			}
+			r, err := check(args[0], os.LookupEnv, h)
 			if err != nil {
 				return err
 			}
@@ -44,6 +49,7 @@ func newCheckCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&noHost, "no-host", false, "the settings are another host's: don't look at this one")
 	return cmd
 }
 
@@ -53,12 +59,16 @@ func check(path string, env func(string) (string, bool), h checkHost) (Report, e
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{File: path, Users: len(c.Users), Trunks: len(c.Trunks), Routes: len(c.Routes), Mistakes: Mistakes{}, Warnings: Mistakes{}}
+	r := Report{File: path, Users: len(c.Users), Trunks: len(c.Trunks), Routes: len(c.Routes), Mistakes: Mistakes{}, Warnings: Mistakes{}, Host: []HostDoubt{}}
 	if m := d.wrong(); len(m) > 0 {
 		r.Mistakes = m
 	} else {
 		r.OK = true
 		d.doubts(&c, h)
+		if h.look != nil {
+			c.complete()
+			r.Host = h.look(&c)
+		}
 	}
 	for _, m := range d.mistakes {
 		if m.Warning {
@@ -87,7 +97,11 @@ func (r Report) String() string {
 	if r.OK {
 		s += fmt.Sprintf(" (%s, %s, %s)", plural(r.Users, "user"), plural(r.Trunks, "trunk"), plural(r.Routes, "route"))
 	}
-	return s + "\n"
+	s += "\n"
+	for _, h := range r.Host {
+		s += h.String() + "\n"
+	}
+	return s
 }
 
 func plural(n int, what string) string {

@@ -12,9 +12,8 @@ import (
 
 func testHost() checkHost {
 	return checkHost{
-		mode:      func(string) (os.FileMode, error) { return 0o600, nil },
-		postgres:  func() string { return "/usr/lib/postgresql/15/bin/initdb" },
-		ephemeral: func() (lo, hi uint16) { return 32768, 60999 },
+		mode:     func(string) (os.FileMode, error) { return 0o600, nil },
+		postgres: func() string { return "/usr/lib/postgresql/15/bin/initdb" },
 	}
 }
 
@@ -43,8 +42,7 @@ func TestDoubts(t *testing.T) {
 		{"page without sound", "https: {listen: \"0.0.0.0:8433\"}\n" + oneUser, "media.addresses: browsers of other hosts can open the page", testHost()},
 		{"page with sound", "https: {listen: \"0.0.0.0:8433\"}\n" + sound + oneUser, "", testHost()},
 		{"no certificate there", "https: {certificate: /not/there.pem, key: /not/there.key}\n" + sound + oneUser, `https.certificate is "/not/there.pem": can't be used as it is now: open`, testHost()},
-		{"few ports", "media: {ports: {min: 20000, max: 20099}}\n" + oneUser, "media.ports: 20000 to 20099 is enough for 25 calls, limits.calls allows 1000", testHost()},
-		{"system's ports", "media: {ports: {min: 40000, max: 49999}}\n" + oneUser, "overlaps the system's own local ports, 32768 to 60999", testHost()},
+		{"few ports", "media: {ports: {min: 20000, max: 20099}}\n" + oneUser, "media.ports: 20000 to 20099 is enough for 25 calls, limits.calls allows 1000: a call takes four ports; set max to 23999", testHost()},
 		{"readable", oneUser, "holds secrets and every user of this host can read it (mode 0644)", open},
 		{"weak password", "users: [{id: anna, password: abc}]", `users[0].password is "***": has 3 characters`, testHost()},
 		{"own name", "users: [{id: annaanna, password: AnnaAnna}]", "is the user's own name or number", testHost()},
@@ -97,9 +95,19 @@ func TestCheckCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := run("check", good)
-	if want := good + " is good (1 user, 0 trunks, 0 routes)\n"; err != nil || out != want {
+	out, err := run("check", "--no-host", good)
+	want := good + " is good (1 user, 0 trunks, 0 routes)\n"
+	if err != nil || out != want {
 		t.Errorf("got %q, %v, want %q", out, err, want)
+	}
+	out, err = run("check", good)
+	for line := range strings.Lines(strings.TrimPrefix(out, want)) {
+		if !strings.HasPrefix(line, "this host: ") {
+			t.Errorf("of this host it says %q", line)
+		}
+	}
+	if err != nil || !strings.HasPrefix(out, want) {
+		t.Errorf("got %q, %v, want %q first", out, err, want)
 	}
 	out, err = run("check", bad)
 	if !errors.Is(err, errReported) || strings.Count(out, "\n") != 3 || !strings.HasSuffix(out, "bad.yaml can't be used: 2 mistakes\n") {

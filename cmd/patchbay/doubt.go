@@ -17,13 +17,13 @@ import (
 
 // checkHost is what `check` looks at outside of the settings.
 type checkHost struct {
-	mode      func(path string) (os.FileMode, error)
-	postgres  func() string          // where initdb is; "" if nowhere
-	ephemeral func() (lo, hi uint16) // the system's own range of local ports; 0, 0 if unknown
+	mode     func(path string) (os.FileMode, error)
+	postgres func() string             // where initdb is; "" if nowhere
+	look     func(*Config) []HostDoubt // nil: the machine isn't looked at
 }
 
 func thisHost() checkHost {
-	return checkHost{mode: fileMode, postgres: findPostgres, ephemeral: ephemeralPorts}
+	return checkHost{mode: fileMode, postgres: findPostgres, look: lookAtHost}
 }
 
 func fileMode(path string) (os.FileMode, error) {
@@ -52,21 +52,10 @@ func findPostgres() string {
 	return ""
 }
 
-func ephemeralPorts() (lo, hi uint16) {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if err != nil {
-		return 0, 0
-	}
-	if _, err := fmt.Sscan(string(b), &lo, &hi); err != nil {
-		return 0, 0
-	}
-	return lo, hi
-}
-
 // doubts are warnings about settings that can be used, but hardly as they were meant.
 func (d *document) doubts(c *Config, h checkHost) {
 	d.doubtOpen(c)
-	d.doubtPorts(c, h)
+	d.doubtPorts(c)
 	d.doubtSecrets(c, h)
 	for i, t := range c.Tokens {
 		if !t.Expires.IsZero() && t.Expires.Before(time.Now()) {
@@ -119,14 +108,11 @@ func (d *document) doubtOpen(c *Config) {
 	}
 }
 
-func (d *document) doubtPorts(c *Config, h checkHost) {
+func (d *document) doubtPorts(c *Config) {
 	p := c.Media.Ports
 	calls := (int(p.Max) - int(p.Min) + 1) / 4
 	if calls < c.Limits.Calls {
-		d.warn("media.ports", "%d to %d is enough for %d calls, limits.calls allows %d: a call takes four ports", p.Min, p.Max, calls, c.Limits.Calls)
-	}
-	if lo, hi := h.ephemeral(); p.Min <= hi && p.Max >= lo && hi > 0 {
-		d.warn("media.ports", "overlaps the system's own local ports, %d to %d (net.ipv4.ip_local_port_range): some will be taken", lo, hi)
+		d.warn("media.ports", "%d to %d is enough for %d calls, limits.calls allows %d: a call takes four ports; set max to %d", p.Min, p.Max, calls, c.Limits.Calls, int(p.Min)+4*c.Limits.Calls-1)
 	}
 }
 

@@ -42,6 +42,7 @@ func newRootCommand() *cobra.Command {
 		newCallCommand(),
 		newCDRCommand(),
 		newWhyCommand(),
+		newTrunkCommand(),
 		newCheckCommand(),
 		newClassesCommand(),
 		newVersionCommand(),

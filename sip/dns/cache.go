@@ -58,6 +58,7 @@ func (r *Resolver) ask(ctx context.Context, host string, typ uint16) ([]mdns.RR,
 		defer close(e.asked)
 		m, err := r.exchange.ask(ctx, host, typ)
 		list, err := r.cache.settle(key, m, err, r.now())
+		r.trace.answered(host, typ, m, list, err)
 		if err != nil {
 			r.cfg.Log.Warn("DNS question isn't answered", "name", host, "type", mdns.TypeToString[typ], "err", err)
 			return nil, err

@@ -34,6 +34,7 @@ type Resolver struct {
 	hosts      hosts
 	quarantine quarantine
 	now        func() time.Time
+	trace      *tracer // of Explain; nil otherwise
 }
 
 // New makes a resolver. It fails if the servers of /etc/resolv.conf were wanted and can't be read; without such a file
@@ -248,6 +249,7 @@ func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error)
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if list := r.hosts.lookup(host); len(list) > 0 && r.cfg.Lookup == nil {
+		r.trace.note(Step{Name: host, Type: "hosts", Records: words(sorted(list))})
 		return sorted(list), nil
 	}
 	list, err := r.addresses(ctx, host)
@@ -255,6 +257,14 @@ func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error)
 		return nil, fmt.Errorf("resolve %q: %w", host, err)
 	}
 	return list, nil
+}
+
+func words(list []netip.Addr) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	return out
 }
 
 func sorted(list []netip.Addr) []netip.Addr {

@@ -105,6 +105,7 @@ func (r *Resolver) outside(ctx context.Context, host string, lookup func(context
 	ctx, cancel := context.WithTimeout(ctx, 5*r.cfg.Timeout)
 	defer cancel()
 	list, err := lookup(ctx, host)
+	r.trace.note(Step{Name: host, Type: "addresses", Records: words(sorted(list)), Err: err})
 	if err != nil {
 		return nil, err
 	}

@@ -223,13 +223,18 @@ func (d *Dialer) dial(ctx context.Context, remote server) (*Flow, error) {
 	}
 }
 
+// From is the address that connections to a peer leave from; one that isn't valid, or unspecified, is the system's choice.
+func (d *Dialer) From(to netip.Addr) netip.Addr {
+	if d.Local != nil && (!d.local.IsValid() || d.local.IsUnspecified()) {
+		return d.Local(to)
+	}
+	return d.local
+}
+
 // open connects on behalf of all who wait, whoever gives up meanwhile.
 func (d *Dialer) open(a *dial, remote server) {
 	nd := net.Dialer{Timeout: 10 * time.Second, Control: marking(d.DSCP)}
-	local := d.local
-	if d.Local != nil && (!local.IsValid() || local.IsUnspecified()) {
-		local = d.Local(remote.at.Addr())
-	}
+	local := d.From(remote.at.Addr())
 	if local.IsValid() && !local.IsUnspecified() {
 		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
 	}
