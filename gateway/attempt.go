@@ -171,6 +171,9 @@ func (c *Call) attemptEnded(l *sipLeg, e LegEvent) {
 func (c *Call) drop(list []*sipLeg, why call.Cause) {
 	for _, l := range list {
 		c.attemptEnded(l, LegEvent{At: time.Now(), Cause: why})
+		if err := l.d.Cancel(reason(why)); err != nil { // now: the call's end, which may be near, would take it back without a reason
+			l.log.Warn("attempt not cancelled", "err", err)
+		}
 		c.g.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(c.g.ctx, 40*time.Second)
 			defer cancel()

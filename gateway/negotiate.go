@@ -80,6 +80,9 @@ func (l *sipLeg) Progress(status int, phrase string, early bool, want media.Want
 		l.neg.Lock()
 		err := l.makeAnswer(want)
 		body = l.body
+		if !l.hasOffer() {
+			body, err = l.offerEarly(want)
+		}
 		l.neg.Unlock()
 		if err != nil {
 			return err
@@ -87,6 +90,47 @@ func (l *sipLeg) Progress(status int, phrase string, early bool, want media.Want
 	}
 	return l.d.Progress(status, phrase, body, l.along()...)
 }
+
+// offerEarly is our offer to a peer that made none, once: its answer comes in PRACK.
+func (l *sipLeg) offerEarly(want media.Want) ([]byte, error) {
+	if l.body != nil {
+		return nil, nil
+	}
+	o, err := l.ep.Offer(context.Background(), want)
+	if err != nil {
+		return nil, err
+	}
+	l.offer, l.body = o, o.SDP()
+	return l.body, nil
+}
+
+// pracked takes the answer to it.
+func (l *sipLeg) pracked(e sip.Event) {
+	l.neg.Lock()
+	offer := l.offer
+	l.offer = nil
+	l.neg.Unlock()
+	if offer == nil {
+		return
+	}
+	err := errors.New("the PRACK has no answer to our offer")
+	if isSDP(e.Content, e.Body) {
+		if err = offer.Accept("", e.Body); err == nil {
+			err = offer.Commit("")
+		}
+	}
+	if err != nil {
+		offer.Rollback()
+		c := call.Cause{Q850: 88, SIP: 488, Text: "the answer's media is not usable: " + err.Error()}
+		l.g.wg.Go(func() { l.hangup(c) })
+		l.finish(LegEvent{At: e.At, Cause: c})
+		return
+	}
+	l.send(LegEvent{Kind: LegConfirmed, At: e.At, Late: true})
+}
+
+// mayHear tells whether a caller can have media before the answer: it has offered, or we can.
+func (l *sipLeg) mayHear() bool { return l.hasOffer() || l.d.MayOffer() }
 
 // makeAnswer answers the offer of the peer's INVITE, once.
 func (l *sipLeg) makeAnswer(want media.Want) error {
@@ -129,6 +173,9 @@ func (l *sipLeg) answerBody(want media.Want) ([]byte, error) {
 	if l.hasOffer() {
 		err := l.makeAnswer(want)
 		return l.body, err
+	}
+	if l.body != nil { // offered before
+		return nil, nil
 	}
 	o, err := l.ep.Offer(context.Background(), want)
 	if err != nil {

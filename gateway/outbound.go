@@ -291,6 +291,8 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 		return true
 	case LegOffered:
 		c.earlyOffer(c.caller, e)
+	case LegConfirmed: // of early media, by PRACK
+		c.noteMedia(c.caller, e.At)
 	case LegRefer:
 		_ = e.Refer.Reject(call.Cause{SIP: 603, Q850: 21, Text: "Decline"})
 	case LegDigit:

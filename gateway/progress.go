@@ -32,7 +32,7 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 	if e.Early {
 		c.noteMedia(l, e.At)
 		c.link(l)
-		early = c.caller.hasOffer()
+		early = c.caller.mayHear()
 	}
 	status := e.Status
 	if status != 180 && status != 183 {

@@ -176,6 +176,8 @@ func (l *sipLeg) dialog(e sip.Event) {
 		l.send(LegEvent{Kind: LegForked, At: e.At, Tag: e.Tag, Phrase: "a further party answered and was hung up"})
 	case sip.KindAcked:
 		l.acked(e)
+	case sip.KindPracked:
+		l.pracked(e)
 	case sip.KindOffer:
 		l.offered(e)
 	case sip.KindRefer:

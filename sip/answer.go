@@ -117,7 +117,7 @@ func (d *Dialog) responseHeaders(reason string, body []byte, h []Header) ([]Head
 	return append(extra, h...), nil
 }
 
-// Answer sends 200 with the SDP: the answer, or the offer if the INVITE had none. It is repeated until the ACK
+// Answer sends 200 with the SDP: the answer, or the offer if the INVITE had none; none after an offer in a provisional response. It is repeated until the ACK
 // comes, which is told as Acked; while an earlier response with SDP waits for its PRACK, it waits too; if none comes within 64*T1 the dialog gets a BYE and ends by timeout.
 func (d *Dialog) Answer(body []byte, h ...Header) error {
 	extra, err := d.responseHeaders("", body, h)
@@ -139,7 +139,9 @@ func (d *Dialog) Answer(body []byte, h ...Header) error {
 			w.timer.Stop()
 			d.unacked = nil
 		}
-		d.body = body
+		if len(body) > 0 { // else it went in a provisional response
+			d.body = body
+		}
 		extra = append(extra, d.grant(d.in.m)...)
 		if err := d.in.respond(200, "", extra, body); err != nil {
 			d.end(Event{By: ByTransport, Err: err})

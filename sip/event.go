@@ -20,6 +20,7 @@ const (
 	KindForked                   // a further 2xx came from another fork (dialed): ACKed and BYEd already
 	KindOffer                    // re-INVITE or UPDATE with SDP from the peer; Offer must be answered or rejected
 	KindAcked                    // ACK for our 2xx came; Body is the answer if we offered
+	KindPracked                  // PRACK with the answer to the offer in our provisional response came, as Body (inbound)
 	KindRefer                    // REFER from the peer; Refer must be accepted or rejected
 	KindInfo                     // INFO from the peer, answered 200 already
 	KindNotify                   // NOTIFY from the peer, answered 200 already; for a REFER, Status and Phrase are the sipfrag's
@@ -29,7 +30,7 @@ const (
 
 // String names the kind.
 func (k Kind) String() string {
-	names := [...]string{"", "trying", "progress", "answered", "forked", "offer", "acked", "refer", "info", "notify", "moved", "ended"}
+	names := [...]string{"", "trying", "progress", "answered", "forked", "offer", "acked", "pracked", "refer", "info", "notify", "moved", "ended"}
 	if int(k) < len(names) {
 		return names[k]
 	}

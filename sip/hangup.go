@@ -51,6 +51,15 @@ func (d *Dialog) Hangup(ctx context.Context, why Reason, status int, h ...Header
 	}
 }
 
+// Cancel has a dialed INVITE end that isn't answered, as Hangup does, and doesn't wait. In any other state it does nothing.
+func (d *Dialog) Cancel(why Reason) error {
+	if err := why.check(); err != nil {
+		return err
+	}
+	d.cancel(&ending{why: why, by: ByLocal, status: 487})
+	return nil
+}
+
 // cancel ends a dialed INVITE that isn't answered.
 func (d *Dialog) cancel(c *ending) {
 	d.mu.Lock()

@@ -39,6 +39,7 @@ type provisional struct {
 type unacked struct {
 	rseq  uint32
 	sdp   bool
+	offer bool // the sdp is one: the PRACK brings the answer
 	until time.Time
 	wait  time.Duration
 	timer *time.Timer
@@ -59,6 +60,9 @@ func asks(h Headers, field, tag string) bool {
 func (d *Dialog) reliably(p provisional) (yes, skip bool) {
 	h := d.in.m.Headers
 	sdp := len(p.body) > 0
+	if sdp && len(d.request.Body) == 0 && !d.mayOffer() {
+		return false, true
+	}
 	switch {
 	case d.ua.cfg.Reliable == ReliableNever:
 		return false, false
@@ -66,6 +70,17 @@ func (d *Dialog) reliably(p provisional) (yes, skip bool) {
 		return true, len(d.request.Body) == 0 && !sdp && d.rseq == 0
 	}
 	return sdp && asks(h, "Supported", "100rel"), false
+}
+
+// MayOffer tells whether a provisional response of ours may carry an offer: the inbound INVITE has none, and its sender knows
+// reliable provisional responses (RFC 3262 5). The PRACK then brings the answer, told by KindPracked, and Answer has no SDP.
+func (d *Dialog) MayOffer() bool {
+	return d.inbound && d.in != nil && len(d.request.Body) == 0 && d.mayOffer()
+}
+
+func (d *Dialog) mayOffer() bool {
+	h := d.in.m.Headers
+	return d.ua.cfg.Reliable != ReliableNever && (asks(h, "Require", "100rel") || asks(h, "Supported", "100rel"))
 }
 
 // provide sends a provisional response, or keeps it until the one before is acknowledged; d.mu is held.
@@ -95,8 +110,11 @@ func (d *Dialog) provide(p provisional) error {
 	if err := d.in.respond(p.status, p.reason, extra, p.body); err != nil {
 		return err
 	}
-	w := &unacked{rseq: d.rseq, sdp: len(p.body) > 0, wait: d.ua.timers.T1, until: time.Now().Add(d.ua.timers.life())}
+	w := &unacked{rseq: d.rseq, sdp: len(p.body) > 0, offer: len(p.body) > 0 && len(d.request.Body) == 0, wait: d.ua.timers.T1, until: time.Now().Add(d.ua.timers.life())}
 	d.unacked = w
+	if w.offer {
+		d.body = p.body
+	}
 	w.timer = d.ua.later(w.wait, d.callID, func() { d.unpracked(w) })
 	return nil
 }
@@ -130,9 +148,17 @@ func (d *Dialog) onPrack(t *serverTx, l *leg) {
 		t.respond(481, "No Such Provisional Response", nil, nil)
 		return
 	}
+	_, body := content(t.m)
+	if w.offer && len(body) == 0 {
+		t.refuse(&wire.Refusal{Status: 400, Header: "Content-Type", Why: "no SDP: expected the answer to our offer (RFC 3262 5)"})
+		return
+	}
 	w.timer.Stop()
 	d.unacked = nil
-	switch _, body := content(t.m); {
+	switch {
+	case w.offer:
+		t.respond(200, "", nil, nil)
+		d.emit(d.event(KindPracked, t.m, t.at))
 	case len(body) == 0:
 		t.respond(200, "", nil, nil)
 	case d.offer != nil:

@@ -188,3 +188,49 @@ func TestPrackNever(t *testing.T) {
 	}
 	_ = d.Hangup(soon(t), sip.Reason{}, 0)
 }
+
+// A caller without an offer gets ours in a reliable provisional response, if it knows those; its PRACK must bring the answer.
+func TestOfferInProvisional(t *testing.T) {
+	b := newBench(t, nil)
+	p := siptest.NewPeer(t, b.addr)
+	ask := p.Write(siptest.Ask{Method: "INVITE", Headers: []string{"Supported: 100rel", p.Contact()}})
+	d := b.inbound()
+	if !d.MayOffer() {
+		t.Fatal("it may not offer")
+	}
+	if err := d.Progress(183, "", []byte(siptest.SDP)); err != nil {
+		t.Fatal(err)
+	}
+	res := p.Response(183)
+	rack := res.Headers.Get("RSeq") + " 1 INVITE"
+	prack(p, ask, res, 2, rack, "")
+	p.Response(400)
+	prack(p, ask, res, 3, rack, siptest.SDP)
+	p.Response(200)
+	if e := expect(t, d, sip.KindPracked); string(e.Body) != siptest.SDP {
+		t.Errorf("answer %q", e.Body)
+	}
+	if err := d.Answer(nil); err != nil {
+		t.Fatal(err)
+	}
+	ok := p.Response(200)
+	if ok.Body != "" {
+		t.Errorf("SDP in the 200: %q", ok.Body)
+	}
+	p.Ack(ask, ok, "")
+	expect(t, d, sip.KindAcked)
+	// Who doesn't know them isn't offered anything before the answer.
+	p.Write(siptest.Ask{Method: "INVITE"})
+	if d = b.inbound(); d.MayOffer() {
+		t.Error("it may offer")
+	}
+	if err := d.Progress(183, "", []byte(siptest.SDP)); err != nil {
+		t.Fatal(err)
+	}
+	if m, got := p.Receive(100 * time.Millisecond); got && m.Status() != 100 {
+		t.Errorf("got %q", m.Start)
+	}
+	if err := d.Reject(486, ""); err != nil {
+		t.Fatal(err)
+	}
+}
