@@ -148,7 +148,7 @@ func (d *Dialog) Inbound() bool { return d.inbound }
 // UA is the user agent the dialog belongs to.
 func (d *Dialog) UA() *UA { return d.ua }
 
-// Request is the INVITE that made the dialog; some time after the dialog's end, without header fields and body.
+// Request is the INVITE that made the dialog; some time after the dialog's end, only its source and time.
 func (d *Dialog) Request() *Request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -260,10 +260,13 @@ func (d *Dialog) strip() {
 		close(d.events)
 	}
 	r := d.request
-	d.request = &Request{URI: r.URI, From: r.From, To: r.To, Source: r.Source, Network: r.Network, User: r.User, At: r.At}
+	d.request = &Request{Source: r.Source, Network: r.Network, User: r.User, At: r.At}
 	d.body, d.session, d.in, d.heldAnswer, d.waiting = nil, session{}, nil, nil, nil
+	if d.winner != nil { // whoever answers now is another fork, or has forgotten our BYE
+		d.winner, d.legs = &leg{}, map[string]*leg{}
+	}
 	if o := d.out; o != nil {
-		o.inv, o.plain, o.rest, o.stop, o.o.headers, o.o.body = Invite{}, nil, nil, nil, nil, nil
+		d.out = &calls{ctx: o.ctx, round: o.round, cancel: o.cancel, heard: o.heard, o: outgoing{method: o.o.method, uri: o.o.uri, cseq: o.o.cseq}}
 	}
 }
 

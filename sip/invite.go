@@ -16,7 +16,7 @@ const defaultRing = 3 * time.Minute
 
 // calls is an INVITE that we sent, over all its repetitions with credentials.
 type calls struct {
-	inv     Invite
+	inv     *Invite
 	ctx     context.Context // ends the INVITE
 	o       outgoing
 	plain   []Header   // of o, without those of the session timer
@@ -59,7 +59,7 @@ func (u *UA) Dial(ctx context.Context, inv Invite) (*Dialog, error) {
 		d.auth = auth.NewClient(inv.Credentials)
 	}
 	d.local, d.peer = inv.From.WithTag("").String(), inv.To.WithTag("").String()
-	d.out = &calls{inv: inv}
+	d.out = &calls{inv: &inv}
 	d.request = &Request{
 		URI: inv.Target, From: inv.From.WithTag(d.localTag), To: inv.To, Headers: inv.Headers, ContentType: inv.ContentType,
 		Body: inv.Body, At: time.Now(),
@@ -112,7 +112,7 @@ func (inv *Invite) check() error {
 
 // begin finds the way and sends the first INVITE.
 func (d *Dialog) begin(ctx context.Context) {
-	inv := &d.out.inv
+	inv := d.out.inv
 	var list []place
 	var err error
 	find, cancel := context.WithTimeout(ctx, inv.TrialTimeout)
@@ -143,7 +143,7 @@ func (inv *Invite) contactUser() string {
 
 // compose writes the INVITE and starts the clocks; d.mu is held.
 func (d *Dialog) compose() {
-	inv := &d.out.inv
+	inv := d.out.inv
 	d.contact = "<" + d.ua.contactURI(inv.contactUser(), d.flow, inv.Target.Scheme).String() + ">"
 	d.cseq = 1
 	routes := make([]string, 0, len(inv.Route))
