@@ -64,43 +64,12 @@ type counters struct {
 
 // New makes a gateway and its user agents. Nothing is sent before Run; calls come in at once.
 func New(cfg Config) (*Gateway, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+	g, err := sketch(cfg)
+	if err != nil {
+		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
-		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
-		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
-		apps: map[string]*App{}, groups: map[string]*Group{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}, instance: newInstance()}
+	cfg = g.cfg
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	var err error
-	if g.plan, err = numbering.New(numbering.Config{Country: cfg.Country}); err != nil {
-		return nil, errors.Join(err, g.Close())
-	}
-	for i := range cfg.Users {
-		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
-	}
-	for i := range cfg.Groups {
-		g.groups[cfg.Groups[i].ID] = &cfg.Groups[i]
-	}
-	for _, a := range cfg.Apps {
-		if a.MaxCalls == 0 {
-			a.MaxCalls = cfg.Limits.Calls
-		}
-		g.apps[a.ID] = &a
-	}
-	if g.router == nil {
-		r, err := newRoutes(cfg.Users, cfg.Routes)
-		if err != nil {
-			return nil, errors.Join(err, g.Close())
-		}
-		r.longest, r.rates = cfg.Longest, cfg.Rates
-		for i := range cfg.Groups {
-			for _, n := range cfg.Groups[i].Numbers {
-				r.groups[cfg.Groups[i].Tenant+"\x00"+n] = &cfg.Groups[i]
-			}
-		}
-		g.router = r
-	}
 	if len(cfg.Media.Addrs) == 0 {
 		return nil, errors.Join(errors.New("media has no address: expected at least one"), g.Close())
 	}
@@ -121,6 +90,47 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, errors.Join(err, g.Close())
 	}
 	close(g.ready)
+	return g, nil
+}
+
+// sketch is a gateway that knows its settings and has neither sockets nor trunks.
+func sketch(cfg Config) (*Gateway, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
+		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
+		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
+		apps: map[string]*App{}, groups: map[string]*Group{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}, instance: newInstance()}
+	var err error
+	if g.plan, err = numbering.New(numbering.Config{Country: cfg.Country}); err != nil {
+		return nil, err
+	}
+	for i := range cfg.Users {
+		g.userByID[cfg.Users[i].ID] = &cfg.Users[i]
+	}
+	for i := range cfg.Groups {
+		g.groups[cfg.Groups[i].ID] = &cfg.Groups[i]
+	}
+	for _, a := range cfg.Apps {
+		if a.MaxCalls == 0 {
+			a.MaxCalls = cfg.Limits.Calls
+		}
+		g.apps[a.ID] = &a
+	}
+	if g.router == nil {
+		r, err := newRoutes(cfg.Users, cfg.Routes)
+		if err != nil {
+			return nil, err
+		}
+		r.longest, r.rates = cfg.Longest, cfg.Rates
+		for i := range cfg.Groups {
+			for _, n := range cfg.Groups[i].Numbers {
+				r.groups[cfg.Groups[i].Tenant+"\x00"+n] = &cfg.Groups[i]
+			}
+		}
+		g.router = r
+	}
 	return g, nil
 }
 

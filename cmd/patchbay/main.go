@@ -44,6 +44,8 @@ func newRootCommand() *cobra.Command {
 		newWhyCommand(),
 		newTrunkCommand(),
 		newCheckCommand(),
+		newRouteCommand(),
+		newNumberCommand(),
 		newClassesCommand(),
 		newVersionCommand(),
 	)
