@@ -58,8 +58,9 @@ check: picture build ## format, vet, staticcheck, imports, build, unit tests wit
 picture: ## the imports are those of the picture in README.md, and no others
 	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
 
-# Folders with packages of others that tests use: libraries that call in a browser, and programs that drive us over JSON-RPC.
-NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/examples)
+# Folders with packages of others that tests use: libraries that call in a browser, programs that drive us over JSON-RPC, and
+# what the page is built of.
+NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/examples web)
 
 docs/examples/node_modules/.package-lock.json: $(wildcard rpc/js/*.js* docs/examples/reconnect-ws/*.js*)
 

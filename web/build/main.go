@@ -42,6 +42,7 @@ func options(dir string) api.BuildOptions {
 		Charset:         api.CharsetUTF8,
 		LogLevel:        api.LogLevelWarning,
 		Define:          map[string]string{"process.env.NODE_ENV": `"production"`},
+		Plugins:         []api.Plugin{replace(dir)},
 	}
 }
 
@@ -155,7 +156,7 @@ func licenses(dir, metafile string) error {
 	}
 	slices.Sort(packages)
 	var b strings.Builder
-	b.WriteString("The softphone page contains these packages, unmodified.\n")
+	b.WriteString("The softphone page contains these packages, of JsSIP what the page uses.\n")
 	for _, name := range packages {
 		folder := filepath.Join(dir, "node_modules", filepath.FromSlash(name))
 		var about struct{ Version, License string }

@@ -17,7 +17,7 @@ import (
 const sealName = "dist.sha256"
 
 // sources are what decides how dist looks, beside the version of the bundler in go.mod.
-var sources = [...]string{"src", "build/main.go", "package.json", "package-lock.json"}
+var sources = [...]string{"src", "build/main.go", "build/replace.go", "package.json", "package-lock.json"}
 
 // seal writes the seal of what is there now.
 func seal(dir string) error {

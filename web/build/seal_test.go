@@ -29,7 +29,7 @@ func TestSealNotices(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"src/main.tsx", "src/gone.ts", "build/main.go", "package.json", "package-lock.json", "dist/index.html"} {
+	for _, name := range []string{"src/main.tsx", "src/gone.ts", "build/main.go", "build/replace.go", "package.json", "package-lock.json", "dist/index.html"} {
 		write(name, name)
 	}
 	if err := seal(dir); err != nil {
