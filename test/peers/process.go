@@ -62,6 +62,7 @@ type command struct {
 	cores  string   // that it may use, as taskset takes them; then it goes before what else runs, where that is allowed. Empty: all
 	env    []string // added to ours
 	uid    *syscall.Credential
+	stdin  *os.File
 	stdout string // file that takes standard output instead of the log
 }
 
@@ -81,6 +82,9 @@ func start(t testing.TB, c command) *Process {
 	}
 	p.cmd = exec.Command(c.path, c.args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = cmp.Or(c.work, c.dir), out, out
+	if c.stdin != nil {
+		p.cmd.Stdin = c.stdin
+	}
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC", "LC_ALL=C.UTF-8", "TERM=dumb"), c.env...)
 	if c.stdout != "" {
 		f, err := os.Create(c.stdout)

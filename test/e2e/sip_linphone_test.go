@@ -1,0 +1,48 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/patchbay/patchbay/test/audio"
+	"github.com/patchbay/patchbay/test/peers"
+)
+
+// linphonec registers and calls baresip, and is called by it; each hears the other.
+func TestSipLinphone(t *testing.T) {
+	addr := address(t)
+	g := startGateway(t, addr, settings{users: "  - {id: lin, password: phone-secret-1, numbers: [\"400\"]}\n  - {id: bob, password: phone-secret-2, numbers: [\"401\"]}\n"})
+	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "phone-secret-2", Domain: "test.local", Proxy: g.sip.String(), Audio: audio.Tone(8000, 880, toneLevel, 60)})
+	lin := peers.StartLinphone(t, peers.LinphoneConfig{User: "lin", Password: "phone-secret-1", Domain: "test.local", Proxy: g.sip, Audio: audio.Tone(8000, 440, toneLevel, 60)})
+
+	lin.Dial(t, fmt.Sprintf("sip:401@%s", addr))
+	bob.Expect(t, "CALL_INCOMING", 5*time.Second)
+	bob.Accept(t)
+	bob.Expect(t, "CALL_ESTABLISHED", 3*time.Second)
+	time.Sleep(6500 * time.Millisecond)
+	lin.Hangup(t)
+	bob.Expect(t, "CALL_CLOSED", 3*time.Second)
+	heard(t, "bob", bob.Heard(t), 440, 880, audio.MuLaw)
+	// Its jitter buffer drops and adds samples as it likes, so the tone isn't one from end to end; it is all there is, all the time.
+	got := lin.Heard(t).Cut(1, measured)
+	rms, own, gap := audio.RMS(got), audio.Level(got, 440), audio.LongestGap(got, 880)
+	t.Logf("lin: %.2f dBFS, 440 Hz %.1f dB down, longest gap in 880 Hz %v", rms, rms-own, gap)
+	if math.Abs(rms-toneLevel) > levelWithin || rms-own < crosstalk || gap > gapMost {
+		t.Errorf("lin heard %.2f dBFS, own tone %.1f dB down, a gap of %v; expected %g ± %g, %g or more, %v at most", rms, rms-own, gap, toneLevel, levelWithin, crosstalk, gapMost)
+	}
+
+	bob.Dial(t, "sip:400@test.local")
+	lin.Expect(t, "CallIncomingReceived", 5*time.Second)
+	lin.Answer(t)
+	bob.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
+	bob.Hangup(t)
+	for _, r := range g.records(t, 2) {
+		if got := recordOf(r); got != ended {
+			t.Errorf("the record says %+v, expected %+v", got, ended)
+		}
+	}
+}
