@@ -59,6 +59,7 @@ func (g *Gateway) Status() Status {
 
 // count tallies an ended call, once, by the final status of its caller's INVITE.
 func (g *Gateway) count(c *call.Call) {
+	g.tally.count(c)
 	key := "200"
 	if c.AnsweredAt == nil {
 		key = itoa(c.Cause.Status())

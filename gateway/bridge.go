@@ -16,7 +16,8 @@ func (c *Call) bridged() ending {
 	tick := time.NewTicker(interim)
 	defer tick.Stop()
 	var tooLong <-chan time.Time
-	if d := c.longest(); d > 0 {
+	longest, tooLongCause := c.longest()
+	if d := longest; d > 0 {
 		limit := time.NewTimer(d)
 		defer limit.Stop()
 		tooLong = limit.C
@@ -45,13 +46,16 @@ func (c *Call) bridged() ending {
 			}
 		case now := <-tick.C:
 			c.rec.note(0, now, call.Interim{Quality: c.qualities()})
+			if cause, over := c.meters(now); over {
+				return bySystem(cause)
+			}
 			for _, l := range c.parties() {
 				if cause, ok := c.mute(l); ok {
 					return bySystem(cause)
 				}
 			}
 		case <-tooLong:
-			return bySystem(call.TooLong)
+			return bySystem(tooLongCause)
 		case <-grant.C:
 			if cause, ok := c.extend(grant); !ok {
 				return bySystem(cause)
@@ -73,8 +77,11 @@ func (c *Call) partyEvent(e LegEvent) (ending, bool) {
 }
 
 // longest is how long the call may last from its answer: the least that the gateway, the caller and the called trunk allow;
-// 0 = for ever.
-func (c *Call) longest() time.Duration {
+// 0 = for ever; and why no longer. A call for help lasts as long as it takes.
+func (c *Call) longest() (time.Duration, call.Cause) {
+	if c.src.urgent {
+		return 0, call.Cause{}
+	}
 	least := c.g.cfg.Limits.Duration
 	bounds := []time.Duration{c.src.duration()}
 	if l := c.callee; l != nil && l.trunk != nil {
@@ -85,7 +92,10 @@ func (c *Call) longest() time.Duration {
 			least = d
 		}
 	}
-	return least
+	if d, why := c.tolls(); d > 0 && (least == 0 || d < least) {
+		return d, why
+	}
+	return least, call.TooLong
 }
 
 // mute tells whether a leg's media has been missing for longer than is allowed. A leg that is on hold, whoever asked for

@@ -39,18 +39,22 @@ type Call struct {
 	several  bool           // more than one callee rings at the moment
 	// Of the last callees that rang in vain: what the one that decided said.
 	retryAfter time.Duration
-	redirect   []string      // the Contacts of a 3xx
-	again      time.Duration // the least that a carrier without room said to wait; 0 = none did
-	diversions []Diversion   // how it was led away from whom it was for, so far
-	path       []string      // who is being tried, by whose forwarding: a circle is found by it
-	payers     []*User       // who has forwarded it to where it goes now: the last one pays, else its source
-	stopped    bool          // dialling ended for good: no further hop
-	rang       bool          // the caller has had a 180: repeated ones, and those of several phones, say nothing new
-	admitted   bool          // counts against the limits
-	unsaid     bool          // the answer was written, but never left: the caller had gone
-	warning    int           // of a 488, RFC 3261 20.43; 0 = 399
-	wish       *DialRequest  // what an application asked of its call
-	referrals  int           // transfers so far
+	redirect   []string          // the Contacts of a 3xx
+	again      time.Duration     // the least that a carrier without room said to wait; 0 = none did
+	diversions []Diversion       // how it was led away from whom it was for, so far
+	path       []string          // who is being tried, by whose forwarding: a circle is found by it
+	owing      map[*account]bool // accounts that count the call
+	charged    []*account        // those that pay for it since its answer,
+	price      Price             // per minute,
+	metered    time.Duration     // and how much of it they have been counted
+	payers     []*User           // who has forwarded it to where it goes now: the last one pays, else its source
+	stopped    bool              // dialling ended for good: no further hop
+	rang       bool              // the caller has had a 180: repeated ones, and those of several phones, say nothing new
+	admitted   bool              // counts against the limits
+	unsaid     bool              // the answer was written, but never left: the caller had gone
+	warning    int               // of a 488, RFC 3261 20.43; 0 = 399
+	wish       *DialRequest      // what an application asked of its call
+	referrals  int               // transfers so far
 	clocks     []*time.Timer
 	alive      atomic.Pointer[Live]
 	grant      Grant

@@ -41,9 +41,12 @@ type Config struct {
 	Bindings     string // file that keeps users' registrations across restarts; "": they are in memory only
 	Log          *slog.Logger
 
-	Groups  []Group
-	Longest bool  // of the routes that take a number the one that says most of it is taken, not the first
-	Rates   Rates // nil: a hop costs what the settings say
+	Groups    []Group
+	Tenants   []Tenant
+	Emergency Emergency
+	Locks     string // file that keeps locked accounts across restarts; "": they are in memory only
+	Longest   bool   // of the routes that take a number the one that says most of it is taken, not the first
+	Rates     Rates  // nil: a hop costs what the settings say
 }
 
 // Register bounds the registrations of users.

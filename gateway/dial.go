@@ -48,6 +48,7 @@ func (g *Gateway) Dial(r DialRequest) (*AppCall, error) {
 	if err != nil {
 		return nil, err
 	}
+	src.help, src.urgent = number, slices.Contains(g.cfg.Emergency.Numbers, number)
 	c, refused, ok := g.admit(src)
 	if c == nil {
 		return nil, &Refusal{refused}

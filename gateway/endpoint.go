@@ -39,6 +39,7 @@ type party struct {
 	srtp    media.SRTP
 	peer    netip.AddrPort // its signalling
 	offers  netip.Addr     // where its own offer has media sent; zero = it has made none
+	urgent  bool           // its call is one for help
 	browser bool           // it speaks WebRTC
 	passing bool           // its media is never converted
 }
@@ -92,6 +93,9 @@ func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (
 			Stack: webrtc.Own, Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 	}
 	mp := g.portsFor(p)
+	if n := mp.ports.Stats(); !p.urgent && n.Free <= portReserve(n.Free+n.Used+n.Held) {
+		return nil, fmt.Errorf("%w but those kept for emergency calls", udp.ErrExhausted)
+	}
 	return rtp.New(rtp.Config{Net: g.cfg.Media.Net, Ports: mp.ports, Bind: mp.Bind, Advertise: mp.Advertise,
 		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(), Ptime: p.ptime,
 		Timeout: timeout, Notify: notify, Log: g.log, Name: name})

@@ -49,12 +49,14 @@ type Gateway struct {
 	idle     chan struct{} // closed when draining and no call is left
 	quiet    bool          // idle is closed
 
-	ready chan struct{}   // closed when New is done: calls that come earlier wait
-	ctx   context.Context // ends when nobody may be waited for any more
-	stop  context.CancelFunc
-	wg    sync.WaitGroup // calls, their legs, and what runs beside them
-	stats counters
-	tally tally
+	ready    chan struct{}   // closed when New is done: calls that come earlier wait
+	ctx      context.Context // ends when nobody may be waited for any more
+	stop     context.CancelFunc
+	wg       sync.WaitGroup // calls, their legs, and what runs beside them
+	stats    counters
+	tally    tally
+	accounts map[string]*account // who pays: "user:ID", "tenant:ID"
+	keeping  sync.Mutex          // of the file of locks
 }
 
 type counters struct {
@@ -70,6 +72,9 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	cfg = g.cfg
 	g.ctx, g.stop = context.WithCancel(context.Background())
+	if err := g.openAccounts(); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
 	if len(cfg.Media.Addrs) == 0 {
 		return nil, errors.Join(errors.New("media has no address: expected at least one"), g.Close())
 	}
@@ -101,7 +106,7 @@ func sketch(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
 		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
-		apps: map[string]*App{}, groups: map[string]*Group{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}, instance: newInstance()}
+		apps: map[string]*App{}, groups: map[string]*Group{}, accounts: map[string]*account{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}, instance: newInstance()}
 	var err error
 	if g.plan, err = numbering.New(numbering.Config{Country: cfg.Country}); err != nil {
 		return nil, err

@@ -19,6 +19,9 @@ func (g *Gateway) inbound(d *sip.Dialog, src source) {
 	case <-g.ready:
 	case <-g.ctx.Done(): // admit refuses it
 	}
+	if src.user != nil {
+		src.help, src.urgent = g.cfg.Emergency.help(d.Request().URI)
+	}
 	c, cause, ok := g.admit(src)
 	if c == nil {
 		_ = d.Reject(cause.Status(), "Service Unavailable", append(reasonHeader(cause), sip.Header{Name: "Retry-After", Value: "5"})...)
@@ -102,6 +105,9 @@ func bySystem(c call.Cause) ending { return ending{by: call.System, cause: c} }
 func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 	r := d.Request()
 	to, toN := c.src.dialledNumber(c.g, r.URI)
+	if r.URI.Scheme == "urn" {
+		to, toN = clip(r.URI.String()), c.src.help
+	}
 	st := call.Start{Tenant: c.src.tenant(), LinkedID: c.id, Node: c.g.cfg.Node, Epoch: c.g.cfg.Journal.Epoch(), Origin: "sip",
 		From: c.src.who.raw, FromN: c.src.who.shown(), To: to, ToN: toN, Direction: call.In}
 	ln := call.LegNew{Role: call.CallerLeg, Medium: "sip", Direction: call.In, Transport: r.Network, SIPCallID: d.CallID(),
@@ -128,7 +134,7 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 	r := d.Request()
 	at := r.At
-	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), passing: c.src.passing(), peer: r.Source}
+	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), passing: c.src.passing(), peer: r.Source, urgent: c.src.urgent}
 	switch {
 	case c.src.trunk != nil:
 		p.media, p.ptime = c.src.trunk.Media, c.src.trunk.Ptime
@@ -194,6 +200,9 @@ func (c *Call) acceptable() (call.Cause, bool) {
 
 // route asks where the call goes.
 func (c *Call) route() (Plan, call.Cause, bool) {
+	if c.src.urgent {
+		return c.callHelp()
+	}
 	plan, err := c.g.router.Route(c.ctx, &c.rec.call)
 	if err != nil {
 		var r *Refusal
@@ -271,7 +280,9 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 		}
 		h = append(h, warning(code, cause.Text, c.g.cfg.Domain))
 	}
-	if status == 503 {
+	if c.src.urgent {
+		h = append(h, warning(399, cause.Text, c.g.cfg.Domain))
+	} else if status == 503 {
 		h = append(h, sip.Header{Name: "Retry-After", Value: strconv.Itoa(int(math.Ceil(c.comeBack().Seconds())))})
 	}
 	leg := call.LegEnd{Cause: cause}

@@ -11,7 +11,7 @@ import (
 // admit makes the call and counts it against the limits. A call over a limit has a record all the same: ok is false
 // and cause says why. Only when nothing can be recorded at all is there no call.
 func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
-	if stalled, why := g.cfg.Journal.Stalled(); stalled {
+	if stalled, why := g.cfg.Journal.Stalled(); stalled && !src.urgent {
 		cause := call.JournalDown
 		cause.Text = why
 		g.stats.refused.Add(1)
@@ -22,7 +22,7 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 64),
 		box: make(chan command, 16), done: make(chan struct{}), reoffers: map[*sipLeg]*reoffering{},
 		seized: map[string]int{}}
-	c.rec.g = g
+	c.rec.g, c.rec.lenient = g, src.urgent
 	c.rec.call.ID = id
 	c.pipeline = media.NewPipeline(media.Config{Registry: g.cfg.Media.Registry, Clock: g.cfg.Media.Clock, Log: c.log})
 
@@ -34,8 +34,10 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 		cancel()
 		g.stats.refused.Add(1)
 		return nil, call.ShuttingDown, false
-	case g.draining:
+	case g.draining && (!src.urgent || g.quiet):
 		cause = call.ShuttingDown
+	case src.urgent:
+		ok = true
 	case g.admitted >= g.cfg.Limits.Calls:
 		cause = call.Congested
 		cause.Text = fmt.Sprintf("the gateway's limit of %d calls is reached", g.cfg.Limits.Calls)
@@ -47,6 +49,8 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("more than %g calls a second from %s", src.bounds().Rate, key)}
 	default:
 		ok = true
+	}
+	if ok {
 		g.admitted++
 		g.busy[key]++
 		g.busy[key+inward]++
@@ -83,6 +87,7 @@ func (g *Gateway) leave(c *Call) {
 	if err := c.pipeline.Close(); err != nil {
 		c.log.Warn("closing media", "err", err)
 	}
+	c.pays()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c.id)

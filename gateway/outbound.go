@@ -113,12 +113,16 @@ func (c *Call) dialTrunk(hop Hop, number string) tried {
 		return c.redirected(list[0].trunk, list[0].hop, r)
 	}
 	list[0].trunk.takesPart()
+	c.talks(hop)
 	return r
 }
 
 // atTrunk is the attempt at a trunk, with a place there; ok is false when there is none, and r why.
 func (c *Call) atTrunk(hop Hop, number string) (list []attempt, r tried, ok bool) {
 	hop.Number = cmp.Or(hop.Number, number)
+	if cause := c.mayCall(hop.Number); !cause.IsZero() {
+		return nil, tried{end: bySystem(cause), barred: true}, false
+	}
 	if cause := c.unavailable(hop); !cause.IsZero() {
 		return nil, c.passes(hop, cause), false
 	}
@@ -138,6 +142,9 @@ func (c *Call) unavailable(hop Hop) call.Cause {
 	t := c.g.trunks[hop.Trunk]
 	if t == nil {
 		return call.Cause{Q850: 3, SIP: 404, Text: "trunk " + hop.Trunk + " is not configured"}
+	}
+	if c.src.urgent {
+		return call.Cause{}
 	}
 	if !t.up() {
 		return t.downCause()
@@ -165,6 +172,7 @@ func (c *Call) ring(list []attempt) (*sipLeg, ending) {
 			cause = noCodec(c.wish.Codecs)
 			continue
 		}
+		a.party.urgent = c.src.urgent
 		l, err := c.invite(a.target, a.hop)
 		if err != nil {
 			c.log.Warn("attempt could not begin", "to", a.uri.String(), "err", err)

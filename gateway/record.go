@@ -15,6 +15,8 @@ type record struct {
 	g    *Gateway
 	call call.Call // the projection so far: what Router, Charger and the API see
 	seq  uint64
+	// lenient: the call goes on where its record can't be written. It is one for help.
+	lenient bool
 
 	family atomic.Pointer[call.ID] // LinkedID, for whoever asks
 }
@@ -54,6 +56,9 @@ func (r *record) commit(es ...call.Event) error {
 	defer cancel()
 	if err := r.g.cfg.Journal.Commit(ctx, es...); err != nil {
 		r.g.log.Error("record not durable", "call", r.call.ID, "seq", r.seq, "err", err)
+		if r.lenient {
+			return nil
+		}
 		return errors.Join(errStalled, err)
 	}
 	return nil

@@ -28,6 +28,8 @@ func (g *Gateway) Ports() map[string]udp.PortsStats {
 //	GET    /trunks              trunks and their registrations
 //	POST   /trunks/ID/test      {"timeout": "15s", "call": ""}: examine a trunk; see package doctor
 //	GET    /users               users who are online
+//	GET    /locks               accounts that may not call through trunks any more
+//	DELETE /locks/ACCOUNT       unlock one: user:ID or tenant:ID
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, list(g.Live())) })
@@ -36,6 +38,14 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("GET /trunks", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, list(g.Status().Trunks)) })
 	mux.HandleFunc("POST /trunks/{id}/test", g.restTest)
 	mux.HandleFunc("GET /users", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, list(g.Status().Online)) })
+	mux.HandleFunc("GET /locks", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, list(g.Locks())) })
+	mux.HandleFunc("DELETE /locks/{account}", func(w http.ResponseWriter, r *http.Request) {
+		if err := g.Unlock(r.PathValue("account")); err != nil {
+			problem(w, http.StatusNotFound, fmt.Errorf("%q isn't locked: expected user:ID or tenant:ID of one that is", clip(r.PathValue("account"))))
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	return mux
 }
 

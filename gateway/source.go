@@ -23,6 +23,7 @@ type source struct {
 
 	// urgent: it calls for help. No limit holds.
 	urgent bool
+	help   string // the number that is dialled for it
 
 	transfers bool // it has the call that it transfers, which doesn't count against the other
 }

@@ -30,6 +30,7 @@ type User struct {
 	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
 	Ring       time.Duration // when somebody dials one of the numbers
 	Forward    Forwarding
+	Toll       Toll
 }
 
 func (u *User) id() string {

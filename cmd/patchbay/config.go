@@ -9,25 +9,28 @@ import (
 // Config is the settings file: who may call, which carriers there are, where calls go, and the addresses we stand on.
 // Every key has its default in defaults; deploy/patchbay.yaml tells them all.
 type Config struct {
-	Demo    bool     `yaml:"demo"` // adds the users alice and bob and the trunk demo; true when there is no file
-	Node    Node     `yaml:"node"`
-	Log     Log      `yaml:"log"`
-	HTTP    HTTP     `yaml:"http"`
-	HTTPS   HTTPS    `yaml:"https"`
-	SIP     SIP      `yaml:"sip"`
-	Media   Media    `yaml:"media"`
-	STUN    []string `yaml:"stun"` // servers that tell browsers their public addresses: stun:HOST[:PORT] (RFC 7064)
-	TURN    TURN     `yaml:"turn"`
-	Billing Billing  `yaml:"billing"`
-	Limits  Limits   `yaml:"limits"`
-	RPC     RPC      `yaml:"rpc"`
-	Tokens  []Token  `yaml:"tokens"`
-	Users   []User   `yaml:"users"`
-	Trunks  []Trunk  `yaml:"trunks"`
-	Apps    []App    `yaml:"apps"`
-	Groups  []Group  `yaml:"groups"`
-	Routing Routing  `yaml:"routing"`
-	Routes  []Route  `yaml:"routes"`
+	Demo      bool      `yaml:"demo"` // adds the users alice and bob and the trunk demo; true when there is no file
+	Node      Node      `yaml:"node"`
+	Log       Log       `yaml:"log"`
+	HTTP      HTTP      `yaml:"http"`
+	HTTPS     HTTPS     `yaml:"https"`
+	SIP       SIP       `yaml:"sip"`
+	Media     Media     `yaml:"media"`
+	STUN      []string  `yaml:"stun"` // servers that tell browsers their public addresses: stun:HOST[:PORT] (RFC 7064)
+	TURN      TURN      `yaml:"turn"`
+	Billing   Billing   `yaml:"billing"`
+	Limits    Limits    `yaml:"limits"`
+	RPC       RPC       `yaml:"rpc"`
+	Tokens    []Token   `yaml:"tokens"`
+	Users     []User    `yaml:"users"`
+	Trunks    []Trunk   `yaml:"trunks"`
+	Apps      []App     `yaml:"apps"`
+	Groups    []Group   `yaml:"groups"`
+	Routing   Routing   `yaml:"routing"`
+	Emergency Emergency `yaml:"emergency"`
+	Outbound  Outbound  `yaml:"outbound"` // of each user, where the user's own says nothing
+	Tenants   []Tenant  `yaml:"tenants"`
+	Routes    []Route   `yaml:"routes"`
 }
 
 // Node is this process among others.
@@ -209,6 +212,7 @@ type User struct {
 	MaxRate    float64       `yaml:"max_rate"`  // calls that the user may begin per second; 0 = any
 	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
 	Forward    Forward       `yaml:"forward"`
+	Outbound   Outbound      `yaml:"outbound"`
 }
 
 // HA1 are hashes that stand for a password (RFC 7616 3.4.2), in hex; one value alone is that of MD5.

@@ -39,11 +39,13 @@ func defaults() Config {
 			Timeout:   30 * time.Second,
 			DSCP:      46,
 		},
-		TURN:    TURN{TTL: tokenLife},
-		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
-		Limits:  Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
-		Routing: Routing{Order: "listed"},
-		RPC:     RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
+		TURN:      TURN{TTL: tokenLife},
+		Billing:   Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked"},
+		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
+		Routing:   Routing{Order: "listed"},
+		Emergency: Emergency{Numbers: []string{"112", "911"}},
+		Outbound:  Outbound{LockAfter: 3},
+		RPC:       RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
 }
 
@@ -81,6 +83,7 @@ func (c *Config) complete() {
 		u.CallerID = cmp.Or(u.CallerID, u.Login)
 		u.MaxCalls = cmp.Or(u.MaxCalls, c.Limits.Calls)
 		u.SRTP, u.Transcode = cmp.Or(u.SRTP, "never"), cmp.Or(u.Transcode, "allow")
+		u.Outbound = u.Outbound.or(c.Outbound)
 		if len(u.Codecs) == 0 {
 			u.Codecs = c.Media.Codecs
 		}
@@ -94,6 +97,11 @@ func (c *Config) complete() {
 	for i := range c.Apps {
 		a := &c.Apps[i]
 		a.Tenant, a.MaxCalls = cmp.Or(a.Tenant, "default"), cmp.Or(a.MaxCalls, c.Limits.Calls)
+	}
+	for i := range c.Emergency.To {
+		if h := &c.Emergency.To[i]; h.Group == "" {
+			h.Ring = cmp.Or(h.Ring, c.Limits.Ring)
+		}
 	}
 	for i := range c.Groups {
 		g := &c.Groups[i]

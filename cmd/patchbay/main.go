@@ -46,6 +46,7 @@ func newRootCommand() *cobra.Command {
 		newCheckCommand(),
 		newRouteCommand(),
 		newNumberCommand(),
+		newUserCommand(),
 		newClassesCommand(),
 		newVersionCommand(),
 	)

@@ -41,6 +41,7 @@ func (d *document) routes(c *Config) {
 	}
 	d.choice("routing.order", c.Routing.Order, []string{"listed", "longest"})
 	d.groups(c, p)
+	d.tolls(c, p)
 	d.forwards(c, p)
 	ids := map[string]string{}
 	before := ownNumbers(c)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -223,7 +224,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, a := range c.Apps {
 		gc.Apps = append(gc.Apps, gateway.App{ID: a.ID, Tenant: a.Tenant, CallerID: a.CallerID, CallerName: a.CallerName, MaxCalls: a.MaxCalls})
 	}
-	return gc, c.routing(&gc)
+	return gc, errors.Join(c.routing(&gc), c.tolls(&gc))
 }
 
 // interfaces are the media addresses of a name; none for "".

@@ -209,7 +209,7 @@ func (m *Message) Refuse(p Policy) *Refusal {
 	if !slices.Contains(p.Methods, m.Method) { // case counts (RFC 3261 7.1)
 		return &Refusal{Status: 405, Why: "method " + clip(m.Method), Extra: []Header{{"Allow", strings.Join(p.Methods, ", ")}}}
 	}
-	if !known(m.URI.Scheme) {
+	if !known(m.URI) {
 		return m.foreign()
 	}
 	var missing []string
@@ -230,7 +230,15 @@ func (m *Message) Refuse(p Policy) *Refusal {
 	return nil
 }
 
-func known(scheme string) bool { return scheme == "sip" || scheme == "sips" || scheme == "tel" }
+func known(u URI) bool {
+	switch u.Scheme {
+	case "sip", "sips", "tel":
+		return true
+	case "urn": // services, of which emergency calls are for one (RFC 5031)
+		return len(u.Opaque) > 8 && strings.EqualFold(u.Opaque[:8], "service:")
+	}
+	return false
+}
 
 func (m *Message) foreign() *Refusal {
 	return &Refusal{Status: 416, Header: "Request-URI", Why: "scheme " + m.URI.Scheme}
