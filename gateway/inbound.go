@@ -173,7 +173,7 @@ func (c *Call) acceptable() (call.Cause, bool) {
 	if !l.hasOffer() {
 		return call.Cause{}, true
 	}
-	d, err := l.ep.Remote(l.d.Request().Body)
+	d, err := l.firstOffer()
 	if err != nil {
 		cause := call.NoCodec
 		cause.Text = "the offer is not usable: " + err.Error()

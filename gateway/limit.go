@@ -19,7 +19,7 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	}
 	id := call.NewID()
 	ctx, cancel := context.WithCancel(g.ctx)
-	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 64),
+	c = &Call{g: g, id: id, log: g.log.With("call", id), ctx: ctx, cancel: cancel, src: src, events: make(chan LegEvent, 16),
 		box: make(chan command, 16), done: make(chan struct{}), reoffers: map[*sipLeg]*reoffering{},
 		seized: map[string]int{}}
 	c.rec.g, c.rec.lenient = g, src.urgent

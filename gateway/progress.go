@@ -96,7 +96,7 @@ func phraseOf(status int) string {
 func (c *Call) callerWant(l *sipLeg) media.Want {
 	own := formats(c.caller.party.codecs, c.caller.party.dtmf)
 	if c.caller.hasOffer() {
-		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {
+		if d, err := c.caller.firstOffer(); err == nil {
 			own = c.caller.party.order(offered(d))
 		}
 	}
@@ -130,7 +130,7 @@ func (c *Call) callerFormats() []*media.Format {
 		return c.preferred()
 	}
 	if c.caller.hasOffer() {
-		if d, err := c.caller.ep.Remote(c.caller.d.Request().Body); err == nil {
+		if d, err := c.caller.firstOffer(); err == nil {
 			return offered(d)
 		}
 	}

@@ -61,6 +61,7 @@ type sipLeg struct {
 	peer     sdp.Direction        // what the peer itself last asked for, its view
 	silent   bool                 // nothing comes from it
 	broken   string               // why nothing ever will; "" = it may
+	theirs   *sdp.Description     // the offer of the INVITE that came, once it was read
 	earlier  bool                 // it was answered in a provisional response
 	digits   *digits
 
@@ -194,6 +195,18 @@ func (l *sipLeg) dialog(e sip.Event) {
 	case sip.KindEnded:
 		l.finish(l.endOf(e))
 	}
+}
+
+// firstOffer reads the offer of the INVITE that came; it isn't to be changed.
+func (l *sipLeg) firstOffer() (*sdp.Description, error) {
+	if l.theirs == nil {
+		d, err := l.ep.Remote(l.d.Request().Body)
+		if err != nil {
+			return nil, err
+		}
+		l.theirs = d
+	}
+	return l.theirs, nil
 }
 
 // finish sends LegEnded once, whoever finds out first.

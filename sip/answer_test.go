@@ -280,7 +280,7 @@ func TestEventsBounded(t *testing.T) {
 			t.Errorf("ended by %v", e.By)
 		}
 	}
-	if n < 40 || n > 64 {
+	if n < 20 || n > 32 {
 		t.Errorf("%d events kept", n)
 	}
 	if b.ua.Stats().EventsLost == 0 {

@@ -40,8 +40,8 @@ type leg struct {
 // Bounds of one dialog.
 const (
 	maxLegs    = 32 // early dialogs
-	eventQueue = 64 // events waiting to be read
-	eventKeep  = 16 // of them kept free for those that must not be lost
+	eventQueue = 32 // events waiting to be read
+	eventKeep  = 8  // of them kept free for those that must not be lost
 )
 
 // Dialog is one INVITE's conversation with its peer, in either role, from the INVITE to its end. Early dialogs, one
@@ -117,7 +117,7 @@ func addresses(values []string) []NameAddr {
 	return out
 }
 
-// Events is where the dialog tells what happens, in order. It holds 64 events and never blocks the stack: when 48 wait,
+// Events is where the dialog tells what happens, in order. It holds 32 events and never blocks the stack: when 24 wait,
 // Trying, Progress, Info and Notify are lost and counted; offers and REFERs are then refused 500. The last event is
 // Ended, after which the channel is closed.
 func (d *Dialog) Events() <-chan Event {
