@@ -21,6 +21,9 @@ type KamailioConfig struct {
 	Numbers map[string]Number // what happens to a dialled number that isn't a registered user
 	Bind    netip.Addr        // zero: an address of its own
 	TLS     *Certificates     // listens over TLS on 5061 too, to those who show a certificate that CA vouches for
+	Digest  string            // algorithm of its challenges: MD5, SHA-256; empty: it names none, which is MD5
+	Params  string            // more modparam lines
+	First   string            // script that runs before all of its own for each request
 }
 
 // Certificates are PEM files of a TLS peer.
@@ -92,7 +95,13 @@ func kamailioConfig(cfg KamailioConfig, k *Kamailio) string {
 			fmt.Fprintf(&numbers, "  if (%s) { $rU = \"%s\"; }\n", fits, b.Target)
 		}
 	}
-	var modules strings.Builder
+	var modules, first strings.Builder
+	if cfg.Digest != "" {
+		cfg.Params += fmt.Sprintf("modparam(\"auth\", \"algorithm\", \"%s\")\n", cfg.Digest)
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(cfg.First), "\n") {
+		first.WriteString("  " + line + "\n")
+	}
 	for _, m := range []string{"tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar", "auth", "xlog", "htable", "jsonrpcs"} {
 		fmt.Fprintf(&modules, "loadmodule \"%s.so\"\n", m)
 	}
@@ -117,7 +126,7 @@ modparam("htable", "htable", "secret=>size=4;")
 modparam("jsonrpcs", "transport", 4)
 modparam("jsonrpcs", "dgram_socket", "%[4]s/rpc")
 modparam("rr", "enable_full_lr", 1)
-
+%[8]s
 event_route[htable:mod-init] {
 %[5]s}
 
@@ -132,7 +141,7 @@ route[AUTH] {
 request_route {
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
   xlog("L_NOTICE", "$rm $ru from $si:$sp\n");
-  if (has_totag()) { loose_route(); t_relay(); exit; }
+%[9]s  if (has_totag()) { loose_route(); t_relay(); exit; }
   if (is_method("CANCEL")) { if (t_check_trans()) { t_relay(); } exit; }
   if (is_method("ACK")) { if (t_check_trans()) { t_relay(); } exit; }
   if (is_method("REGISTER")) {
@@ -146,7 +155,7 @@ request_route {
 %[7]s  if (!lookup("location")) { send_reply("404", "Not Found"); exit; }
   t_relay();
 }
-`, cfg.Realm, k.SIP, modules.String(), k.run, users.String(), trusted.String(), numbers.String())
+`, cfg.Realm, k.SIP, modules.String(), k.run, users.String(), trusted.String(), numbers.String(), cfg.Params, first.String())
 }
 
 func sorted[V any](m map[string]V) []string {

@@ -169,6 +169,18 @@ func (p *Process) Tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
+// Logged are the lines of the program's log that hold a text.
+func (p *Process) Logged(text string) []string {
+	b, _ := os.ReadFile(p.log)
+	var out []string
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if strings.Contains(line, text) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
 // ready waits until done says yes; the program's death ends the wait.
 func (p *Process) ready(t testing.TB, timeout time.Duration, done func() bool) {
 	t.Helper()
