@@ -75,10 +75,10 @@ func (t *Trunk) agent(name string) sip.Config {
 }
 
 func (t *Trunk) patient(ua *sip.UA, media netip.Addr) doctor.Patient {
-	p := doctor.Patient{ID: t.ID, UA: ua, Proxy: t.at(t.Proxy), Domain: t.Domain, User: t.User, Creds: t.Creds, Advertise: t.Advertise, TLS: t.TLS,
+	p := doctor.Patient{ID: t.ID, UA: ua, Proxy: t.at(t.next(t.Proxy)), Route: t.preloaded(), Domain: t.Domain, User: t.User, Creds: t.Creds, Advertise: t.Advertise, TLS: t.TLS,
 		Codecs: t.Codecs, Reliable: t.Reliable, Timers: t.Session.Interval >= 0, Media: media}
 	if t.Register {
-		p.Registrar = t.at(t.Registrar)
+		p.Registrar = t.at(t.next(t.Registrar))
 	}
 	p.Caller = cmp.Or(t.FromNumber, t.User, "anonymous")
 	return p

@@ -149,7 +149,7 @@ func (c *Call) unavailable(hop Hop) call.Cause {
 	if !t.up() {
 		return t.downCause()
 	}
-	if left, why := t.aside(); left > 0 {
+	if left, why := t.aside(); left > 0 && !c.src.urgent {
 		c.sooner(left)
 		return call.Cause{Q850: 42, SIP: 503, Text: "trunk " + t.ID + " is put aside for " + left.Round(time.Second).String() + " more after " + why}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // next is the host that requests of a trunk are sent to: the outbound proxy if there is one, else where they would go.
-func (t *trunk) next(hp sip.HostPort) sip.HostPort {
+func (t *Trunk) next(hp sip.HostPort) sip.HostPort {
 	if t.Outbound.IsZero() {
 		return hp
 	}
@@ -16,12 +16,12 @@ func (t *trunk) next(hp sip.HostPort) sip.HostPort {
 }
 
 // hosts are all of the carrier that we send to, and that send to us.
-func (t *trunk) hosts() []sip.HostPort {
+func (t *Trunk) hosts() []sip.HostPort {
 	return []sip.HostPort{t.Proxy, t.Registrar, t.Outbound}
 }
 
 // preloaded is the route set that REGISTER begins with: the outbound proxy (RFC 3261 8.1.2).
-func (t *trunk) preloaded() []sip.URI {
+func (t *Trunk) preloaded() []sip.URI {
 	if t.Outbound.IsZero() {
 		return nil
 	}

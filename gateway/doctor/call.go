@@ -80,7 +80,7 @@ func (x *examination) invite() (sip.Invite, error) {
 	if err != nil {
 		return sip.Invite{}, err
 	}
-	return sip.Invite{Target: target, From: sip.NameAddr{URI: from}, Destination: x.Proxy, Body: body, Credentials: x.Creds,
+	return sip.Invite{Target: target, From: sip.NameAddr{URI: from}, Destination: x.Proxy, Route: x.Route, Body: body, Credentials: x.Creds,
 		Timeout: x.part(callTime), TrialTimeout: x.part(answerTime)}, nil
 }
 

@@ -17,6 +17,7 @@ type Patient struct {
 	ID        string
 	UA        *sip.UA
 	Proxy     sip.Destination // where calls go
+	Route     []sip.URI       // through which they go there: the outbound proxy
 	Registrar sip.Destination // where we register; zero if we don't
 	Domain    string
 	User      string // our account there; "" = none
