@@ -452,3 +452,36 @@ func TestCarrierTransfers(t *testing.T) {
 		t.Errorf("records %+v\n%+v", list[1], list[4])
 	}
 }
+
+// Who has called transfers whom it called.
+func TestCallerTransfers(t *testing.T) {
+	k := newTalk(t, nil)
+	bob := k.phone("bob")
+	k.refers(k.a, "sip:101@home.test", "")
+	c := bob.Incoming()
+	if r := c.Request(); r.From.URI.User != "49123" || r.Headers.Get("Referred-By") != "<sip:100@home.test>" {
+		t.Errorf("INVITE from %s, Referred-By %q", r.From, r.Headers.Get("Referred-By"))
+	}
+	k.a.Bye()
+	hb := newHandset(t, 440)
+	if err := c.Answer(hb.answers(c.Request().Body, media.Want{})); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait(sip.KindAcked)
+	k.hc.hear(440)
+	hb.hear(880)
+	// And on: the transferred party is transferred again, by who got it.
+	k.refers(c, "sip:9777@home.test", "")
+	d := k.carrier.Incoming()
+	d.Accept()
+	k.told(c, 100, 180, 200)
+	c.Wait(sip.KindEnded)
+	d.Bye()
+	k.c.Wait(sip.KindEnded)
+	calls := k.family(3)
+	if calls["9123"].EndedBy != call.Caller || calls["101"].EndedBy != call.Callee || calls["9777"].User != "bob" ||
+		calls["9777"].LinkedID != calls["9123"].ID || calls["101"].User != "alice" {
+		t.Errorf("records %+v", calls)
+	}
+	k.idle()
+}
