@@ -3,6 +3,7 @@ package dns
 import (
 	"bufio"
 	"errors"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -48,8 +49,12 @@ func readHosts(path string) map[string][]netip.Addr {
 		return nil
 	}
 	defer f.Close()
+	return parseHosts(f)
+}
+
+func parseHosts(r io.Reader) map[string][]netip.Addr {
 	names := map[string][]netip.Addr{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
 		line, _, _ := strings.Cut(lines.Text(), "#")
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
