@@ -302,14 +302,23 @@ func manyHeaders(t *testing.T) {
 	}
 }
 
+// Strangers fill the listener: who comes next takes the place of one of them, and never that of a phone.
 func connectionsInAll(t *testing.T) {
 	b, _ := edge(t, func(f *sip.FrontConfig) { f.Limits.Connections, f.Limits.ConnectionsPerSource = 20, 5 })
-	for i := range 30 {
-		siptest.NewTCPPeer(t, fmt.Sprintf("127.0.1.%d", i/3+1), b.tcp)
+	seq := 0
+	alice := siptest.NewTCPPeer(t, "127.0.0.2", b.tcp)
+	register(t, alice, "alice", "a-pass", &seq, alice.Contact())
+	for i := range 40 {
+		siptest.NewTCPPeer(t, fmt.Sprintf("127.0.1.%d", i/4+1), b.tcp)
 	}
-	eventually(t, "ten too many are closed", func() bool { return b.front.Stats().Dropped["connections"] == 10 })
+	eventually(t, "those that are too many are closed", func() bool { return b.front.Stats().Dropped["connection_pushed"] >= 21 })
 	if n := b.front.Stats().Connections; n != 20 {
 		t.Errorf("%d connections are open, expected 20", n)
+	}
+	for user, p := range map[string]*siptest.Peer{"alice": alice, "bob": siptest.NewTCPPeer(t, "127.0.0.3", b.tcp)} {
+		if m := register(t, p, user, user[:1]+"-pass", &seq, p.Contact()); m.Status() != 200 {
+			t.Errorf("%s: %s", user, m.Start)
+		}
 	}
 }
 

@@ -177,7 +177,7 @@ func (u *UA) admit(t *serverTx, proxy bool) (user string) {
 		u.log.Debug("credentials used again", "method", t.m.Method, "source", t.source())
 	case result.Suspicious():
 		u.count.refused.Add(1)
-		u.log.Info("wrong credentials", "method", t.m.Method, "source", t.source(), "result", result)
+		u.log.Info("wrong credentials", "method", t.m.Method, "source", t.source(), "result", result.String())
 		if u.front.suspects.failed(from, claimed) {
 			u.log.Warn("too many wrong credentials: not heard for a while", "user", claimed, "source", t.source(), "wait", guessWindow)
 		}

@@ -108,19 +108,43 @@ func (t *TCP) admit(f *Flow) (reason string) {
 	defer t.mu.Unlock()
 	from := f.remote.Addr()
 	switch {
-	case t.closed, len(t.flows) >= t.lim.Connections:
+	case t.closed:
 		return DropTotal
 	case t.source[from] >= t.lim.PerSource:
 		return DropSource
+	case len(t.flows) >= t.lim.Connections && !t.push():
+		return DropTotal
 	}
 	t.flows[f] = struct{}{}
 	t.source[from]++
 	return ""
 }
 
+// push has a connection that isn't welcome make room for a newer one, so that strangers who fill the listener keep nobody out
+// for longer than a moment; whichever, for they are all alike. t.mu is held.
+func (t *TCP) push() bool {
+	for f := range t.flows {
+		if !f.Welcomed() {
+			t.forget(f)
+			f.shut()
+			t.h.Dropped(DropPushed)
+			return true
+		}
+	}
+	return false
+}
+
 func (t *TCP) remove(f *Flow) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.forget(f)
+}
+
+// forget uncounts a connection; t.mu is held.
+func (t *TCP) forget(f *Flow) {
+	if _, held := t.flows[f]; !held {
+		return
+	}
 	delete(t.flows, f)
 	from := f.remote.Addr()
 	if t.source[from]--; t.source[from] <= 0 {
