@@ -229,8 +229,13 @@ func TestBrowserRelayed(t *testing.T) {
 	alice.call("codec", "PCMU")
 	var used struct{ Policy, Username, Kind string }
 	alice.must(alice.page.Eval(alice.ctx, `(async () => {
-		const c = connections[0], all = [...(await c.getStats()).values()], server = c.getConfiguration().iceServers.find(s => s.username)
-		const pair = all.find(s => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded')
+		const c = connections[0], server = c.getConfiguration().iceServers.find(s => s.username)
+		let all, pair // statistics follow what they tell of with a delay
+		for (let i = 0; i < 50 && !pair; i++) {
+			if (i > 0) await new Promise(done => setTimeout(done, 100))
+			all = [...(await c.getStats()).values()]
+			pair = all.find(s => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded')
+		}
 		return {Policy: c.getConfiguration().iceTransportPolicy, Username: server?.username ?? '', Kind: all.find(s => s.id === pair?.localCandidateId)?.candidateType ?? ''}
 	})()`, &used))
 	if used.Policy != "relay" || used.Kind != "relay" || !regexp.MustCompile(`^\d{10}:alice$`).MatchString(used.Username) {
