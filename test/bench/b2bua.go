@@ -144,7 +144,7 @@ func (c *calls) command(ctx context.Context, who, profile string) (*exec.Cmd, er
 		if err := os.WriteFile(file, kamailioProxy, 0o600); err != nil {
 			return nil, err
 		}
-		return exec.CommandContext(ctx, "kamailio", "-DD", "-E", "-f", file, "-Y", c.dir, "-P", filepath.Join(c.dir, "kamailio.pid"), "-m", "64"), nil
+		return exec.CommandContext(ctx, "kamailio", "-DD", "-E", "-f", file, "-Y", c.dir, "-P", filepath.Join(c.dir, "kamailio.pid"), "-m", "512"), nil
 	}
 	self, err := os.Executable()
 	if err != nil {
