@@ -55,11 +55,14 @@ func (l Names) pick(h sip.Headers) []sip.Header {
 	return out
 }
 
+// maxCarried bounds how many fields go through, so that they and ours stay within what one message takes (64).
+const maxCarried = 24
+
 // carriable are the header fields of a message that some list could name.
 func carriable(h sip.Headers) []sip.Header {
 	var out []sip.Header
 	for _, f := range h {
-		if len(out) < maxHeaders && Carriable(f.Name) && len(f.Value) <= maxHeader && len(f.Name) <= maxName && wire.CheckHeader(f) == nil {
+		if len(out) < maxCarried && Carriable(f.Name) && len(f.Value) <= maxHeader && len(f.Name) <= maxName && wire.CheckHeader(f) == nil {
 			out = append(out, f)
 		}
 	}

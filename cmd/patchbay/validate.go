@@ -47,7 +47,7 @@ func (d *document) node(c *Config) {
 	d.between("limits.duration", c.Limits.Duration, time.Second, 7*24*time.Hour)
 	d.between("limits.ring", c.Limits.Ring, time.Second, 10*time.Minute)
 	d.count("limits.hops", c.Limits.Hops, 2, 255)
-	d.count("limits.diversions", c.Limits.Diversions, 1, 100)
+	d.count("limits.diversions", c.Limits.Diversions, 1, 10)
 }
 
 func (d *document) http(c *Config) {
