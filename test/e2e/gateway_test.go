@@ -27,6 +27,7 @@ type settings struct {
 	listen                string     // further listeners of SIP, indented list items
 	sip, media            string     // further lines of the sections, indented
 	http                  string     // further keys of http, each with a comma in front
+	addresses             string     // further media addresses, each with a comma in front
 	advertise             netip.Addr // for media; zero: the address itself
 	more                  string     // whole further sections
 	level                 string     // of the log; empty: debug
@@ -57,10 +58,10 @@ sip:
     - {transport: tcp, address: "%s"}
 %s  domain: test.local
 %smedia:
-  addresses: [{bind: %s, advertise: %s}]
+  addresses: [{bind: %s, advertise: %s}%s]
   ports: {min: 20000, max: 24999}
 %sbilling: {database: "${DATABASE}", stall: 5s}
-`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.media)
+`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.addresses, s.media)
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)

@@ -28,6 +28,7 @@ type BaresipConfig struct {
 	Audio          audio.Clip // what its microphone hears; empty: silence
 	Bind           netip.Addr // its address; zero: one of its own
 	SRTP           string     // srtp (offered beside plain RTP), srtp-mand, srtp-mandf: keys in SDP; empty: none
+	Ptime          int        // ms of its packets, said in its SDP; 0: 20
 	AutoAnswer     bool       // accepts every call
 	AnswerAfter    time.Duration
 }
@@ -153,6 +154,9 @@ ringback_disabled yes
 	}
 	if cfg.SRTP != "" {
 		account += ";mediaenc=" + cfg.SRTP
+	}
+	if cfg.Ptime != 0 {
+		account += ";ptime=" + strconv.Itoa(cfg.Ptime)
 	}
 	if cfg.Codecs == "" {
 		cfg.Codecs = "PCMU/8000/1,PCMA/8000/1"

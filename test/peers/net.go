@@ -2,10 +2,12 @@ package peers
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,13 +55,20 @@ func poll(timeout time.Duration, done func() bool) bool {
 
 // bound tells whether some process of this namespace has a UDP socket at a.
 func bound(a netip.AddrPort) bool {
-	f, err := os.Open("/proc/self/net/udp")
+	file := "/proc/self/net/udp"
+	if a.Addr().Is6() {
+		file += "6"
+	}
+	f, err := os.Open(file)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	b := a.Addr().As4()
-	want := fmt.Sprintf("%02X%02X%02X%02X:%04X", b[3], b[2], b[1], b[0], a.Port())
+	want := ""
+	for word := range slices.Chunk(a.Addr().AsSlice(), 4) {
+		want += fmt.Sprintf("%08X", binary.NativeEndian.Uint32(word))
+	}
+	want += fmt.Sprintf(":%04X", a.Port())
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if fields := strings.Fields(s.Text()); len(fields) > 1 && fields[1] == want {
 			return true

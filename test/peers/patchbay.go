@@ -211,12 +211,23 @@ func (p *Patchbay) LogsWith(t testing.TB, key, value string) []map[string]any {
 // what it prints on standard output.
 func (p *Patchbay) CLI(t testing.TB, args ...string) string {
 	t.Helper()
+	out, code := p.Try(t, args...)
+	if code != 0 {
+		t.Fatalf("peers: patchbay %s: exit code %d: %s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// Try is CLI for a command that may fail: it returns the exit code too, and then what the command says on standard error
+// before the rest.
+func (p *Patchbay) Try(t testing.TB, args ...string) (string, int) {
+	t.Helper()
 	args = append(args, "--config", p.file, "--data", filepath.Join(p.dir, "data"))
 	out, errs, code := RunPatchbay(t, p.cfg.Env, args...)
 	if code != 0 {
-		t.Fatalf("peers: patchbay %s: exit code %d: %s%s", strings.Join(args, " "), code, errs, out)
+		out = errs + out
 	}
-	return out
+	return out, code
 }
 
 // CDRs is `cdr list --json`.
