@@ -26,7 +26,7 @@ func TestSipNumbers(t *testing.T) {
 		routes: "  - {id: through, source: \"trunk:in\", number: +4930*, to: [{trunk: out}]}\n  - {id: away, source: \"trunk:in\", number: +44*, to: [{trunk: strange}]}\n",
 	})
 	peers.StartSIPp(t, peers.SIPpConfig{Name: "caller", Scenario: "sipp/identity.xml", Remote: g.sip, Bind: caller, Calls: 3, Rate: 2, Limit: 1,
-		Users: [][]string{{"0301234567", "tel:+49-89-1234567", "none"}, {"030-1234567", "sip:0891234567@carrier.test", "ID"}, {"00442079460958", "sip:0891234567@carrier.test", "header,critical"}},
+		Users:  [][]string{{"0301234567", "tel:+49-89-1234567", "none"}, {"030-1234567", "sip:0891234567@carrier.test", "ID"}, {"00442079460958", "sip:0891234567@carrier.test", "header,critical"}},
 		Length: 200 * time.Millisecond, Timeout: 30 * time.Second}).Done(t, 30*time.Second)
 	callee.Done(t, 5*time.Second)
 	var invites, byes []peers.Message
