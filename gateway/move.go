@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -23,6 +24,7 @@ type move struct {
 	at      time.Time
 	events  []LegEvent // of the leg, that the call before has not seen
 	taken   chan struct{}
+	given   atomic.Bool     // cmdGive: it is on its way
 	like    []*media.Format // cmdGive: what the other party speaks
 
 	// cmdReferTold
@@ -79,10 +81,13 @@ func (c *Call) take(t *taking, m *move) error {
 	ask := &move{from: c, leg: t.leg, like: like}
 	c.g.wg.Go(func() {
 		if t.from.order(command{kind: cmdGive, move: ask}) {
-			select { // what it sends comes before its end
+			select {
 			case <-t.from.done:
 			case <-c.done:
 			}
+		}
+		if ask.given.Load() {
+			return
 		}
 		c.order(command{kind: cmdHere, move: &move{from: t.from, leg: t.leg, err: errNotHere}})
 	})
@@ -106,8 +111,10 @@ func (l *sipLeg) described(side call.Role) call.LegNew {
 	return n
 }
 
-// handOver gives a leg to another call.
-func (c *Call) handOver(l *sipLeg, to *Call, at time.Time) {
+// handOver gives a leg to the call that has asked for it.
+func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
+	ask.given.Store(true)
+	to := ask.from
 	c.notePath(l, at)
 	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Quality: quality(l.ep, l.answered.Load())})
 	l.digits.close(c.pipeline)
@@ -170,7 +177,7 @@ func (c *Call) give(m *move) (ending, bool) {
 			c.log.Warn("closing ringback", "err", err)
 		}
 	}
-	c.handOver(r.stays, m.from, at)
+	c.handOver(r.stays, m, at)
 	c.log.Info("transferred", "to", r.to, "call", m.from.id)
 	c.report(200, "OK", true)
 	r.given = true

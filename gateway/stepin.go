@@ -121,7 +121,7 @@ func (c *Call) enter(m *move) (ending, bool) {
 	}
 	l.want = want.Direction
 	c.g.stats.answered.Add(1)
-	c.handOver(l, m.from, time.Now())
+	c.handOver(l, m, time.Now())
 	return ending{}, true
 }
 
