@@ -137,7 +137,7 @@ func (k *appTalk) end() *call.Call {
 
 func TestAppHoldsAndIsHeld(t *testing.T) {
 	t.Parallel()
-	k := newAppTalk(t, func(s *settings) { s.Media.Timeout = 500 * time.Millisecond })
+	k := newAppTalk(t, func(s *settings) { s.Media.Timeout = 900 * time.Millisecond })
 	for range 2 {
 		done := make(chan error, 1)
 		go func() { done <- k.a.Hold(context.Background()) }()
@@ -149,7 +149,7 @@ func TestAppHoldsAndIsHeld(t *testing.T) {
 		}
 		k.c.Expect(sip.KindAcked)
 		k.hc.hear(440)
-		time.Sleep(700 * time.Millisecond) // for longer than silence is allowed otherwise
+		time.Sleep(1100 * time.Millisecond) // for longer than silence is allowed otherwise
 		if err := k.a.Hold(t.Context()); err != nil {
 			t.Errorf("hold of a held call: %v", err)
 		}
@@ -571,8 +571,10 @@ func TestAppsAreDrained(t *testing.T) {
 // Silence is told, and ends the call, as it does between phones.
 func TestAppHearsOfSilence(t *testing.T) {
 	t.Parallel()
-	k := newAppTalk(t, func(s *settings) { s.Media.Timeout = 200 * time.Millisecond })
-	k.st.hear(880) // media flows for longer than that
+	k := newAppTalk(t, func(s *settings) { s.Media.Timeout = 600 * time.Millisecond })
+	for range 3 {
+		k.st.hear(880) // media flows for longer than that
+	}
 	k.hc.says.Close()
 	expect(t, k.a, AppMediaLost)
 	k.c.Wait(sip.KindEnded)

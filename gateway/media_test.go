@@ -178,7 +178,8 @@ func (h *handset) reoffered(c *siptest.Call, want sdp.Direction) sdp.Direction {
 
 func TestHoldAndResume(t *testing.T) {
 	t.Parallel()
-	k := newTalk(t, func(s *settings) { s.Media.Timeout = 150 * time.Millisecond })
+	const silence = 800 * time.Millisecond // what a busy machine doesn't make of media that flows
+	k := newTalk(t, func(s *settings) { s.Media.Timeout = silence })
 	for _, side := range []struct {
 		holder, held   *handset
 		from, to       *siptest.Call
@@ -193,8 +194,8 @@ func TestHoldAndResume(t *testing.T) {
 		}
 		side.to.Expect(sip.KindAcked)
 		side.held.hear(side.holdHz) // music on hold, say
-		side.holder.deaf()          // for longer than silence is allowed otherwise
-		time.Sleep(100 * time.Millisecond)
+		side.holder.deaf()
+		time.Sleep(silence) // longer than is allowed otherwise
 		if err := side.holder.reoffer(side.from, sdp.SendRecv); err != nil {
 			t.Fatal(err)
 		}
@@ -440,8 +441,10 @@ func TestDigitsInMediaAreRelayedAndMasked(t *testing.T) {
 
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	k := newTalk(t, func(s *settings) { s.Media.Timeout = 200 * time.Millisecond })
-	k.ha.hear(880) // media flows for longer than that
+	k := newTalk(t, func(s *settings) { s.Media.Timeout = 600 * time.Millisecond })
+	for range 3 {
+		k.ha.hear(880) // media flows for longer than that
+	}
 	k.hc.says.Close()
 	if e := k.a.Wait(sip.KindEnded); e.By != sip.ByPeer {
 		t.Errorf("ended %+v", e)

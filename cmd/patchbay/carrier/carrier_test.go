@@ -384,7 +384,7 @@ func TestCallInGivenUpByTheClient(t *testing.T) {
 	for tries := 0; ; tries++ {
 		call, err := carrier.Connect(sock).Call(ctx, carrier.Order{Number: "100", From: "1", Account: "alice"}, func(x carrier.Told) {
 			if x.Event == "answered" {
-				cancel()
+				time.AfterFunc(500*time.Millisecond, cancel) // once there is media: the phone misses it otherwise
 			}
 		})
 		if err != nil {
@@ -435,12 +435,23 @@ func TestControl(t *testing.T) {
 
 func TestStopInACall(t *testing.T) {
 	t.Parallel()
-	c := newCarrier(t, nil)
+	sock := filepath.Join(t.TempDir(), "c.sock")
+	c := newCarrier(t, func(cfg *carrier.Config) { cfg.Control = sock })
 	p := registered(t, c, nil)
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- c.Run(ctx) }()
-	time.AfterFunc(700*time.Millisecond, stop)
+	go func() {
+		defer stop()
+		for range 500 {
+			calls, err := carrier.Connect(sock).Calls(ctx, false)
+			if err == nil && len(calls) == 1 && calls[0].State == "talking" {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(500 * time.Millisecond) // there is media now
+	}()
 	r, err := p.Call(t.Context(), phone.Plan{Number: "9001"})
 	if err != nil {
 		t.Fatal(err)
