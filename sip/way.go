@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -95,7 +96,7 @@ func (u *UA) open(ctx context.Context, p place) (*flow.Flow, error) {
 		return p.flow, nil
 	case p.Network == "tcp" || p.Network == "tls":
 		f, err := u.connect(ctx, p)
-		if err != nil {
+		if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // else nobody wants it any more, which says nothing of the server
 			u.blame(p)
 		}
 		return f, err
@@ -114,11 +115,19 @@ func (u *UA) connect(ctx context.Context, p place) (*flow.Flow, error) {
 	return u.dialer.Dial(ctx, p.Addr)
 }
 
-// openFirst opens the first place that can be reached, and tells which others are left.
+// openFirst opens the first place that can be reached, and tells which others are left. One that takes no connection, nor refuses
+// it, or doesn't finish its TLS handshake has as long as one that doesn't respond, so that the others still have their turn.
 func (u *UA) openFirst(ctx context.Context, list []place) (f *flow.Flow, at place, left []place, err error) {
 	for i, p := range list {
-		if f, err = u.open(ctx, p); err == nil {
-			return f, p, list[i+1:], nil
+		if left = list[i+1:]; len(left) > 0 {
+			once, cancel := context.WithTimeout(ctx, u.timers.trial())
+			f, err = u.open(once, p)
+			cancel()
+		} else {
+			f, err = u.open(ctx, p)
+		}
+		if err == nil {
+			return f, p, left, nil
 		}
 	}
 	return nil, place{}, nil, err
