@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -61,9 +62,15 @@ func hears(t *testing.T, l *leg, b *webrtctest.Browser, f *media.Format, hz floa
 		if len(m.audio) < 4000 {
 			t.Fatalf("%s hears %d bytes", m.name, len(m.audio))
 		}
-		audio := m.audio[len(m.audio)-1600:]
-		if at := mediatest.Level(mediatest.Linear(f, audio), 8000, m.hz, peak); at < -11 || at > -9 {
-			t.Errorf("%s hears %v Hz at %.1f dBm0, want -10", m.name, m.hz, at)
+		// A packet that a busy machine lost is a leap in the tone: one of the latest three windows is without.
+		best := math.Inf(-1)
+		for end := len(m.audio); end > len(m.audio)-3*1280; end -= 1280 {
+			if at := mediatest.Level(mediatest.Linear(f, m.audio[end-1280:end]), 8000, m.hz, peak); math.Abs(at+10) < math.Abs(best+10) {
+				best = at
+			}
+		}
+		if best < -11 || best > -9 {
+			t.Errorf("%s hears %v Hz at %.1f dBm0, want -10", m.name, m.hz, best)
 		}
 	}
 }
