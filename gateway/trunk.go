@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -197,52 +196,6 @@ func (g *Gateway) watchNames(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// knows tells whether the carrier may send from an address, whatever it sends.
-func (t *trunk) knows(a netip.Addr) bool {
-	t.mu.Lock()
-	known := t.sources[a.Unmap()]
-	t.mu.Unlock()
-	return known || t.allows(a)
-}
-
-func (t *trunk) allows(a netip.Addr) bool {
-	return slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
-}
-
-// match tells whether a request is this trunk's: it comes from one of the carrier's addresses; where we have an account
-// it must also be addressed to the account or to the contact we registered, unless addresses are configured.
-func (t *trunk) match(in sip.Inbound) bool {
-	src := in.Source.Addr().Unmap()
-	if t.allows(src) {
-		return true
-	}
-	if t.proved(in.Chains) {
-		return true
-	}
-	t.mu.Lock()
-	known, exact := t.sources[src], t.servers[netip.AddrPortFrom(src, in.Source.Port())]
-	t.mu.Unlock()
-	// Somebody else may live at the carrier's address (loopback, NAT): a request from there that isn't from the
-	// carrier's own port is the carrier's only if it names our account. Connections come from any port.
-	if !known || exact {
-		return exact
-	}
-	return t.User != "" && in.URI.User == t.User || in.Network == t.Network && t.Network != "udp" && !src.IsLoopback()
-}
-
-// proved tells whether a client's certificate is the carrier's.
-func (t *trunk) proved(chains [][]*x509.Certificate) bool {
-	for _, chain := range chains {
-		if t.Trusts == nil || !t.Trusts(chain[len(chain)-1]) {
-			continue
-		}
-		if slices.ContainsFunc(t.Clients, func(name string) bool { return sip.CertificateNames(chain[0], name) }) {
-			return true
-		}
-	}
-	return false
 }
 
 func (t *trunk) start() error {
