@@ -47,6 +47,7 @@ var doors = map[string][]string{
 	"github.com/jackc/pgx/v5":             {"billing/..."},
 	"github.com/pressly/goose/v3":         {"billing/..."},
 	"go.etcd.io/bbolt":                    {"billing/..."},
+	"github.com/shopspring/decimal":       {"billing/...", "cmd/patchbay"},
 	"github.com/pion/sdp/v3":              {"media/sdp"},
 	"github.com/pion/rtp":                 {"media/rtp/...", "media/webrtc/..."},
 	"github.com/pion/rtcp":                {"media/rtp/...", "media/rtpstream", "media/webrtc/..."},

@@ -1,0 +1,203 @@
+// Package rating says what a call costs: decks hold prices by number prefix, tariffs the rules by which a deck is applied.
+// Everything in it is a value: the same deck, tariff and call give the same result for ever. Money is decimal, never a float.
+package rating
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/shopspring/decimal"
+)
+
+// MaxPrefix is the most digits of a prefix. E.164 numbers have at most 15.
+const MaxPrefix = 18
+
+// Rate is one row of a deck: what calls to numbers that begin with a prefix cost.
+type Rate struct {
+	Prefix      string          `json:"prefix"` // digits
+	Destination string          `json:"destination,omitempty"`
+	Window      string          `json:"window,omitempty"` // the tariff's window that it is for; "" = all the time that no other row is for
+	From        int             `json:"from,omitempty"`   // seconds of the call from which on it holds: a step; 0 = from the answer
+	Price       decimal.Decimal `json:"price"`            // of a minute
+	First       int             `json:"first,omitempty"`  // seconds of the first unit; of steps 0
+	Next        int             `json:"next"`             // seconds of all others
+	// What follows is read of the row that holds at the answer; steps have none of it.
+	MinSeconds int             `json:"minSeconds,omitempty"`  // the first unit is at least so long
+	Free       int             `json:"freeSeconds,omitempty"` // a call of at most so many seconds costs nothing
+	Fee        decimal.Decimal `json:"connectFee"`
+	MinCharge  decimal.Decimal `json:"minCharge"`
+	MaxCost    decimal.Decimal `json:"maxCost"` // 0 = the tariff's
+	Blocked    bool            `json:"blocked,omitempty"`
+}
+
+// Deck is one version of prices. It never changes.
+type Deck struct {
+	Name     string
+	Version  int
+	Currency string // ISO 4217
+
+	entries []entry
+	index   map[uint64]int32 // of entries by the prefix as a number behind a 1
+	lengths uint32           // bit n: there are prefixes of n digits
+	heads   []uint32         // likewise, of those that a number with these first four digits can have
+	rows    int
+}
+
+const (
+	head      = 4
+	headCount = 10_000
+)
+
+// entry is a prefix.
+type entry struct {
+	steps   []Rate // by From; the first is 0
+	windows []windowed
+}
+
+// windowed are the rows of a prefix that hold within a window.
+type windowed struct {
+	window string
+	steps  []Rate
+}
+
+// NewDeck makes a deck of its rows, in any order. Each prefix needs a row of no window, each window of a prefix one from
+// second 0.
+func NewDeck(name string, version int, currency string, rows []Rate) (*Deck, error) {
+	d := &Deck{Name: name, Version: version, Currency: currency, index: make(map[uint64]int32, len(rows)), rows: len(rows),
+		heads: make([]uint32, headCount)}
+	rows = slices.Clone(rows)
+	slices.SortStableFunc(rows, order)
+	for i, r := range rows {
+		key, err := keyOf(r.Prefix)
+		if err != nil {
+			return nil, fmt.Errorf("deck %s: %w", name, err)
+		}
+		if r.Next < 1 || r.From == 0 && r.First < 1 || r.Price.IsNegative() || r.Fee.IsNegative() || r.MinCharge.IsNegative() || r.MaxCost.IsNegative() {
+			return nil, fmt.Errorf("deck %s: prefix %s: increments %d/%d and prices, expected increments of at least 1 s and no price below 0", name, r.Prefix, r.First, r.Next)
+		}
+		if i > 0 && order(rows[i-1], r) == 0 {
+			return nil, fmt.Errorf("deck %s: prefix %s stands twice with the same window and step", name, r.Prefix)
+		}
+		at, known := d.index[key]
+		if !known {
+			if r.Window != "" {
+				return nil, fmt.Errorf("deck %s: prefix %s has a row for window %s only, expected one without a window too", name, r.Prefix, r.Window)
+			}
+			at = int32(len(d.entries))
+			d.index[key] = at
+			d.entries = append(d.entries, entry{})
+			d.lengths |= 1 << len(r.Prefix)
+			if len(r.Prefix) >= head {
+				first, _ := keyOf(r.Prefix[:head]) // the whole prefix was read before
+				d.heads[first-headCount] |= 1 << len(r.Prefix)
+			}
+		}
+		if err := d.entries[at].add(r); err != nil {
+			return nil, fmt.Errorf("deck %s: prefix %s: %w", name, r.Prefix, err)
+		}
+	}
+	for i := range d.heads {
+		d.heads[i] |= d.lengths & (1<<head - 1)
+	}
+	return d, nil
+}
+
+func (e *entry) add(r Rate) error {
+	steps := &e.steps
+	if r.Window != "" {
+		if n := len(e.windows); n == 0 || e.windows[n-1].window != r.Window {
+			e.windows = append(e.windows, windowed{window: r.Window})
+		}
+		steps = &e.windows[len(e.windows)-1].steps
+	}
+	if len(*steps) == 0 && r.From != 0 {
+		return fmt.Errorf("its first row is from second %d, expected one from second 0", r.From)
+	}
+	*steps = append(*steps, r)
+	return nil
+}
+
+// order is by prefix, then the row without a window, then by window and step.
+func order(a, b Rate) int {
+	return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), cmp.Compare(a.Window, b.Window), cmp.Compare(a.From, b.From))
+}
+
+var errPrefix = errors.New("expected 1 to 18 digits")
+
+func keyOf(prefix string) (uint64, error) {
+	if len(prefix) == 0 || len(prefix) > MaxPrefix {
+		return 0, fmt.Errorf("prefix %q: %w", prefix, errPrefix)
+	}
+	key := uint64(1)
+	for i := 0; i < len(prefix); i++ {
+		c := prefix[i] - '0'
+		if c > 9 {
+			return 0, fmt.Errorf("prefix %q: %w", prefix, errPrefix)
+		}
+		key = key*10 + uint64(c)
+	}
+	return key, nil
+}
+
+// find is the entry of the longest prefix that the number begins with; nil: there is none. A leading + is passed over, and
+// the number ends where its digits do.
+func (d *Deck) find(number string) *entry {
+	if len(number) > 0 && number[0] == '+' {
+		number = number[1:]
+	}
+	var keys [MaxPrefix + 1]uint64
+	keys[0] = 1
+	n := 0
+	for n < len(number) && n < MaxPrefix {
+		c := number[n] - '0'
+		if c > 9 {
+			break
+		}
+		keys[n+1] = keys[n]*10 + uint64(c)
+		n++
+	}
+	left := d.lengths
+	if n >= head {
+		left = d.heads[keys[head]-headCount]
+	}
+	for left &= 1<<(n+1) - 1; left != 0; {
+		l := bits.Len32(left) - 1
+		if at, ok := d.index[keys[l]]; ok {
+			return &d.entries[at]
+		}
+		left &^= 1 << l
+	}
+	return nil
+}
+
+// Match is the row of the longest prefix that the number begins with, at any time that has no row of its own. A leading +
+// is passed over. It allocates nothing.
+func (d *Deck) Match(number string) (*Rate, bool) {
+	e := d.find(number)
+	if e == nil {
+		return nil, false
+	}
+	return &e.steps[0], true
+}
+
+// Len is how many rows there are.
+func (d *Deck) Len() int { return d.rows }
+
+// Windows are the names of the windows that rows are for.
+func (d *Deck) Windows() []string {
+	seen := map[string]bool{}
+	var out []string
+	for i := range d.entries {
+		for _, w := range d.entries[i].windows {
+			if !seen[w.window] {
+				seen[w.window] = true
+				out = append(out, w.window)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
