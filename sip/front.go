@@ -86,6 +86,11 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 			*v = def
 		}
 	}
+	for v, def := range map[*time.Duration]time.Duration{&cfg.Ping: 2 * time.Minute, &cfg.Refresh: 29 * time.Second} {
+		if *v == 0 {
+			*v = def
+		}
+	}
 	if cfg.DSCP < 0 || cfg.DSCP > 63 {
 		return nil, fmt.Errorf("sip: FrontConfig.DSCP %d: expected 0 to 63", cfg.DSCP)
 	}
@@ -121,7 +126,7 @@ func (f *Front) limits() flow.Limits {
 	l := f.cfg.Limits
 	return flow.Limits{
 		MessageBytes: l.MessageBytes, Connections: l.Connections, PerSource: l.ConnectionsPerSource,
-		FirstMessage: l.FirstMessage, Partial: l.Partial, Idle: l.Idle,
+		FirstMessage: l.FirstMessage, Partial: l.Partial, Idle: l.Idle, Ping: max(f.cfg.Ping, 0),
 	}
 }
 

@@ -186,21 +186,15 @@ func (r *Registration) run() {
 		}
 	}()
 	for {
-		wait, lost := r.once()
+		wait, bound := r.once()
 		if r.ctx.Err() != nil {
 			return
 		}
 		r.set(func(s *RegistrationStatus) { s.Next = time.Now().Add(wait) })
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-lost: // and with it our binding
-			timer.Stop()
-			if !sleep(r.ctx, time.Second/2+rand.N(time.Second)) {
-				return
-			}
-		case <-r.ctx.Done():
-			timer.Stop()
+		switch err := r.rest(wait, bound); {
+		case r.ctx.Err() != nil:
+			return
+		case err != nil && !sleep(r.ctx, time.Second/2+rand.N(time.Second)): // the connection has ended, and with it our binding
 			return
 		}
 	}
@@ -217,8 +211,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// once sends one REGISTER and returns how long to wait for the next, and what ends the binding's connection.
-func (r *Registration) once() (time.Duration, <-chan struct{}) {
+// once sends one REGISTER and returns how long to wait for the next, and the way that the binding leads back; nil: there is none.
+func (r *Registration) once() (time.Duration, *flow.Flow) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
 	defer cancel()
 	m, f, err := r.send(ctx, r.asked)
@@ -237,7 +231,7 @@ func (r *Registration) once() (time.Duration, <-chan struct{}) {
 	if err != nil {
 		return r.fail(err), nil
 	}
-	return r.succeed(m, f), f.Done()
+	return r.succeed(m, f), f
 }
 
 func (r *Registration) succeed(m *wire.Message, f *flow.Flow) time.Duration {

@@ -64,6 +64,8 @@ type Limits struct {
 	FirstMessage time.Duration // until Welcome, after accept, whatever comes
 	Partial      time.Duration // until a begun message is whole
 	Idle         time.Duration // without a byte
+	// Ping is how often a connection over TCP or TLS that we opened is kept alive (RFC 5626 4.4.1), up to a fifth earlier; 0 = never.
+	Ping time.Duration
 }
 
 // Queue lengths of one connection. What a peer that doesn't read can make us hold is bounded by maxQueued.
@@ -98,6 +100,7 @@ type Flow struct {
 	trusted atomic.Bool
 	left    atomic.Bool
 	flush   atomic.Bool
+	pulse   pulse // of a connection that we opened
 }
 
 // Network is "udp", "tcp", "tls", "ws" or, over TLS, "wss".
@@ -244,10 +247,13 @@ func addrPort(a net.Addr) netip.AddrPort {
 }
 
 // write is a connection's writer: it owns the wait for a peer that is slow.
-func (f *Flow) write(h Handler) {
+func (f *Flow) write(h Handler, every time.Duration) {
 	var ping <-chan time.Time
 	if f.web != nil {
-		t := time.NewTicker(f.web.ping)
+		every = f.web.ping
+	}
+	if every > 0 {
+		t := time.NewTicker(every)
 		defer t.Stop()
 		ping = t.C
 	}
@@ -256,7 +262,7 @@ func (f *Flow) write(h Handler) {
 		case <-f.done:
 			return
 		case <-ping:
-			if f.web.sign() != nil {
+			if f.web != nil && f.web.sign() != nil || f.web == nil && f.ping() != nil {
 				f.shut()
 				return
 			}
@@ -287,7 +293,7 @@ func (f *Flow) write(h Handler) {
 func (f *Flow) read(h Handler, lim Limits) {
 	defer h.Closed(f)
 	defer f.shut()
-	fr := framer{max: lim.MessageBytes}
+	fr := framer{max: lim.MessageBytes, pong: f.pulse.pong}
 	f.clock.start(f, f.conn.SetReadDeadline, lim.FirstMessage)
 	var partial time.Time
 	for {

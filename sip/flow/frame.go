@@ -15,9 +15,10 @@ var (
 type framer struct {
 	max  int
 	buf  []byte
-	used int // bytes of buf that hold data
-	scan int // where to go on looking for the end of the head
-	line int // line ends seen since the last message: two are a ping (RFC 5626 3.5.1)
+	used int         // bytes of buf that hold data
+	scan int         // where to go on looking for the end of the head
+	line int         // line ends seen since the last message: two are a ping (RFC 5626 3.5.1)
+	pong func() bool // tells whether a line end that comes now answers a ping of ours; nil: none does
 }
 
 func (fr *framer) pending() bool { return fr.used > 0 }
@@ -40,6 +41,9 @@ func (fr *framer) next() (msg []byte, pong bool, err error) {
 	start := 0
 	for start+1 < fr.used && fr.buf[start] == '\r' && fr.buf[start+1] == '\n' {
 		start += 2
+		if fr.pong != nil && fr.pong() {
+			continue
+		}
 		if fr.line++; fr.line == 2 {
 			fr.line, pong = 0, true
 		}

@@ -97,7 +97,7 @@ func (t *TCP) accept() {
 			if t.tls != nil && !t.secure(f) {
 				return
 			}
-			t.work.Go(func() { f.write(t.h) })
+			t.work.Go(func() { f.write(t.h, 0) })
 			f.read(t.h, t.lim)
 		})
 	}
@@ -288,7 +288,7 @@ func (d *Dialer) open(a *dial, remote server) {
 		f.to = remote
 		a.flow, d.flows[remote] = f, f
 		d.count.Add(1)
-		d.work.Go(func() { f.write(d.h) })
+		d.work.Go(func() { f.write(d.h, sooner(d.lim.Ping)) })
 		d.work.Go(func() {
 			f.read(d.h, d.lim)
 			d.remove(f)

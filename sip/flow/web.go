@@ -152,7 +152,7 @@ func (d *Dialer) DialWebSocket(ctx context.Context, w WebSocketDial) (*Flow, err
 	}
 	d.webs[f] = struct{}{}
 	d.count.Add(1)
-	d.work.Go(func() { f.write(d.h) })
+	d.work.Go(func() { f.write(d.h, 0) })
 	d.work.Go(func() {
 		f.readFrames(d.h, d.lim)
 		d.mu.Lock()

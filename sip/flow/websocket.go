@@ -226,7 +226,7 @@ func (s *WebSocket) begin(f *Flow) {
 		return
 	}
 	s.flows[f] = time.Now()
-	s.work.Go(func() { f.write(s.h) })
+	s.work.Go(func() { f.write(s.h, 0) })
 	s.work.Go(func() {
 		f.readFrames(s.h, s.lim)
 		s.mu.Lock()
