@@ -43,10 +43,8 @@ type Call struct {
 	again      time.Duration     // the least that a carrier without room said to wait; 0 = none did
 	diversions []Diversion       // how it was led away from whom it was for, so far
 	path       []string          // who is being tried, by whose forwarding: a circle is found by it
-	owing      map[*account]bool // accounts that count the call
-	charged    []*account        // those that pay for it since its answer,
-	price      Price             // per minute,
-	metered    time.Duration     // and how much of it they have been counted
+	owing      map[*account]bool // accounts that count the call while it is dialled
+	fares      []*fare           // what is owed for its legs since their answer
 	payers     []*User           // who has forwarded it to where it goes now: the last one pays, else its source
 	stopped    bool              // dialling ended for good: no further hop
 	rang       bool              // the caller has had a 180: repeated ones, and those of several phones, say nothing new

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestEmergencyWhileLockedAndUsedUp(t *testing.T) {
 	b.idle()
 }
 
-// urn:service:sos, of whatever kind, and while the gateway drains.
+// urn:service:sos, of whatever kind.
 func TestEmergencyService(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, capped)
@@ -104,6 +105,59 @@ func TestEmergencyService(t *testing.T) {
 			t.Errorf("record %+v", rec)
 		}
 		b.idle()
+	}
+}
+
+// A gateway that waits for its last calls takes no others, but those for help.
+func TestEmergencyWhileDraining(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(s *settings) { capped(s); s.Charger, s.Limits.Duration = nil, time.Hour })
+	alice, bob := b.phone("alice"), b.phone("bob")
+	a := b.from(bob, "9123", nil)
+	c := b.up(a, b.carrier, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx, time.Minute) }()
+	stop()
+	eventually(t, "it drains", func() bool { return b.Status().Draining })
+	refused(t, b.from(bob, "9124", nil), 503)
+	help := b.from(alice, "112", nil)
+	d := b.up(help, b.carrier, nil)
+	a.Bye()
+	c.Wait(sip.KindEnded)
+	if err := help.Info(t.Context(), "application/dtmf", []byte("1")); err != nil {
+		t.Error(err) // it is waited for, as others are
+	}
+	help.Bye()
+	d.Wait(sip.KindEnded)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if rec := b.ledger.records(t)[2]; rec.Route != "emergency" || rec.AnsweredAt == nil || rec.EndedBy != call.Caller {
+		t.Errorf("record %+v", rec)
+	}
+}
+
+// Who transfers a party to a number for help has no limits either, and the party's own carrier isn't asked to do it.
+func TestEmergencyByTransfer(t *testing.T) {
+	v := newVisit(t, func(s *settings) {
+		capped(s)
+		s.Charger, s.Limits.Duration, s.Users[1].Toll = nil, time.Hour, Toll{Deny: []string{"112", "4", "9"}}
+		s.Trunks[0].Refer, s.Users[1].MaxCalls = true, 1
+	})
+	v.refers(v.b, "sip:112@home.test", "")
+	c := v.carrier.Incoming()
+	if n := c.Request().URI.User; n != "112" {
+		t.Errorf("the carrier was asked for %s", n)
+	}
+	c.Accept()
+	v.told(v.b, 100, 180, 200)
+	v.b.Wait(sip.KindEnded)
+	c.Bye()
+	v.a.Wait(sip.KindEnded)
+	v.idle()
+	if helps, _, _ := v.Tolls(); helps != 1 {
+		t.Errorf("%d calls for help were counted", helps)
 	}
 }
 

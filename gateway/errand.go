@@ -18,13 +18,19 @@ type errand struct {
 	why    string
 	linked call.ID
 	passed bool // it replaces a dialog that isn't ours
+
+	privacy privacy // of who transfers
 }
 
 // sendOn begins the call to where a party is transferred.
 func (c *Call) sendOn(r *referring, at time.Time) {
 	l := r.by
 	c.log.Info("transfer", "leg", l.no, "to", r.to)
-	s, refused, ok := c.g.admit(source{user: l.user, trunk: l.trunk, transfers: true})
+	src := source{user: l.user, trunk: l.trunk, transfers: true}
+	if src.user != nil {
+		src.help, src.urgent = c.g.cfg.Emergency.help(r.target)
+	}
+	s, refused, ok := c.g.admit(src)
 	if s == nil {
 		c.report(503, phrases[503], true)
 		c.rec.note(l.no, at, call.Note{Text: "transfer to " + r.to + " refused: " + refused.String()})
@@ -34,7 +40,7 @@ func (c *Call) sendOn(r *referring, at time.Time) {
 	r.call = s
 	c.rec.note(l.no, at, call.Transfer{To: r.to, Linked: s.id})
 	s.depth = c.depth + 1
-	s.errand = &errand{from: c, leg: r.stays, to: r.target, linked: c.rec.call.LinkedID, who: c.identity(r.stays),
+	s.errand = &errand{from: c, leg: r.stays, to: r.target, linked: c.rec.call.LinkedID, who: c.identity(r.stays), privacy: c.identity(l).privacy,
 		why: l.name() + " transfers call " + c.id.String() + " here"}
 	s.src.hops, s.src.marks = max(1, c.src.hops-1), c.src.marks
 	s.wish = &DialRequest{Headers: c.referredBy(l)}
@@ -66,8 +72,14 @@ func (l *sipLeg) name() string {
 // identity is who a party is, as far as we believe it.
 func (c *Call) identity(l *sipLeg) identity {
 	switch {
+	case l.who != nil:
+		return *l.who
 	case l.user != nil:
-		return identity{raw: l.user.CallerID, number: l.user.CallerID, name: l.user.CallerName}
+		who := identity{raw: l.user.CallerID, number: l.user.CallerID, name: l.user.CallerName}
+		if l == c.caller {
+			who.privacy = c.src.who.privacy
+		}
+		return who
 	case l == c.caller:
 		who := c.src.who
 		who.name = cmp.Or(c.src.callerName(), who.name, c.src.own)
@@ -89,6 +101,7 @@ func (c *Call) runErrand(refused call.Cause, admitted bool) {
 		st.Trunk, st.Direction = c.src.trunk.ID, call.In
 	}
 	c.src.who = c.src.identity(c.g, st.From)
+	c.src.who.privacy = e.privacy
 	st.FromN = c.src.who.shown()
 	c.rec.note(0, at, st)
 	c.decide(e.why)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
@@ -87,7 +88,7 @@ func (g *Gateway) leave(c *Call) {
 	if err := c.pipeline.Close(); err != nil {
 		c.log.Warn("closing media", "err", err)
 	}
-	c.pays()
+	c.pays(time.Now())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c.id)

@@ -26,6 +26,8 @@ type move struct {
 	taken   chan struct{}
 	given   atomic.Bool     // cmdGive: it is on its way
 	like    []*media.Format // cmdGive: what the other party speaks
+	fare    *fare           // cmdHere: what is owed for the leg
+	who     identity        // and who its party is
 
 	// cmdReferTold
 	status int
@@ -114,7 +116,7 @@ func (l *sipLeg) described(side call.Role) call.LegNew {
 // handOver gives a leg to the call that has asked for it.
 func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 	ask.given.Store(true)
-	to := ask.from
+	to, who := ask.from, c.identity(l)
 	c.notePath(l, at)
 	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Quality: quality(l.ep, l.answered.Load())})
 	l.digits.close(c.pipeline)
@@ -123,7 +125,7 @@ func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 	c.pipeline.Release(l.ep)
 	c.tries = without(c.tries, l)
 	delete(c.reoffers, l)
-	m := &move{from: c, leg: l, at: at, taken: make(chan struct{}), family: c.rec.call.LinkedID}
+	m := &move{from: c, leg: l, at: at, taken: make(chan struct{}), family: c.rec.call.LinkedID, fare: c.takesFare(l), who: who}
 	l.Yield(to.events)
 	m.events, c.backlog = c.draw(l)
 	c.g.wg.Go(func() {
@@ -139,6 +141,9 @@ func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 			l.confirm()
 			l.abandon()
 			l.ep.Close()
+			if m.fare != nil {
+				m.fare.end(time.Now())
+			}
 		}
 	})
 }
@@ -253,12 +258,15 @@ func (c *Call) here(m *move) (ok bool) {
 func (c *Call) arrive(t *taking, m *move) *sipLeg {
 	close(m.taken)
 	l := m.leg
-	l.no, l.side, l.over = t.no, t.side, false
+	l.no, l.side, l.over, l.who = t.no, t.side, false, &m.who
 	l.call.Store(c)
 	if err := c.pipeline.Add(l.ep); err != nil {
 		c.log.Error("media of a transferred party", "err", err)
 	}
 	c.countIn(l)
+	if m.fare != nil {
+		c.fares = append(c.fares, m.fare)
+	}
 	c.rec.note(l.no, m.at, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()})
 	c.backlog = append(append(c.backlog, m.events...), t.ahead...)
 	c.log.Info("party taken over", "leg", l.no, "call", m.from.id)
@@ -303,6 +311,7 @@ func (c *Call) retire(old *sipLeg, m *move) {
 	c.notePath(old, m.at)
 	c.rec.note(old.no, m.at, call.Note{Text: old.name() + " gives way to a party of call " + m.from.id.String()})
 	c.rec.note(old.no, m.at, call.LegEnd{Cause: call.Transferred, Quality: quality(old.ep, old.answered.Load())})
+	c.paysFor(old, m.at)
 	c.out(old)
 	if err := c.pipeline.Remove(old.ep); err != nil {
 		c.log.Warn("closing media", "leg", old.no, "err", err)

@@ -112,8 +112,6 @@ func (c *Call) dialTrunk(hop Hop, number string) tried {
 		}
 		return c.redirected(list[0].trunk, list[0].hop, r)
 	}
-	list[0].trunk.takesPart()
-	c.talks(hop)
 	return r
 }
 
@@ -186,7 +184,7 @@ func (c *Call) ring(list []attempt) (*sipLeg, ending) {
 			}
 			continue
 		}
-		l.hop = a.hop.key()
+		l.hop, l.cost = a.hop.key(), a.hop.Cost
 		ringing = append(ringing, l)
 	}
 	if end, gone := c.left(); gone {
@@ -232,6 +230,10 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 				c.rec.note(l.no, e.At, call.Note{Text: e.Phrase})
 			case LegAnswered:
 				c.noteAnswer(l, e)
+				c.talks(l, e.At)
+				if l.trunk != nil {
+					l.trunk.takesPart()
+				}
 				c.drop(without(ringing, l), call.ElsewhereDone)
 				return l, ending{}
 			case LegEnded:

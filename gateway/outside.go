@@ -14,10 +14,15 @@ import (
 func (c *Call) outside(plan Plan) (over bool) {
 	l, hop := c.errand.leg, plan.Hops[0]
 	t := l.trunk
-	if t == nil || !t.Refer || hop.Trunk != t.ID || c.errand.passed {
+	if t == nil || !t.Refer || hop.Trunk != t.ID || c.errand.passed || c.src.urgent {
 		return false
 	}
-	targets, cause := c.g.targets(hop, cmp.Or(hop.Number, plan.Number), &c.rec.call, c.src)
+	number := cmp.Or(hop.Number, plan.Number)
+	if cause := c.mayCall(number); !cause.IsZero() {
+		c.fail(bySystem(cause))
+		return true
+	}
+	targets, cause := c.g.targets(hop, number, &c.rec.call, c.src)
 	if !cause.IsZero() {
 		return false
 	}

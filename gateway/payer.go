@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -79,59 +78,4 @@ func (c *Call) locked(a *account) {
 	c.log.Error("account locked", "account", a.name, "err", why)
 	c.g.tally.locks.Add(1)
 	c.g.keepLocks()
-}
-
-// talks begins to count what the answered call takes of the accounts that pay for it.
-func (c *Call) talks(hop Hop) {
-	if c.src.urgent {
-		return
-	}
-	c.charged, c.price = c.liable(), c.grant.Price
-	if c.price == 0 && hop.Priced {
-		c.price = hop.Cost
-	}
-}
-
-// meters counts what the call has taken since it was counted last; the cause is that an account has no more.
-func (c *Call) meters(now time.Time) (call.Cause, bool) {
-	answered := c.rec.call.AnsweredAt
-	if len(c.charged) == 0 || answered == nil {
-		return call.Cause{}, false
-	}
-	talk := max(0, now.Sub(*answered)-c.metered)
-	cost := c.price.of(c.metered+talk) - c.price.of(c.metered)
-	c.metered += talk
-	var over call.Cause
-	for _, a := range c.charged {
-		if !a.uses(now, talk, cost) {
-			over = call.Cause{Q850: 16, Text: "what " + a.name + " may talk or spend is used up"}
-		}
-	}
-	return over, !over.IsZero()
-}
-
-// tolls is how long the accounts let the call last from its answer, and why no longer; 0 = as long as it likes.
-func (c *Call) tolls() (least time.Duration, why call.Cause) {
-	now := time.Now()
-	for _, a := range c.charged {
-		a.mu.Lock()
-		left, bound := a.left(now, c.price)
-		a.mu.Unlock()
-		if a.Duration > 0 && (least == 0 || a.Duration < least) {
-			least, why = a.Duration, call.TooLong
-			why.Text = fmt.Sprintf("%s allows calls of %s", a.name, a.Duration)
-		}
-		if left = max(left, time.Second); bound && (least == 0 || left < least) {
-			least, why = left, call.Cause{Q850: 16, Text: "what " + a.name + " may talk or spend is used up"}
-		}
-	}
-	return least, why
-}
-
-// pays ends the call's part in accounts.
-func (c *Call) pays() {
-	for a := range c.owing {
-		a.leave()
-	}
-	c.owing = nil
 }

@@ -192,6 +192,7 @@ func (c *Call) ringback(r *referring) {
 // vacate lets a party go whose call goes on without it.
 func (c *Call) vacate(l *sipLeg, e LegEvent) {
 	c.legEnded(l, e)
+	c.paysFor(l, e.At)
 	c.out(l)
 	if err := c.pipeline.Remove(l.ep); err != nil {
 		c.log.Warn("closing media", "leg", l.no, "err", err)
@@ -277,19 +278,11 @@ func (r *referring) part() {
 	}
 }
 
-// referredBy names who transfers (RFC 3892), by the number that others know.
+// referredBy names who transfers (RFC 3892), by the number that others know, unless it wants to be private.
 func (c *Call) referredBy(l *sipLeg) []sip.Header {
-	n := ""
-	switch {
-	case l.user != nil:
-		n = l.user.CallerID
-	case l == c.caller:
-		n = c.rec.call.From
-	default:
-		n = c.rec.call.To
-	}
-	u, err := sip.NewURI(n, c.g.cfg.Domain, 0)
-	if err != nil {
+	who := c.identity(l)
+	u, err := sip.NewURI(who.raw, c.g.cfg.Domain, 0)
+	if err != nil || who.privacy.hidden {
 		return nil
 	}
 	return []sip.Header{{Name: "Referred-By", Value: "<" + u.String() + ">"}}

@@ -28,6 +28,7 @@ type sipLeg struct {
 	trunk *trunk
 	party party
 	hop   string // the key of the hop that it is an attempt of
+	cost  Price  // of a minute there, where charging gives none
 	d     *sip.Dialog
 	ep    media.Endpoint
 
@@ -54,6 +55,7 @@ type sipLeg struct {
 
 	// Owned by the call's goroutine.
 	call     atomic.Pointer[Call] // whose leg it is now; read by others
+	who      *identity            // of its party, if it came from another call
 	side     call.Role            // which party it is; role is how it began
 	over     bool                 // LegEnded was handled
 	answered atomic.Int64         // CLOCK_MONOTONIC of the 2xx; 0 = not answered
