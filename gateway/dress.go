@@ -20,6 +20,9 @@ func (c *Call) dress(t *target) error {
 	}
 	header := slices.Clone(t.header)
 	if tr := t.trunk; tr != nil {
+		if tr.Trusted {
+			header = append(header, sip.Header{Name: earlyField, Value: "supported"})
+		}
 		header = append(header, tr.Headers.Out.pick(c.src.carried)...)
 		told, err := tr.tell(c.led(), t.uri, c.src.who.privacy.history)
 		if err != nil {

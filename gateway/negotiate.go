@@ -11,15 +11,25 @@ import (
 	"github.com/patchbay/patchbay/sip"
 )
 
-// early takes the answer in a provisional response and lets that dialog's media flow.
-func (l *sipLeg) early(tag string, body []byte) error {
+// early takes the answer in a provisional response and lets that dialog's media flow, if it is to be heard.
+func (l *sipLeg) early(tag string, body []byte, heard bool) error {
 	l.neg.Lock()
 	defer l.neg.Unlock()
 	if l.offer == nil {
 		return errors.New("an answer came, but nothing was offered")
 	}
-	if err := l.offer.Accept(tag, body); err != nil {
+	if err := l.offer.Accept(tag, body); err != nil || !heard {
 		return err
+	}
+	return l.offer.Activate(tag)
+}
+
+// unveil has early media be heard whose SDP came before.
+func (l *sipLeg) unveil(tag string) error {
+	l.neg.Lock()
+	defer l.neg.Unlock()
+	if l.offer == nil {
+		return errors.New("nothing is offered")
 	}
 	return l.offer.Activate(tag)
 }
@@ -88,7 +98,11 @@ func (l *sipLeg) Progress(status int, phrase string, early bool, want media.Want
 			return err
 		}
 	}
-	return l.d.Progress(status, phrase, body, l.along()...)
+	header := l.along()
+	if len(body) > 0 && l.asksEarly() {
+		header = append(header, sip.Header{Name: earlyField, Value: "sendrecv"})
+	}
+	return l.d.Progress(status, phrase, body, header...)
 }
 
 // offerEarly is our offer to a peer that made none, once: its answer comes in PRACK.

@@ -17,6 +17,9 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 		return // a callee that rings on has nothing new to say
 	}
 	c.rec.note(l.no, e.At, call.Progress{Status: e.Status, Phrase: clip(e.Phrase), Tag: e.Tag, EarlyMedia: e.Early, Dialog: l.state()})
+	if e.Status == 199 { // one of several early dialogs has ended (RFC 6228); the others go on
+		return
+	}
 	if e.Early && c.several { // who would be heard is chance: the caller hears ringing until one is left, or answers
 		e.Early, e.Status = false, 180
 	}

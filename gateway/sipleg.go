@@ -49,6 +49,7 @@ type sipLeg struct {
 	progress atomic.Bool        // the peer has shown a sign of life
 	acks     atomic.Bool        // our answer was confirmed
 	speech   speech             // digits that travel in signalling
+	gates    map[string]gate    // early media, by early dialog; the pump's
 
 	giving  sync.Mutex
 	reoffer context.CancelCauseFunc // of the re-offer under way
@@ -155,13 +156,7 @@ func (l *sipLeg) dialog(e sip.Event) {
 	case sip.KindProgress:
 		l.progress.Store(true)
 		ev := LegEvent{Kind: LegProgress, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag, Headers: e.Headers}
-		if isSDP(e.Content, e.Body) {
-			if err := l.early(e.Tag, e.Body); err != nil {
-				l.log.Warn("early media not taken", "status", e.Status, "err", err)
-			} else {
-				ev.Early = true
-			}
-		}
+		ev.Early = l.provisional(e)
 		l.send(ev)
 	case sip.KindAnswered:
 		if err := l.accepted(e); err != nil {
