@@ -122,12 +122,15 @@ func troubles() []flow {
 			steps(twenty, peers.Flow{"> 200 INVITE sdp", "< ACK"}, isEnded), "", ended, "", nil},
 		{"two ring, one answers", steps(peers.Flow{"> INVITE sdp", "< 180 INVITE", "<? 180 INVITE", "< 200 INVITE sdp", "> ACK"}, hangsUp),
 			peers.Flow{"< INVITE sdp", "> 180 INVITE | tag=q", "= 100", "> 180 INVITE | tag=r", "= 100", "> 200 INVITE sdp | tag=r", "< ACK", "< BYE", "> 200 BYE"}, "", ended, "", nil},
+		{"two answer", steps(answered, peers.Flow{"= 1500"}, hangsUp),
+			peers.Flow{"< INVITE sdp", "> 180 INVITE | tag=q", "> 180 INVITE | tag=r", "> 200 INVITE sdp | tag=r", "< ACK | To: tag=.*r", "> 200 INVITE sdp | tag=q", "< ACK | To: tag=.*q",
+				"< BYE | To: tag=.*q", "> 200 BYE", "< BYE | To: tag=.*r", "> 200 BYE"}, "", ended, "", nil},
 		{"responses of 1,400 bytes", steps(answered, hangsUp),
 			steps(peers.Flow{"< INVITE sdp", "> 180 INVITE", "> 200 INVITE sdp | Subject: " + strings.Repeat("long ", 200), "< ACK"}, isEnded), "", ended, "", nil},
 	}
 }
 
-// The forwardings of RFC 5359 2.7 to 2.9, which a user's settings ask for.
+// The forwardings of RFC 5359 2.7 to 2.9, which a user's settings ask for, and the redirection of RFC 3665 3.6, which a phone does.
 func forwarded() []flow {
 	call, taken := steps(answered, hangsUp), steps(answers, isEnded)
 	return []flow{
@@ -135,6 +138,8 @@ func forwarded() []flow {
 		{"5359 2.8 forwarded when busy", call, taken, "", ended, "busy: \"4930555\"", peers.Flow{"< INVITE sdp", "> 486 INVITE", "< ACK"}},
 		{"5359 2.9 forwarded when nobody answers", steps(peers.Flow{"> INVITE sdp", "< 180 INVITE", "<? 180 INVITE", "<? 181 INVITE", "< 200 INVITE sdp", "> ACK"}, hangsUp), taken, "", ended,
 			"no_answer: \"4930555\", after: 5s", peers.Flow{"< INVITE sdp", "> 180 INVITE", "< CANCEL", "> 200 CANCEL", "> 487 INVITE", "< ACK"}},
+		{"3665 3.6 redirected by a phone", call, taken, "", ended, "offline: \"4930556\"",
+			peers.Flow{"< INVITE sdp", "> 302 INVITE | Contact: - | Contact: <sip:4930555@test.local>", "< ACK"}},
 		{"5359 forwarded when offline", call, taken, "", ended, "offline: \"4930555\"", nil},
 	}
 }

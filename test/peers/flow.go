@@ -199,9 +199,10 @@ func (w *flowWriter) answer(status int, method, body string, rel bool, more []st
 		}
 	}
 	lines := []string{fmt.Sprintf("Via:[$via%d]", n), fmt.Sprintf("From:[$from%d]", n), to, "[last_Call-ID:]", fmt.Sprintf("CSeq:[$cseq%d]", n)}
-	if method == "INVITE" || method == "UPDATE" {
+	if (method == "INVITE" || method == "UPDATE") && !slices.Contains(more, noContact) {
 		lines = append(lines, flowContact)
 	}
+	more = slices.DeleteFunc(more, func(h string) bool { return h == noContact })
 	if rel {
 		w.rseq++
 		lines = append(lines, "Require: 100rel", fmt.Sprintf("RSeq: %d", w.rseq))
