@@ -33,6 +33,16 @@ type Config struct {
 	MinFree      int64         // less free space than this is an alarm. Default 512 MiB
 	SegmentBytes int64         // size of a file of the journal, 256 KiB to 1 GiB. Default 16 MiB
 	Buffer       int64         // bytes of events that wait for the disk at most. Default 16 MiB
+
+	Retention Retention
+}
+
+// Retention says how long the database keeps records, by what they are; 0 = for ever. Whole months are dropped, once all of them
+// is older.
+type Retention struct {
+	Events  time.Duration // call_event
+	Quality time.Duration // leg_quality
+	Calls   time.Duration // call, leg
 }
 
 func (c Config) defaults() (Config, error) {

@@ -58,6 +58,14 @@ func at(t *time.Time) any {
 	return *t
 }
 
+// flag is null of a call that was never answered: nobody could know.
+func flag(c *call.Call, v bool) any {
+	if c.AnsweredAt == nil {
+		return nil
+	}
+	return v
+}
+
 func callColumns() []column[*call.Call] {
 	type c = *call.Call
 	return []column[c]{
@@ -98,6 +106,11 @@ func callColumns() []column[*call.Call] {
 		{"attempts", func(c c) any { return c.Attempts }},
 		{"transcoded", func(c c) any { return c.Transcoded }},
 		{"app_id", func(c c) any { return text(c.App) }},
+		{"partial_no", func(c c) any { return number(c.PartialNo) }},
+		{"mos_min", func(c c) any { return c.MOSMin }},
+		{"mos_avg", func(c c) any { return c.MOSAvg }},
+		{"one_way", func(c c) any { return flag(c, c.OneWay) }},
+		{"fas_suspect", func(c c) any { return flag(c, c.FASSuspect) }},
 	}
 }
 

@@ -83,6 +83,9 @@ func (p *projector) commit(ctx context.Context, w *work) error {
 	if len(w.events) > 0 {
 		b.Queue(insertEvents, eventArgs(w.events)...)
 	}
+	if rows := measured(w.events); len(rows) > 0 {
+		b.Queue(insertQuality(), qualityArgs(rows)...)
+	}
 	for _, s := range p.statements(w) {
 		b.Queue(s.sql, s.args...)
 	}
@@ -108,6 +111,9 @@ func (p *projector) commitCarefully(ctx context.Context, w *work) error {
 	for i := range w.events {
 		e := w.events[i : i+1]
 		rows = append(rows, statement{e[0].lsn, fmt.Sprintf("event %d", e[0].e.Seq), uuid.UUID(e[0].e.Call), insertEvents, eventArgs(e)})
+	}
+	for _, r := range measured(w.events) {
+		rows = append(rows, statement{r.lsn, fmt.Sprintf("quality %d", r.e.Seq), uuid.UUID(r.e.Call), insertQuality(), qualityArgs([]eventRow{r})})
 	}
 	dead := uint64(0)
 	for _, s := range append(rows, p.statements(w)...) {

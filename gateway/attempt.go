@@ -159,7 +159,7 @@ func (c *Call) attemptEnded(l *sipLeg, e LegEvent) {
 		c.app.setLeg(nil)
 	}
 	if c.rec.call.Leg(l.no) != nil {
-		c.rec.note(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: quality(l.ep, 0)})
+		c.rec.note(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: counted(l.ep, 0)})
 	}
 	c.log.Info("attempt ended", "leg", l.no, "cause", e.Cause.String())
 	if err := c.pipeline.Remove(l.ep); err != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -8,13 +9,17 @@ import (
 	"github.com/patchbay/patchbay/media/udp"
 )
 
-// interim is how often an answered call says that it lives (TS 32.260: the interim interval).
+// interim is how often an answered call says that it lives (TS 32.260: the interim interval), and the span of a bucket of quality.
 const interim = 10 * time.Second
+
+func (g *Gateway) interim() time.Duration { return cmp.Or(g.cfg.Records.Interim, interim) }
 
 // bridged is the select loop of an answered call; it returns who ended it and why.
 func (c *Call) bridged() ending {
-	tick := time.NewTicker(interim)
+	tick := time.NewTicker(c.g.interim())
 	defer tick.Stop()
+	c.measureFrom(c.parties()...)
+	partials := partials{Records: c.g.cfg.Records, from: time.Now()}
 	var tooLong <-chan time.Time
 	longest, tooLongCause := c.longest()
 	if d := longest; d > 0 {
@@ -46,6 +51,10 @@ func (c *Call) bridged() ending {
 			}
 		case now := <-tick.C:
 			c.rec.note(0, now, call.Interim{Quality: c.qualities()})
+			c.measure(now)
+			if partials.due(now) {
+				c.rec.note(0, now, call.PartialRecord{No: c.rec.call.PartialNo + 1})
+			}
 			if cause, over := c.meters(now); over {
 				return bySystem(cause)
 			}
@@ -121,7 +130,7 @@ func failed(l *sipLeg) call.Cause {
 func (c *Call) qualities() map[int]*call.Quality {
 	out := map[int]*call.Quality{}
 	for _, l := range c.parties() {
-		out[l.no] = quality(l.ep, l.answered.Load())
+		out[l.no] = counted(l.ep, l.answered.Load())
 	}
 	return out
 }

@@ -47,6 +47,14 @@ type Config struct {
 	Locks     string // file that keeps locked accounts across restarts; "": they are in memory only
 	Longest   bool   // of the routes that take a number the one that says most of it is taken, not the first
 	Rates     Rates  // nil: a hop costs what the settings say
+	Records   Records
+}
+
+// Records says how often a call that goes on is put on record.
+type Records struct {
+	Interim      time.Duration // how often its media is measured, and it says that it lives; 0 = 10 s
+	PartialAfter time.Duration // from its answer to the first partial record; 0 = there are none
+	PartialEvery time.Duration // and from one to the next; 0 = there is one alone
 }
 
 // Register bounds the registrations of users.

@@ -23,7 +23,8 @@ type Gateway struct {
 	log      *slog.Logger
 	router   Router
 	plan     *numbering.Plan // how users dial
-	instance string          // this process, in the marks of calls that it lets through
+	heard    heardSoFar
+	instance string // this process, in the marks of calls that it lets through
 	ports    []mediaPorts
 	clock    monotonic
 
@@ -103,7 +104,7 @@ func sketch(cfg Config) (*Gateway, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(),
+	g := &Gateway{cfg: cfg, log: cfg.Log, router: cfg.Router, clock: newMonotonic(), heard: newHeard(),
 		userByID: map[string]*User{}, trunks: map[string]*trunk{}, calls: map[call.ID]*Call{},
 		legs: map[*sip.Dialog]*sipLeg{}, busy: map[string]int{}, rates: map[string]*bucket{}, ready: make(chan struct{}),
 		apps: map[string]*App{}, groups: map[string]*Group{}, accounts: map[string]*account{}, desks: map[deskKey][]*desk{}, offered: map[call.ID]*AppCall{}, instance: newInstance()}

@@ -18,7 +18,7 @@ func (c *Call) legEnded(l *sipLeg, e LegEvent) {
 	}
 	l.over = true
 	c.notePath(l, e.At)
-	_ = c.rec.commit(c.rec.event(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: quality(l.ep, l.answered.Load())}))
+	_ = c.rec.commit(c.rec.event(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: counted(l.ep, l.answered.Load())}))
 }
 
 // byeTime is how long a peer has to confirm the end of its leg (timer F, and a little).
@@ -31,6 +31,7 @@ func (c *Call) close(end ending) {
 		ended = time.Now()
 	}
 	c.stopMoves(cause)
+	c.measured(ended, c.parties()...)
 	var hanging sync.WaitGroup
 	if c.app != nil {
 		c.rec.note(c.app.no, ended, call.LegEnd{Cause: cause, HungUp: by == c.app.party()})
@@ -41,7 +42,7 @@ func (c *Call) close(end ending) {
 		}
 		l.over = true
 		c.notePath(l, ended)
-		c.rec.note(l.no, ended, call.LegEnd{Cause: cause, Quality: quality(l.ep, l.answered.Load())})
+		c.rec.note(l.no, ended, call.LegEnd{Cause: cause, Quality: counted(l.ep, l.answered.Load())})
 		hanging.Go(func() {
 			ctx, cancel := context.WithTimeout(c.g.ctx, byeTime)
 			defer cancel()

@@ -288,7 +288,7 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	leg := call.LegEnd{Cause: cause}
 	if c.caller != nil {
 		c.caller.over = true
-		leg.Quality = quality(c.caller.ep, 0)
+		leg.Quality = counted(c.caller.ep, 0)
 	}
 	c.rec.note(1, now, leg)
 	// The end is on disk before the caller hears of it.

@@ -118,7 +118,8 @@ func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 	ask.given.Store(true)
 	to, who := ask.from, c.identity(l)
 	c.notePath(l, at)
-	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Quality: quality(l.ep, l.answered.Load())})
+	c.measured(at, l)
+	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Quality: counted(l.ep, l.answered.Load())})
 	l.digits.close(c.pipeline)
 	l.digits = nil
 	c.out(l)
@@ -267,6 +268,7 @@ func (c *Call) arrive(t *taking, m *move) *sipLeg {
 	if m.fare != nil {
 		c.fares = append(c.fares, m.fare)
 	}
+	c.measureFrom(l)
 	c.rec.note(l.no, m.at, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()})
 	c.backlog = append(append(c.backlog, m.events...), t.ahead...)
 	c.log.Info("party taken over", "leg", l.no, "call", m.from.id)
@@ -310,7 +312,8 @@ func (c *Call) retire(old *sipLeg, m *move) {
 	old.over = true
 	c.notePath(old, m.at)
 	c.rec.note(old.no, m.at, call.Note{Text: old.name() + " gives way to a party of call " + m.from.id.String()})
-	c.rec.note(old.no, m.at, call.LegEnd{Cause: call.Transferred, Quality: quality(old.ep, old.answered.Load())})
+	c.measured(m.at, old)
+	c.rec.note(old.no, m.at, call.LegEnd{Cause: call.Transferred, Quality: counted(old.ep, old.answered.Load())})
 	c.paysFor(old, m.at)
 	c.out(old)
 	if err := c.pipeline.Remove(old.ep); err != nil {

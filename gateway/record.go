@@ -64,8 +64,8 @@ func (r *record) commit(es ...call.Event) error {
 	return nil
 }
 
-// quality reads what an endpoint counted. answered is CLOCK_MONOTONIC of the leg's answer, 0 if none.
-func quality(e media.Element, answered int64) *call.Quality {
+// counted reads what an endpoint counted. answered is CLOCK_MONOTONIC of the leg's answer, 0 if none.
+func counted(e media.Element, answered int64) *call.Quality {
 	if e == nil {
 		return nil
 	}

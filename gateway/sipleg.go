@@ -67,6 +67,7 @@ type sipLeg struct {
 	theirs   *sdp.Description     // the offer of the INVITE that came, once it was read
 	earlier  bool                 // it was answered in a provisional response
 	digits   *digits
+	meter    gauge
 
 	heard sip.Headers                  // of its 2xx
 	extra atomic.Pointer[[]sip.Header] // for the next message to the peer, whoever sends it

@@ -129,4 +129,7 @@ type Stream struct {
 	First     int64         // CLOCK_MONOTONIC ns of the first packet; 0 = none
 	Last      int64         // and of the last
 	Epochs    uint32        // how often the stream began anew (another SSRC)
+	Reported  bool          // outbound: the peer has reported of it, so that Lost, Fraction and Jitter are known
+	Bursts    uint64        // runs of packets lost in a row; inbound alone, as are Jitters
+	Jitters   Jitters       // what Jitter was from time to time
 }

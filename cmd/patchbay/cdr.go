@@ -45,9 +45,9 @@ func newCDRListCommand() *cobra.Command {
 				return fmt.Errorf("--limit %d: expected 1 to 100000", f.Limit)
 			}
 			switch f.State = call.State(state); f.State {
-			case "", call.Open, call.Closed, call.Recovered:
+			case "", call.Open, call.Partial, call.Closed, call.Recovered:
 			default:
-				return fmt.Errorf("--state %q: expected open, closed or recovered", state)
+				return fmt.Errorf("--state %q: expected open, partial, closed or recovered", state)
 			}
 			return r.read(cmd, func(ctx context.Context, reader *billing.Reader) error {
 				calls, err := reader.List(ctx, f)
@@ -68,7 +68,7 @@ func newCDRListCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.User, "user", "", "calls from or to the user with this id")
 	cmd.Flags().StringVar(&f.Trunk, "trunk", "", "calls from or to the trunk with this id")
 	cmd.Flags().StringVar(&f.Number, "number", "", "calls from or to a number that ends so")
-	cmd.Flags().StringVar(&state, "state", "", "calls in this state: open, closed, recovered")
+	cmd.Flags().StringVar(&state, "state", "", "calls in this state: open, partial (open for long), closed, recovered")
 	cmd.Flags().IntVar(&f.Cause, "cause", 0, "calls that ended with this Q.850 cause")
 	cmd.Flags().IntVar(&f.SIP, "sip", 0, "calls that ended with this SIP status")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "at most so many")
@@ -137,8 +137,8 @@ func listCalls(w io.Writer, calls []*call.Call, zone *time.Location) error {
 		case c.AnsweredAt != nil:
 			row[6] = "talking"
 		}
-		if c.State == call.Open {
-			row[8] = "open"
+		if c.Live() {
+			row[8] = string(c.State)
 		} else {
 			row[8] = c.Cause.String()
 		}
@@ -223,6 +223,11 @@ func showCall(w io.Writer, c *call.Call, events []call.Event, zone *time.Locatio
 	if c.AnsweredAt != nil {
 		row("transcoded", map[bool]string{false: "no", true: "yes"}[c.Transcoded])
 	}
+	row("MOS", scores(c))
+	row("suspicious", suspicions(c))
+	if c.PartialNo > 0 {
+		row("partial records", fmt.Sprint(c.PartialNo))
+	}
 	if c.Incomplete {
 		row("incomplete", "yes: the end is an estimate, or events were lost")
 	}
@@ -282,6 +287,9 @@ func showLeg(t *tabwriter.Writer, l *call.Leg, when func(*time.Time) string) {
 	}
 	if l.Quality != nil {
 		fmt.Fprintf(t, "  quality\t%s\n", quality(l.Quality))
+	}
+	if text := sound(l); text != "" {
+		fmt.Fprintf(t, "  sound\t%s\n", text)
 	}
 }
 

@@ -158,6 +158,17 @@ type Billing struct {
 	MinFree  Size          `yaml:"min_free"` // less free disk space than this alarms
 	Reserve  Size          `yaml:"reserve"`  // kept allocated for the records of the calls that run when the disk is full
 	DTMF     string        `yaml:"dtmf"`     // masked, clear: how digits stand in records
+
+	PartialAfter time.Duration `yaml:"partial_after"` // a call that lasts so long from its answer is put on record as it is; 0 = never
+	PartialEvery time.Duration `yaml:"partial_every"` // and again after each of these
+	Retention    Retention     `yaml:"retention"`
+}
+
+// Retention is for how many days records are kept, by what they are; 0 = for ever.
+type Retention struct {
+	Events  int `yaml:"events"`
+	Quality int `yaml:"quality"`
+	Calls   int `yaml:"calls"`
 }
 
 // Limits bound what the whole node takes on.

@@ -63,6 +63,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(desc("sip_transactions", "SIP transactions now.", "role"), float64(f.ServerTransactions), "server")
 	c.users(gauge, count)
 	c.routing(gauge, count)
+	c.quality(out, count)
 	c.media(gauge, count)
 	c.rpc(gauge, count)
 	c.billing(gauge, count)

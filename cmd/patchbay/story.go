@@ -63,7 +63,7 @@ func (s *story) event(e call.Event) {
 		return
 	}
 	switch e.Data.(type) {
-	case call.Interim, call.Dialog, call.Negotiated, call.Bridge:
+	case call.Interim, call.Measured, call.Dialog, call.Negotiated, call.Bridge:
 		return // the record says it better than a line each
 	}
 	s.digits()
@@ -118,6 +118,8 @@ func (s *story) event(e call.Event) {
 		s.legEnd(e, d, when)
 	case call.End:
 		s.end(when, d.By, d.Cause)
+	case call.PartialRecord:
+		s.say(when, "it goes on: partial record %d", d.No)
 	case call.RecoveredEnd:
 		s.say(s.after(d.EndMono), "last sign of life; the gateway died, the next start closed the record%s", and(d.Text))
 	}
@@ -265,7 +267,7 @@ func (s *story) digits() {
 
 // ending sums up: how long it took, and what both sides heard.
 func (s *story) ending() {
-	if s.c.State == call.Open {
+	if s.c.Live() {
 		s.say("", "the call is still open")
 	}
 	if s.c.AnsweredAt != nil && s.c.EndedAt != nil {
@@ -278,6 +280,12 @@ func (s *story) ending() {
 		if q := l.Quality; q != nil && (q.Received > 0 || q.Sent > 0) {
 			s.say("", "%s: %s", s.who(l.No), quality(q))
 		}
+		if text := sound(l); text != "" {
+			s.say("", "%s: %s", s.who(l.No), text)
+		}
+	}
+	if s.c.FASSuspect {
+		s.say("", "nothing came from the callee within 2 s of its answer: perhaps nobody was there (false answer supervision)")
 	}
 }
 

@@ -156,6 +156,7 @@ func (d *document) billing(b *Billing) {
 		d.bad("billing.reserve", "expected at least 1MiB")
 	}
 	d.choice("billing.dtmf", b.DTMF, []string{"masked", "clear"})
+	d.records(b)
 }
 
 // id checks a name that stands in records for ever.

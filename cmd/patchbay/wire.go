@@ -147,8 +147,11 @@ func (s *server) startRecovery(ctx context.Context) {
 
 func (c Config) billing(log *slog.Logger) billing.Config {
 	return billing.Config{Dir: c.Billing.Dir, Database: string(c.Billing.Database), Node: c.Node.Name, Log: log,
-		CommitWarn: c.Billing.Stall, Reserve: int64(c.Billing.Reserve), MinFree: int64(c.Billing.MinFree)}
+		CommitWarn: c.Billing.Stall, Reserve: int64(c.Billing.Reserve), MinFree: int64(c.Billing.MinFree),
+		Retention: billing.Retention{Events: days(c.Billing.Retention.Events), Quality: days(c.Billing.Retention.Quality), Calls: days(c.Billing.Retention.Calls)}}
 }
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 func (c Config) front(log *slog.Logger) (sip.FrontConfig, error) {
 	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS, DSCP: c.SIP.DSCP}
@@ -189,6 +192,7 @@ func (c Config) domain() string {
 func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	gc := gateway.Config{Bindings: filepath.Join(c.Node.Data, "registrations.json"), Node: c.Node.Name, Domain: c.domain(), Country: c.SIP.Country, Realm: c.SIP.Realm, Agent: c.SIP.UserAgent, Session: sessionTimer(c.SIP.Session), Log: log,
 		Digits: c.Billing.DTMF == "clear", Digest: algorithms(c.SIP.Digest), DigestSimple: c.SIP.DigestSimple,
+		Records:  gateway.Records{PartialAfter: c.Billing.PartialAfter, PartialEvery: c.Billing.PartialEvery},
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits: gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout,
 			Hops: c.Limits.Hops, Diversions: c.Limits.Diversions},

@@ -43,6 +43,13 @@ func (c *Call) Apply(e Event) error {
 				l.Quality = q
 			}
 		}
+	case Measured:
+		c.measured(d)
+	case PartialRecord:
+		if c.Live() {
+			c.State, c.PartialNo = Partial, d.No
+			c.lasts(e.Mono)
+		}
 	case Note:
 		c.Incomplete = c.Incomplete || d.Lost
 	case End:
@@ -156,11 +163,17 @@ func (c *Call) firstResponse(l *Leg, e Event) {
 
 func (c *Call) close(at time.Time, mono int64) {
 	c.EndedAt = &at
-	c.Duration = max(0, (mono-c.startMono)/1e6)
+	c.lasts(mono)
+	if c.AnsweredAt == nil && c.ringMono != 0 {
+		c.Ring = ms(mono - c.ringMono)
+	}
+}
+
+// lasts is how long it has come to last.
+func (c *Call) lasts(mono int64) {
+	c.Duration, c.Bill = max(0, (mono-c.startMono)/1e6), 0
 	if c.AnsweredAt != nil {
 		c.Bill = max(0, (mono-c.answMono)/1e6)
-	} else if c.ringMono != 0 {
-		c.Ring = ms(mono - c.ringMono)
 	}
 }
 

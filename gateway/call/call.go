@@ -45,6 +45,7 @@ type State string
 
 const (
 	Open      State = "open"      // the call lives, or its process died and nobody has closed it yet
+	Partial   State = "partial"   // so does it, and for so long that what it has come to is on record (TS 32.298: partial record)
 	Closed    State = "closed"    // ended while the gateway watched
 	Recovered State = "recovered" // ended by a crash; closed by the process that came after
 )
@@ -105,17 +106,30 @@ type Call struct {
 	Duration int64  `json:"durationMs"`
 	Bill     int64  `json:"billMs"` // answer to end; 0 if never answered
 
-	EndedBy    Party  `json:"endedBy,omitempty"`
-	Cause      Cause  `json:"cause"`
-	Attempts   int    `json:"attempts"`
-	Transcoded bool   `json:"transcoded"`
-	Incomplete bool   `json:"incomplete,omitempty"` // the end is an estimate, or events are missing
-	Legs       []*Leg `json:"legs,omitempty"`
+	EndedBy    Party `json:"endedBy,omitempty"`
+	Cause      Cause `json:"cause"`
+	Attempts   int   `json:"attempts"`
+	Transcoded bool  `json:"transcoded"`
+	Incomplete bool  `json:"incomplete,omitempty"` // the end is an estimate, or events are missing
+	PartialNo  int   `json:"partialNo,omitempty"`  // how often it was put on record while it went on
+
+	// What its buckets say together; nil while nothing was measured.
+	MOSMin     *float64 `json:"mosMin,omitempty"`     // of ten seconds of a leg's stream
+	MOSAvg     *float64 `json:"mosAvg,omitempty"`     // of all of them
+	OneWay     bool     `json:"oneWay,omitempty"`     // a party was sent media and was never heard, though the other was
+	FASSuspect bool     `json:"fasSuspect,omitempty"` // the callee's side sent nothing within 2 s of its answer: it may not be there (false answer supervision)
+
+	Legs []*Leg `json:"legs,omitempty"`
 
 	startMono int64
 	answMono  int64
 	ringMono  int64
+	mosSum    float64
+	mosSpan   float64 // ms that mosSum is over
 }
+
+// Live reports whether the call has no end yet.
+func (c *Call) Live() bool { return c.State == Open || c.State == Partial }
 
 // Role of a leg in its call.
 type Role string
@@ -156,6 +170,8 @@ type Leg struct {
 	EarlyMedia bool       `json:"earlyMedia,omitempty"`
 	Media      Media      `json:"media"`
 	Quality    *Quality   `json:"quality,omitempty"`
+	In         *Bucket    `json:"in,omitempty"` // the whole leg, once it is over: what came from the party
+	Out        *Bucket    `json:"out,omitempty"`
 	Cause      Cause      `json:"cause"`
 	HungUp     bool       `json:"hungUp,omitempty"` // this party ended the call
 

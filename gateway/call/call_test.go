@@ -32,6 +32,8 @@ func every() []Event {
 		Transfer{To: "sip:x", Attended: true, Linked: other},
 		Transfer{To: "sip:y", Linked: other},
 		Interim{Quality: map[int]*Quality{1: q, 2: {}}},
+		Measured{Buckets: []Bucket{{Leg: 1, Stream: StreamIn, No: 3, SpanMS: 10_000, Packets: 500, Lost: new(int64), MOSCQ: new(float64), Modelled: []string{"delay"}}, {}}},
+		PartialRecord{No: 2},
 		Note{Text: "n", Lost: true},
 		LegEnd{Cause: Cause{17, 486, "Busy", "Q.850;cause=17"}, HungUp: true, Quality: q},
 		End{By: Caller, Cause: Normal},
@@ -61,7 +63,7 @@ func TestEventRoundTrip(t *testing.T) {
 		seen[e.Data.Kind()] = true
 	}
 	for _, k := range []Kind{KindStart, KindDecision, KindLegNew, KindProgress, KindMedia, KindAnswer, KindDialog, KindBridge, KindHold, KindResume, KindDTMF,
-		KindBlind, KindAttended, KindInterim, KindNote, KindLegEnd, KindEnd, KindRecovered} {
+		KindBlind, KindAttended, KindInterim, KindQuality, KindPartial, KindNote, KindLegEnd, KindEnd, KindRecovered} {
 		if !seen[k] {
 			t.Errorf("kind %s isn't tested", k)
 		}

@@ -42,6 +42,8 @@ const (
 	KindAlarm     Kind = "alarm"
 	KindLink      Kind = "link"
 	KindInterim   Kind = "interim"
+	KindQuality   Kind = "quality"
+	KindPartial   Kind = "partial"
 	KindNote      Kind = "note"
 	KindLegEnd    Kind = "leg.end"
 	KindEnd       Kind = "call.end"
@@ -316,6 +318,10 @@ func decode(k Kind, b []byte) (Data, error) {
 		return as[Link](b)
 	case KindInterim:
 		return as[Interim](b)
+	case KindQuality:
+		return as[Measured](b)
+	case KindPartial:
+		return as[PartialRecord](b)
 	case KindNote:
 		return as[Note](b)
 	case KindLegEnd:

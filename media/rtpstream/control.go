@@ -177,7 +177,7 @@ func (c *Control) Stats(in, out *media.Stream) {
 	if !c.reported {
 		return
 	}
-	out.Lost, out.Fraction = c.lost, c.fraction
+	out.Reported, out.Lost, out.Fraction = true, c.lost, c.fraction
 	if out.Format != nil {
 		out.Jitter = units(c.jitter, out.Format.Clock)
 		out.JitterMax = units(c.peak, out.Format.Clock)

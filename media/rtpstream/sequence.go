@@ -13,6 +13,7 @@ const (
 	maxOutage   = 3000 // and while nothing came for as long as its timestamps say (RFC 3550 A.1 MAX_DROPOUT)
 
 	handOver = int64(100 * time.Millisecond) // of quiet after which another SSRC is believed at once
+	sampled  = 8                             // of so many packets one tells the jitter: those behind are on another line of the cache
 	maxSkew  = 2e9                           // ns between timestamps and arrival that make a timestamp jump
 )
 
@@ -65,6 +66,8 @@ type Sequence struct {
 	Odd                  uint64 // packets that probation dropped
 	first                int64
 	epochs               uint32
+	bursts               uint64 // runs of numbers that never came
+	jitters              media.Jitters
 }
 
 // HotSize is how many bytes of a Sequence each packet touches, from its first on.
@@ -108,12 +111,16 @@ func (q *Sequence) judge(h *Header, now int64) Verdict {
 	case behind < maxMisorder:
 		q.jumping = false
 		q.reordered++
+		q.filled(behind)
 		q.seen.set(behind)
 		return Late
 	case ahead <= maxMisorder || ahead < maxOutage && q.outage(h, now):
 		q.jumping = false
 		if h.Seq < q.max {
 			q.cycles += 1 << 16
+		}
+		if ahead > 1 {
+			q.bursts++
 		}
 		q.max = h.Seq
 		q.seen.shift(ahead)
@@ -130,6 +137,17 @@ func (q *Sequence) judge(h *Header, now int64) Verdict {
 	q.jumping, q.jump = true, h.Seq+1
 	q.Odd++
 	return Drop
+}
+
+// filled counts the runs of missing numbers anew before the number so far behind comes, late: a run of one is gone, one is parted
+// in two, or there is only less of it.
+func (q *Sequence) filled(behind uint16) {
+	switch before, after := q.seen.has(behind+1), q.seen.has(behind-1); {
+	case before && after:
+		q.bursts -= min(q.bursts, 1)
+	case !before && !after && q.expected() > uint64(behind)+1: // before the first number nothing is missing
+		q.bursts++
+	}
 }
 
 // outage reports whether a gap in the numbers is one in time too, so that packets were lost and nothing began anew.
@@ -168,6 +186,9 @@ func (q *Sequence) Pace(ts, clock uint32, now int64) (jumped bool) {
 		if jumped = d > maxSkew; !jumped {
 			q.jitter += (d - q.jitter) / 16
 			q.highest = max(q.highest, q.jitter)
+			if q.max%sampled == 0 {
+				q.jitters.Add(q.jitter)
+			}
 		}
 	}
 	q.timed, q.ts, q.at, q.clock = true, ts, now, clock
@@ -216,6 +237,7 @@ func (q *Sequence) Stream() media.Stream {
 		Inbound: true, SSRC: q.SSRC, Packets: q.packets, Bytes: q.Bytes,
 		Lost: q.lost + q.missing(), Fraction: q.fraction, Duplicate: q.duplicate, Reordered: q.reordered,
 		Jitter: time.Duration(q.jitter), JitterMax: time.Duration(q.highest), First: q.first, Last: q.Last,
+		Bursts: q.bursts, Jitters: q.jitters,
 	}
 }
 

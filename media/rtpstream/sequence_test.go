@@ -2,6 +2,7 @@ package rtpstream
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -50,6 +51,39 @@ func TestSequence(t *testing.T) {
 		q := &s.q
 		if lost := q.lost + q.missing(); lost != c.lost || q.duplicate != c.duplicate || q.reordered != c.reordered || q.Odd != c.strays || q.epochs != c.epochs {
 			t.Errorf("%s: lost %d, twice %d, late %d, strays %d, epochs %d; want %+v", c.name, lost, q.duplicate, q.reordered, q.Odd, q.epochs, c)
+		}
+	}
+}
+
+// Runs of lost packets are counted as they are in the end, whatever came late.
+func TestBursts(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		var s stream
+		var order []uint16
+		for n := range uint16(300) {
+			order = append(order, n+65400)
+		}
+		for i := range order { // out of order by a few
+			if k := i + rnd.IntN(6); k < len(order) && i > 0 && rnd.IntN(4) == 0 {
+				order[i], order[k] = order[k], order[i]
+			}
+		}
+		came := map[uint16]bool{}
+		for i, n := range order {
+			if i == 0 || rnd.IntN(5) > 0 {
+				came[n] = true
+				s.packet(n, 1)
+			}
+		}
+		runs := uint64(0)
+		for n := order[0]; n != s.q.max; n++ {
+			if !came[n] && came[n-1] {
+				runs++
+			}
+		}
+		if s.q.bursts != runs {
+			t.Fatalf("%d runs are told, there were %d", s.q.bursts, runs)
 		}
 	}
 }

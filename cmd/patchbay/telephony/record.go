@@ -31,9 +31,9 @@ const maxRecords = 1000
 func (f *CDRFilter) billing(tenant string) (billing.Filter, error) {
 	out := billing.Filter{Tenant: tenant, User: f.User, Trunk: f.Trunk, Number: f.Number, State: call.State(f.State), Cause: f.Cause, SIP: f.Status, Limit: f.Limit}
 	switch out.State {
-	case "", call.Open, call.Closed, call.Recovered:
+	case "", call.Open, call.Partial, call.Closed, call.Recovered:
 	default:
-		return out, rpc.Errorf(rpc.IllegalParam, "'state' is '%s', should be open, closed or recovered", f.State)
+		return out, rpc.Errorf(rpc.IllegalParam, "'state' is '%s', should be open, partial, closed or recovered", f.State)
 	}
 	if out.Limit < 1 || out.Limit > maxRecords {
 		return out, rpc.Errorf(rpc.IllegalParam, "'limit' is %d, should be 1 to %d", f.Limit, maxRecords)

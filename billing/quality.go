@@ -1,0 +1,66 @@
+package billing
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/patchbay/patchbay/gateway/call"
+)
+
+// qualityColumns are the columns of leg_quality that an event of kind quality fills, by the names that its buckets have in JSON.
+var qualityColumns = [...]struct{ column, json, kind string }{
+	{"leg_no", "leg", "integer"}, {"stream", "stream", "text"}, {"bucket", "bucket", "integer"}, {"span_ms", "spanMs", "bigint"},
+	{"ssrc", "ssrc", "bigint"}, {"codec", "codec", "text"}, {"pkts", "packets", "bigint"}, {"bytes", "bytes", "bigint"},
+	{"lost", "lost", "bigint"}, {"dup", "duplicate", "bigint"}, {"reordered", "reordered", "bigint"},
+	{"src_rejected", "rejected", "bigint"}, {"bursts", "bursts", "bigint"}, {"burst_r", "burstR", "real"},
+	{"jitter_ms", "jitterMs", "real"}, {"jitter_min_ms", "jitterMinMs", "real"}, {"jitter_avg_ms", "jitterAvgMs", "real"},
+	{"jitter_p95_ms", "jitterP95Ms", "real"}, {"jitter_max_ms", "jitterMaxMs", "real"},
+	{"rtt_ms", "rttMs", "real"}, {"rtt_min_ms", "rttMinMs", "real"}, {"rtt_max_ms", "rttMaxMs", "real"}, {"owd_ms", "delayMs", "real"},
+	{"r", "r", "numeric"}, {"mos_lq", "mosLq", "numeric"}, {"mos_cq", "mosCq", "numeric"},
+	{"ie", "ie", "real"}, {"bpl", "bpl", "real"}, {"ppl", "ppl", "real"}, {"first_rtp_ms", "firstRtpMs", "bigint"},
+}
+
+// qualityFlags are those whose absence has a meaning: the column, what it is made of, and the kind that this has in JSON.
+var qualityFlags = [...]struct{ column, json, kind, absent string }{
+	{"no_media", "noMedia", "boolean", "false"}, {"one_way", "oneWay", "boolean", "false"},
+	{"provisional", "provisional", "boolean", "false"}, {"modelled", "modelled", "text[]", "'{}'"},
+}
+
+// insertQuality makes rows of the buckets of events: of their ids, the times in them, and their data.
+func insertQuality() string {
+	var names, takes, kinds []string
+	for _, c := range qualityColumns {
+		names, takes = append(names, c.column), append(takes, fmt.Sprintf("b.%q", c.json))
+		kinds = append(kinds, fmt.Sprintf("%q %s", c.json, c.kind))
+	}
+	for _, c := range qualityFlags {
+		names, takes = append(names, c.column), append(takes, fmt.Sprintf("COALESCE(b.%q, %s)", c.json, c.absent))
+		kinds = append(kinds, fmt.Sprintf("%q %s", c.json, c.kind))
+	}
+	return fmt.Sprintf(`INSERT INTO patchbay.leg_quality (call_id, started_at, %s)
+SELECT e.id, e.started, %s FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS e (id, started, data),
+jsonb_to_recordset(e.data::jsonb -> 'buckets') AS b (%s) ON CONFLICT DO NOTHING`,
+		strings.Join(names, ", "), strings.Join(takes, ", "), strings.Join(kinds, ", "))
+}
+
+// measured are the events among rows that tell quality.
+func measured(rows []eventRow) []eventRow {
+	var out []eventRow
+	for _, r := range rows {
+		if r.e.Data.Kind() == call.KindQuality {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func qualityArgs(rows []eventRow) []any {
+	ids, started, data := make([]uuid.UUID, len(rows)), make([]time.Time, len(rows)), make([]string, len(rows))
+	for i, r := range rows {
+		ids[i], started[i], data[i] = uuid.UUID(r.e.Call), r.e.Call.Started(), r.data
+	}
+	return []any{ids, started, data}
+}
