@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
 )
 
 // Toll bounds what an account, a user's or a tenant's, may call out through trunks: what thieves of its password could run up.
@@ -14,6 +15,7 @@ import (
 type Toll struct {
 	Allow     []string      // beginnings of numbers, as they leave for trunks; none: all
 	Deny      []string      // likewise; of several that fit the longest decides, of equals this
+	NoPremium bool          // numbers whose calls are dear by their kind are refused unless Allow says more of them than the country
 	Calls     int           // at a time
 	Rate      float64       // that begin per second
 	Duration  time.Duration // of one call
@@ -112,6 +114,29 @@ func (t *Toll) may(number string) bool {
 	return denied < 0 && (allowed >= 0 || len(t.Allow) == 0) || allowed > denied
 }
 
+// dear is what makes calls to a number dearer than the account may call; "" = it isn't, or is allowed by name: by a beginning that is
+// longer than the code of its country, or is that of a network which is no country's.
+func (t *Toll) dear(number string) string {
+	if !t.NoPremium {
+		return ""
+	}
+	kind, code := numbering.Premium(number)
+	if kind == "" {
+		return ""
+	}
+	least := code
+	if kind == numbering.PremiumRate {
+		least++
+	}
+	digits := international(number)
+	for _, p := range t.Allow {
+		if p = international(p); len(p) >= least && strings.HasPrefix(digits, p) {
+			return ""
+		}
+	}
+	return kind
+}
+
 // refuses is why the account can't begin a call to a number now; locks tells that this refusal has locked it.
 func (a *account) refuses(number string, now time.Time) (cause call.Cause, locks bool) {
 	a.mu.Lock()
@@ -122,14 +147,10 @@ func (a *account) refuses(number string, now time.Time) (cause call.Cause, locks
 		barred.Text = "calls of " + a.name + " are locked: " + a.lockedFor
 	case !a.may(number):
 		barred.Text = clip(number) + " is none of the numbers that " + a.name + " may call"
-		a.strikes = append(a.strikes, now)
-		for now.Sub(a.strikes[0]) > strikeTime {
-			a.strikes = a.strikes[1:]
-		}
-		if locks = a.LockAfter > 0 && len(a.strikes) >= a.LockAfter; locks {
-			a.lockedAt, a.lockedFor = now, fmt.Sprintf("%d refused numbers within an hour, the last %s", len(a.strikes), clip(number))
-			a.strikes = nil
-		}
+		locks = a.strike(number, now)
+	case a.dear(number) != "":
+		barred.Text = clip(number) + " is " + a.dear(number) + " number, which " + a.name + " may not call"
+		locks = a.strike(number, now)
 	case a.Hour > 0 && a.hour.total(now) >= int64(a.Hour), a.Day > 0 && a.day.total(now) >= int64(a.Day):
 		barred.Text = "the time that " + a.name + " may talk is used up"
 	case a.SpendHour > 0 && a.costHour.total(now) >= int64(a.SpendHour), a.SpendDay > 0 && a.costDay.total(now) >= int64(a.SpendDay):
@@ -138,6 +159,19 @@ func (a *account) refuses(number string, now time.Time) (cause call.Cause, locks
 		return call.Cause{}, false
 	}
 	return barred, locks
+}
+
+// strike counts a refused number, and tells whether the account is locked with it. The caller holds the lock.
+func (a *account) strike(number string, now time.Time) (locks bool) {
+	a.strikes = append(a.strikes, now)
+	for now.Sub(a.strikes[0]) > strikeTime {
+		a.strikes = a.strikes[1:]
+	}
+	if locks = a.LockAfter > 0 && len(a.strikes) >= a.LockAfter; locks {
+		a.lockedAt, a.lockedFor = now, fmt.Sprintf("%d refused numbers within an hour, the last %s", len(a.strikes), clip(number))
+		a.strikes = nil
+	}
+	return locks
 }
 
 // enter counts a call that begins; the cause is why it may not.

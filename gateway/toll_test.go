@@ -39,6 +39,41 @@ func TestTollLists(t *testing.T) {
 	}
 }
 
+// Numbers that are dear by their kind are refused though nobody lists them, unless allow names more of them than their country.
+func TestTollPremium(t *testing.T) {
+	for _, x := range []struct {
+		allow  []string
+		number string
+		may    bool
+	}{
+		{nil, "+499001234567", false},
+		{nil, "00499001234567", false},
+		{[]string{"+49"}, "+499001234567", false},
+		{[]string{"+499"}, "+499001234567", true},
+		{[]string{"+49900"}, "+499001234567", true},
+		{nil, "+19002345678", false},
+		{nil, "+449098790000", false},
+		{nil, "+881612345678", false},
+		{nil, "+882161234567", false},
+		{nil, "+979123456789", false},
+		{nil, "+870773111632", false},
+		{[]string{"+881"}, "+881612345678", true},
+		{nil, "+4930123456", true},
+		{nil, "+15551234567", true},
+		{nil, "09001234567", true}, // whose country isn't known
+		{nil, "402", true},
+	} {
+		a := newAccount("user:a", Toll{Allow: x.allow, NoPremium: true, LockAfter: 1})
+		cause, locks := a.refuses(x.number, time.Now())
+		if got := cause.IsZero(); got != x.may || locks == x.may {
+			t.Errorf("allow %v: %s is allowed: %v, locks: %v (%v)", x.allow, x.number, got, locks, cause)
+		}
+		if a = newAccount("user:a", Toll{}); !a.may(x.number) || a.dear(x.number) != "" {
+			t.Errorf("%s is refused by an account without bounds", x.number)
+		}
+	}
+}
+
 func TestTollWindows(t *testing.T) {
 	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	a := newAccount("user:a", Toll{Hour: 10 * time.Minute, Day: 30 * time.Minute, SpendDay: price(t, "2")})

@@ -242,6 +242,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"emergency by nobody", oneTrunk + "emergency: {to: [{trunk: telko}]}", `: emergency.to[0].trunk is "telko": there is no trunk "telko", expected telco`},
 	{"no emergency numbers", oneTrunk + "emergency: {numbers: [], to: [{trunk: telco}]}", `: emergency.numbers: is empty`},
 	{"destination", "outbound: {deny: [\"+49*\", +49-30]}", `: outbound.deny[1] is "+49-30": expected the beginning of a number, such as +49900`},
+	{"premium", "outbound: {premium: deny}", `: outbound.premium is "deny": expected refuse or allow`},
 	{"spend", "users:\n  - {id: a, password: abcdefgh, outbound: {spend_day: 5 EUR}}", `: users[0].outbound.spend_day is "5 EUR": expected a decimal number`},
 	{"talk", "outbound: {talk_hour: 1ms}", `: outbound.talk_hour is "1ms": expected 1s to`},
 	{"lock", "outbound: {lock_after: -1}", `: outbound.lock_after is "-1": expected 0 to 1000`},

@@ -21,8 +21,9 @@ type Helper struct {
 
 // Outbound bounds what an account, a user's or a tenant's, calls out through trunks. 0 and nothing bound nothing.
 type Outbound struct {
-	Allow     []string      `yaml:"allow"` // beginnings of numbers as they leave for trunks; any if empty
-	Deny      []string      `yaml:"deny"`  // likewise; of several that fit the longest decides, of equals this
+	Allow     []string      `yaml:"allow"`   // beginnings of numbers as they leave for trunks; any if empty
+	Deny      []string      `yaml:"deny"`    // likewise; of several that fit the longest decides, of equals this
+	Premium   string        `yaml:"premium"` // refuse or allow numbers that are dear by their kind; nothing: allow
 	MaxCalls  int           `yaml:"max_calls"`
 	MaxRate   float64       `yaml:"max_rate"` // calls that begin per second
 	Duration  time.Duration `yaml:"duration"` // of one call, from its answer
@@ -47,7 +48,7 @@ func (o Outbound) or(other Outbound) Outbound {
 	if len(o.Deny) == 0 {
 		o.Deny = other.Deny
 	}
-	return Outbound{o.Allow, o.Deny, cmp.Or(o.MaxCalls, other.MaxCalls), cmp.Or(o.MaxRate, other.MaxRate), cmp.Or(o.Duration, other.Duration),
+	return Outbound{o.Allow, o.Deny, cmp.Or(o.Premium, other.Premium), cmp.Or(o.MaxCalls, other.MaxCalls), cmp.Or(o.MaxRate, other.MaxRate), cmp.Or(o.Duration, other.Duration),
 		cmp.Or(o.TalkHour, other.TalkHour), cmp.Or(o.TalkDay, other.TalkDay), cmp.Or(o.SpendHour, other.SpendHour), cmp.Or(o.SpendDay, other.SpendDay),
 		cmp.Or(o.LockAfter, other.LockAfter)}
 }

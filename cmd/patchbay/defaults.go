@@ -45,7 +45,7 @@ func defaults() Config {
 		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
 		Routing:   Routing{Order: "listed"},
 		Emergency: Emergency{Numbers: []string{"112", "911"}},
-		Outbound:  Outbound{LockAfter: 3},
+		Outbound:  Outbound{Premium: "refuse", LockAfter: 3},
 		RPC:       RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
 }

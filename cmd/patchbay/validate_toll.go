@@ -63,6 +63,9 @@ func (d *document) outbound(f string, o Outbound) {
 			}
 		}
 	}
+	if o.Premium != "" && o.Premium != "refuse" && o.Premium != "allow" {
+		d.bad(f+".premium", "expected refuse or allow")
+	}
 	d.count(f+".max_calls", o.MaxCalls, 0, 100_000)
 	d.rate(f+".max_rate", o.MaxRate)
 	d.duration(f+".duration", o.Duration)

@@ -30,7 +30,7 @@ func (c Config) tolls(gc *gateway.Config) (err error) {
 }
 
 func (o Outbound) gateway() (gateway.Toll, error) {
-	t := gateway.Toll{Allow: o.Allow, Deny: o.Deny, Calls: o.MaxCalls, Rate: o.MaxRate, Duration: o.Duration, Hour: o.TalkHour, Day: o.TalkDay, LockAfter: o.LockAfter}
+	t := gateway.Toll{Allow: o.Allow, Deny: o.Deny, NoPremium: o.Premium == "refuse", Calls: o.MaxCalls, Rate: o.MaxRate, Duration: o.Duration, Hour: o.TalkHour, Day: o.TalkDay, LockAfter: o.LockAfter}
 	for _, x := range [...]struct {
 		key, v string
 		to     *gateway.Price
