@@ -149,6 +149,7 @@ func (s *server) run(ctx context.Context) error {
 	defer watching.Wait()
 	defer stop()
 	watching.Go(func() { s.certificates.Run(gwCtx) })
+	watching.Go(func() { returnMemory(gwCtx) })
 	gwDone := make(chan error, 1)
 	go func() { gwDone <- s.gateway.Run(gwCtx, s.cfg.Node.Drain) }()
 	notify("READY=1")

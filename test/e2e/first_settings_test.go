@@ -22,7 +22,7 @@ const (
 // (*** for a secret) and what was expected; … is any words.
 var badSettings = []struct{ name, yaml, want string }{
 	{"unknown key", "node:\n  nam: x\n", `2:3: node.nam: unknown key, expected one of name, data, drain; did you mean "name"?`},
-	{"unknown section", "sipp: {}\n", `1:1: sipp: unknown key, expected one of demo, node, log, http, …users, trunks, apps, routes; did you mean "sip"?`},
+	{"unknown section", "sipp: {}\n", `1:1: sipp: unknown key, expected one of demo, node, log, http, …users, trunks, apps, groups, …, routes; did you mean "sip"?`},
 	{"unknown key of a secret", "users:\n  - id: a\n    ha1: 0123456789abcdef0123456789abcdef\n    pasword: planted-secret\n", `4:5: users[0].pasword: unknown key, expected one of id, tenant, login, password,`},
 	{"key twice", "log:\n  level: info\n  level: warn\n", `3:3: log.level: this key stands here for the second time`},
 	{"text for a number", "limits:\n  calls: many\n", `2:10: limits.calls is "many": expected a whole number`},
@@ -48,7 +48,7 @@ var badSettings = []struct{ name, yaml, want string }{
 	{"regular expression", oneTrunk + "routes:\n  - {id: r, number: /(/, to: [{trunk: telco}]}\n", `4:21: routes[0].number[0] is "/(/": expected a regular expression: error parsing regexp: missing closing )`},
 	{"group that isn't there", oneTrunk + "routes:\n  - {id: r, number: \"/0(.*)/\", replace: +49$2, to: [{trunk: telco}]}\n", `4:41: routes[0].replace is "+49$2": has $2, but /0(.*)/ has 1 groups`},
 	{"user without password", "users:\n  - id: a\n", `2:5: users[0].password: missing, expected a password or ha1`},
-	{"trunk without password", badAccount + "}\n", `2:5: trunks[0].password: missing, expected the account's password in mode register`},
+	{"trunk without password", badAccount + "}\n", `2:5: trunks[0].password: missing, expected the account's password or ha1 in mode register`},
 	{"ha1 that is none", "users:\n  - {id: a, ha1: planted-secret}\n", `2:18: users[0].ha1 is "***": expected 32 hexadecimal digits`},
 	{"unset variable", "users:\n  - {id: a, password: \"${PATCHBAY_NO_SUCH_VARIABLE}\"}\n", `2:23: users[0].password is "***": expected the environment to set PATCHBAY_NO_SUCH_VARIABLE`},
 	{"unreadable file", "users:\n  - {id: a, password: \"file:not-there\"}\n", `2:23: users[0].password is "***": expected a readable file: open `},

@@ -21,7 +21,7 @@ import (
 const (
 	hostileP99    = 50 * time.Millisecond // of a good client while others misbehave, on a machine that is otherwise idle
 	hostileMost   = 4                     // times hostileP99 is the most that another machine's load excuses
-	hostileGrowth = 32 << 20              // of resident memory, once they have gone
+	hostileGrowth = 64 << 20              // of resident memory, once they have gone: garbage may come to five times what lives, some 10 MiB
 )
 
 // goodClient asks one small thing after the other and measures how long each takes.
@@ -134,7 +134,6 @@ func TestRpcHostile(t *testing.T) {
 	}
 	var end float64
 	if !eventually(45*time.Second, func() bool {
-		liveHeap(t, good.c, g) // Go gives memory back only after a collection, and a server without work collects none
 		end = g.Metric(t, "process_resident_memory_bytes")
 		return end < start+hostileGrowth
 	}) {
