@@ -33,6 +33,7 @@ type Config struct {
 	MinFree      int64         // less free space than this is an alarm. Default 512 MiB
 	SegmentBytes int64         // size of a file of the journal, 256 KiB to 1 GiB. Default 16 MiB
 	Buffer       int64         // bytes of events that wait for the disk at most. Default 16 MiB
+	Rating       Rating        // without tariffs calls aren't rated
 
 	Retention Retention
 }
@@ -110,6 +111,7 @@ type Store struct {
 	epoch     uint64
 	journal   *journal
 	projector *projector // nil if spool only
+	prices    *prices    // nil: calls aren't rated
 	private   *private   // nil unless Database is auto and Postgres can be run
 
 	open []*call.Call
@@ -174,7 +176,9 @@ func (s *Store) start() error {
 	default:
 		source = urlSource(s.cfg.Database)
 	}
+	s.prices = newPrices(s.cfg.Rating)
 	s.projector = newProjector(s.cfg, s.epoch, s.journal, source)
+	s.projector.prices = s.prices
 	s.wg.Go(func() { s.projector.run(ctx) })
 	return nil
 }

@@ -128,7 +128,7 @@ func makePartitions(ctx context.Context, conn *pgx.Conn, months []month) error {
 			return err
 		}
 		for _, m := range months {
-			for _, table := range []string{"call", "leg", "call_event", "leg_quality"} {
+			for _, table := range []string{"call", "leg", "call_event", "leg_quality", "rating"} {
 				q := fmt.Sprintf(`CREATE TABLE IF NOT EXISTS patchbay.%s_p%04d_%02d PARTITION OF patchbay.%s FOR VALUES FROM ('%s-01 00:00:00+00') TO ('%s-01 00:00:00+00')`,
 					table, m.year, m.mon, table, m, m.next())
 				if _, err := tx.Exec(ctx, q); err != nil {

@@ -19,6 +19,8 @@ const (
 	batchTimeout = 30 * time.Second
 	backoffMin   = 50 * time.Millisecond
 	backoffMax   = 5 * time.Second
+
+	activationPoll = time.Second // how often new prices are looked for while no call ends
 )
 
 // projector carries events from the journal to Postgres: one goroutine, one connection, one transaction per batch.
@@ -28,6 +30,7 @@ type projector struct {
 	epoch   uint64
 	journal *journal
 	source  databaseSource
+	prices  *prices // nil: calls aren't rated
 
 	conn   *pgx.Conn
 	months map[month]bool // whose partitions are there
@@ -101,6 +104,14 @@ func (p *projector) follow(ctx context.Context) error {
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
+	months := time.NewTicker(time.Hour)
+	defer months.Stop()
+	var activations <-chan time.Time
+	if p.prices != nil {
+		t := time.NewTicker(activationPoll)
+		defer t.Stop()
+		activations = t.C
+	}
 	for {
 		if p.work == nil {
 			if err := p.next(); err != nil {
@@ -124,7 +135,12 @@ func (p *projector) follow(ctx context.Context) error {
 			}
 			continue
 		case <-p.journal.grown:
-		case <-time.After(time.Hour): // partitions for the month to come
+		case <-activations:
+			if err := p.reprice(ctx, time.Now()); err != nil {
+				return err
+			}
+			continue
+		case <-months.C: // partitions for the month to come
 			if err := p.ensure(ctx, nil); err != nil {
 				return err
 			}
@@ -177,6 +193,14 @@ func (p *projector) connect(ctx context.Context) error {
 	if err := p.ensure(ctx, nil); err != nil {
 		return err
 	}
+	if p.prices != nil {
+		if err := p.reprice(ctx, time.Now()); err != nil {
+			return err
+		}
+		if missing := p.prices.missing(time.Now()); len(missing) > 0 {
+			p.log.Warn("calls have no price: decks are not active", "decks", missing)
+		}
+	}
 	var held int64
 	err = p.conn.QueryRow(ctx, `SELECT last_lsn FROM patchbay.ingest WHERE node_id = $1 AND journal = $2`, p.cfg.Node, p.journal.id).Scan(&held)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -228,6 +252,16 @@ func (p *projector) disconnect() {
 	}
 	p.conn = nil
 	p.journal.stats.connected.Store(false)
+}
+
+// reprice reads decks that were activated. Prices that can't be read keep no record from the database.
+func (p *projector) reprice(ctx context.Context, oldest time.Time) error {
+	err := p.prices.refresh(ctx, p.conn, oldest)
+	if err != nil && !p.conn.IsClosed() && ctx.Err() == nil {
+		p.log.Error("decks can't be read: calls are rated by those that were read before", "err", err)
+		return nil
+	}
+	return err
 }
 
 // ensure makes the partitions of this month, the next, and those given.

@@ -87,7 +87,7 @@ func scanCall(row pgx.CollectableRow) (*call.Call, error) {
 		orEmpty(&c.User), orEmpty(&c.Trunk), orEmpty(&c.Route), &c.From, &c.To, orEmpty(&c.FromN), orEmpty(&c.ToN), orEmpty(&c.ICID),
 		&c.SetupAt, &c.ProgressAt, &c.EarlyMediaAt, &c.AnsweredAt, &c.EndedAt, &c.PDD, &c.Ring, &c.Duration, &c.Bill,
 		orEmpty((*string)(&c.EndedBy)), orZero(&c.Cause.SIP), orZero(&c.Cause.Q850), orEmpty(&c.Cause.Text), orEmpty(&c.Cause.Raw),
-		&c.Incomplete, &c.Attempts, &c.Transcoded, orEmpty(&c.App),
+		&c.Incomplete, &c.Attempts, &c.Transcoded, orEmpty(&c.App), orEmpty(&c.Payer),
 		orZero(&c.PartialNo), &c.MOSMin, &c.MOSAvg, orFalse(&c.OneWay), orFalse(&c.FASSuspect))
 	c.ID, c.LinkedID = call.ID(id), call.ID(linked)
 	utc(&c.SetupAt, c.ProgressAt, c.EarlyMediaAt, c.AnsweredAt, c.EndedAt)

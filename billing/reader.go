@@ -44,6 +44,7 @@ const (
 // database doesn't hold yet.
 type Reader struct {
 	cfg    Config
+	writes bool       // the database may be made, and written to
 	mu     sync.Mutex // one query at a time
 	conn   *pgx.Conn  // nil without a database
 	why    error      // there is none
@@ -59,6 +60,33 @@ func OpenReader(ctx context.Context, cfg Config) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{cfg: cfg}
+	return r.open(ctx)
+}
+
+// OpenDecks is OpenReader for who writes decks and ratings: the database is made, and brought to this version, if it isn't yet.
+func OpenDecks(ctx context.Context, cfg Config) (*Reader, error) {
+	cfg, err := cfg.defaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("billing: %w", err)
+	}
+	r, err := (&Reader{cfg: cfg, writes: true}).open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.conn == nil {
+		return nil, errors.Join(fmt.Errorf("decks are in the database: %w", r.why), r.Close())
+	}
+	if err := migrate(ctx, r.conn.Config(), r.conn); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Reader) open(ctx context.Context) (_ *Reader, err error) {
+	cfg := r.cfg
 	switch cfg.Database {
 	case None:
 		r.why = errNoDatabase
@@ -84,7 +112,7 @@ func (r *Reader) openPrivate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := dataMajorThere(p.data); err != nil {
+	if _, err := dataMajorThere(p.data); err != nil && !r.writes {
 		return err
 	}
 	c, err := p.address(privateDatabase)
@@ -100,7 +128,14 @@ func (r *Reader) openPrivate(ctx context.Context) error {
 		return errors.Join(err, lerr)
 	}
 	r.lock = lock
-	if r.server, err = p.start(ctx, "default_transaction_read_only=on"); err != nil {
+	settings := []string{"default_transaction_read_only=on"}
+	if r.writes {
+		settings = nil
+		if err := p.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	if r.server, err = p.start(ctx, settings...); err != nil {
 		return err
 	}
 	r.conn, err = pgx.ConnectConfig(ctx, c)

@@ -106,6 +106,7 @@ func callColumns() []column[*call.Call] {
 		{"attempts", func(c c) any { return c.Attempts }},
 		{"transcoded", func(c c) any { return c.Transcoded }},
 		{"app_id", func(c c) any { return text(c.App) }},
+		{"account", func(c c) any { return text(c.Payer) }},
 		{"partial_no", func(c c) any { return number(c.PartialNo) }},
 		{"mos_min", func(c c) any { return c.MOSMin }},
 		{"mos_avg", func(c c) any { return c.MOSAvg }},

@@ -40,6 +40,11 @@ func (p *projector) write(ctx context.Context) error {
 	}
 	p.after("partitions")
 	var err error
+	if oldest, needed := w.priced(); needed && p.prices != nil {
+		if err := p.reprice(ctx, oldest); err != nil {
+			return err
+		}
+	}
 	if w.failures < 2 {
 		err = p.commit(ctx, w)
 	}
@@ -158,6 +163,7 @@ func (p *projector) statements(w *work) []statement {
 				out = append(out, statement{t.lsn, fmt.Sprintf("leg %d", l.No), id, intoLeg, values(legs, legOf{t.call, l})})
 			}
 		}
+		out = append(out, p.ratings(t)...)
 	}
 	for _, d := range w.dead {
 		var id *uuid.UUID

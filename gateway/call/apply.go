@@ -27,6 +27,7 @@ func (c *Call) Apply(e Event) error {
 		c.ID, c.State, c.SetupAt, c.startMono = e.Call, Open, e.At, e.Mono
 		c.Tenant, c.LinkedID, c.Node, c.Epoch = d.Tenant, d.LinkedID, d.Node, d.Epoch
 		c.Origin, c.SessionID, c.App, c.Direction = d.Origin, d.SessionID, d.App, d.Direction
+		c.Payer = d.User
 		c.User, c.Trunk, c.From, c.To, c.ICID = d.User, d.Trunk, d.From, d.To, d.ICID
 		c.FromN, c.ToN = d.FromN, d.ToN
 	case Decision:
@@ -34,6 +35,10 @@ func (c *Call) Apply(e Event) error {
 		set(&c.FromN, d.FromN)
 		set(&c.ToN, d.ToN)
 		set(&c.Direction, d.To)
+	case Forward:
+		if !d.Refuse {
+			set(&c.Payer, d.User)
+		}
 	case Link:
 		c.LinkedID = d.LinkedID
 		set(&c.SessionID, d.SessionID)

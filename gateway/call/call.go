@@ -87,6 +87,7 @@ type Call struct {
 	User  string `json:"user,omitempty"`  // id of the user who calls
 	Trunk string `json:"trunk,omitempty"` // id of the trunk the call came from; of a user's call, the one it was last tried on
 	Route string `json:"route,omitempty"` // id of the route that was taken
+	Payer string `json:"payer,omitempty"` // id of the user who pays: the last who has forwarded the call, else who calls
 
 	From  string `json:"from"` // as it came: user part or number
 	To    string `json:"to"`

@@ -48,6 +48,8 @@ const (
 	KindLegEnd    Kind = "leg.end"
 	KindEnd       Kind = "call.end"
 	KindRecovered Kind = "recovered"
+	KindRated     Kind = "rated"
+	KindRerated   Kind = "rerated"
 )
 
 // Start identifies a call: its source is known. It is the first event of every record.
@@ -181,6 +183,32 @@ type Link struct {
 	SessionID string `json:"sessionId,omitempty"`
 }
 
+// Rated tells what an ended call costs. It follows the call's end.
+type Rated struct {
+	Ratings []Rating `json:"ratings"`
+}
+
+// Rerated tells that a call was rated again.
+type Rerated struct {
+	Ratings []Rating `json:"ratings"` // those that changed
+}
+
+// Rating is what a call costs on one side.
+type Rating struct {
+	Side        string `json:"side"` // sell, buy, custom
+	Run         string `json:"run,omitempty"`
+	Account     string `json:"account"` // user:ID, tenant:ID or trunk:ID
+	Tariff      string `json:"tariff"`
+	Deck        string `json:"deck,omitempty"`
+	Version     int    `json:"version,omitempty"`
+	Prefix      string `json:"prefix,omitempty"`
+	Destination string `json:"destination,omitempty"`
+	Seconds     int    `json:"seconds"`          // in whole units
+	Amount      string `json:"amount,omitempty"` // decimal; "" where there is a problem
+	Currency    string `json:"currency,omitempty"`
+	Problem     string `json:"problem,omitempty"`
+}
+
 // Interim is written every ten seconds of an answered call: after a crash the record ends here at the latest.
 type Interim struct {
 	Quality map[int]*Quality `json:"quality"` // by leg
@@ -241,6 +269,8 @@ func (t Transfer) Kind() Kind {
 
 func (Link) Kind() Kind         { return KindLink }
 func (Interim) Kind() Kind      { return KindInterim }
+func (Rated) Kind() Kind        { return KindRated }
+func (Rerated) Kind() Kind      { return KindRerated }
 func (Note) Kind() Kind         { return KindNote }
 func (LegEnd) Kind() Kind       { return KindLegEnd }
 func (End) Kind() Kind          { return KindEnd }
@@ -316,6 +346,10 @@ func decode(k Kind, b []byte) (Data, error) {
 		return as[Alarm](b)
 	case KindLink:
 		return as[Link](b)
+	case KindRated:
+		return as[Rated](b)
+	case KindRerated:
+		return as[Rerated](b)
 	case KindInterim:
 		return as[Interim](b)
 	case KindQuality:

@@ -1,0 +1,182 @@
+package billing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"github.com/patchbay/patchbay/billing/rating"
+	"github.com/patchbay/patchbay/gateway/call"
+)
+
+// Sides of a rating.
+const (
+	SideSell   = "sell"
+	SideBuy    = "buy"
+	SideCustom = "custom"
+)
+
+// job is one rating that a call needs.
+type job struct{ side, run, tariff, account string }
+
+// Rated is one rating of a call.
+type Rated struct {
+	Call    call.ID       `json:"call"`
+	Side    string        `json:"side"`
+	Run     string        `json:"run,omitempty"`
+	Account string        `json:"account"`
+	Tariff  string        `json:"tariff"`
+	Problem string        `json:"problem,omitempty"` // why there is no price
+	Result  rating.Result `json:"result"`
+}
+
+// jobs are the ratings of an ended call: those of calls that were answered through a trunk.
+func (r *Rating) jobs(c *call.Call) (out []job) {
+	if c.AnsweredAt == nil || c.EndedAt == nil {
+		return nil
+	}
+	trunk := ""
+	for _, l := range c.Legs {
+		if l.Role == call.CalleeLeg && l.Trunk != "" && l.AnsweredAt != nil {
+			trunk = l.Trunk
+		}
+	}
+	if trunk == "" {
+		return nil
+	}
+	if id := r.Users[c.Payer]; c.Payer != "" && id != "" {
+		out = append(out, job{SideSell, "", id, "user:" + c.Payer})
+	} else if id := r.Tenants[c.Tenant]; id != "" {
+		out = append(out, job{SideSell, "", id, "tenant:" + c.Tenant})
+	}
+	if id := r.Trunks[trunk]; id != "" {
+		out = append(out, job{SideBuy, "", id, "trunk:" + trunk})
+	}
+	for _, run := range r.Runs {
+		if (run.Tenant == "" || run.Tenant == c.Tenant) && (run.Trunk == "" || run.Trunk == trunk) {
+			out = append(out, job{SideCustom, run.Name, run.Tariff, "tenant:" + c.Tenant})
+		}
+	}
+	return out
+}
+
+// rate does a job by the decks of a book.
+func (r *Rating) rate(b *book, c *call.Call, j job) Rated {
+	out := Rated{Call: c.ID, Side: j.side, Run: j.run, Account: j.account, Tariff: j.tariff}
+	out.Result = rating.Result{Tariff: j.tariff, Number: c.Dialled(), At: *c.AnsweredAt, TalkMS: c.Bill, Currency: r.Currency, Segments: []rating.Segment{}}
+	t := r.tariff(j.tariff)
+	if t == nil {
+		out.Problem = "there is no tariff " + j.tariff
+		return out
+	}
+	out.Result.Deck = t.Deck
+	d := b.at(t.Deck, *c.AnsweredAt)
+	if d == nil {
+		out.Problem = fmt.Sprintf("no version of deck %s held when the call was answered", t.Deck)
+		return out
+	}
+	res, err := t.Rate(d, rating.Call{Number: c.Dialled(), At: *c.AnsweredAt, Answered: true, Talk: time.Duration(c.Bill) * time.Millisecond})
+	if errors.Is(err, rating.ErrNoRate) {
+		out.Problem = fmt.Sprintf("deck %s version %d has no prefix of %s", d.Name, d.Version, c.Dialled())
+	}
+	out.Result = res
+	return out
+}
+
+// fx is the units of the house's currency for one of another; nil: not known.
+func (r *Rating) fx(currency string) any {
+	if currency == r.Currency {
+		return "1"
+	}
+	if f, ok := r.FX[currency]; ok {
+		return f.String()
+	}
+	return nil
+}
+
+const insertRating = `INSERT INTO patchbay.rating (call_id, started_at, side, run, revision, supersedes, account, tariff, currency, deck, deck_version, number, prefix,
+destination, rate, inc_first, inc_next, bill_ms, rated_sec, connect_fee, amount, amount_rounded, fx, problem, calc)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25) ON CONFLICT DO NOTHING`
+
+// args are those of insertRating.
+func (r *Rating) args(v Rated, revision int) ([]any, error) {
+	calc, err := json.Marshal(v.Result)
+	if err != nil {
+		return nil, err
+	}
+	var supersedes any
+	if revision > 0 {
+		supersedes = revision - 1
+	}
+	x := v.Result
+	return []any{uuid.UUID(v.Call), v.Call.Started(), v.Side, v.Run, revision, supersedes, clean(v.Account), clean(v.Tariff), x.Currency, clean(x.Deck), x.Version,
+		clean(x.Number), x.Prefix, clean(x.Destination), x.Price.String(), x.First, x.Next, x.TalkMS, x.Rated, x.Fee.String(), x.Amount.String(), x.Rounded.String(),
+		r.fx(x.Currency), text(v.Problem), cleanJSON(string(calc))}, nil
+}
+
+// event tells of ratings, as the event that follows an ended call's last.
+func ratedEvent(c *call.Call, list []Rated) call.Event {
+	var d call.Rated
+	for _, v := range list {
+		d.Ratings = append(d.Ratings, call.Rating{Side: v.Side, Run: v.Run, Account: v.Account, Tariff: v.Tariff, Deck: v.Result.Deck, Version: v.Result.Version,
+			Prefix: v.Result.Prefix, Destination: v.Result.Destination, Seconds: v.Result.Rated, Amount: amount(v), Currency: v.Result.Currency, Problem: v.Problem})
+	}
+	return call.Event{Call: c.ID, Seq: c.Version + 1, At: *c.EndedAt, Data: d}
+}
+
+func amount(v Rated) string {
+	if v.Problem != "" {
+		return ""
+	}
+	return fixed(v.Result.Rounded, v.Result.Decimals)
+}
+
+func fixed(d decimal.Decimal, digits int) string { return d.StringFixed(int32(digits)) }
+
+// ratings are the statements that rate an ended call, in the transaction that holds its end.
+func (p *projector) ratings(t *touched) []statement {
+	if p.prices == nil || p.prices.book.Load() == nil {
+		return nil
+	}
+	jobs := p.prices.cfg.jobs(t.call)
+	if len(jobs) == 0 {
+		return nil
+	}
+	id, b := uuid.UUID(t.call.ID), p.prices.book.Load()
+	var out []statement
+	var list []Rated
+	for _, j := range jobs {
+		v := p.prices.cfg.rate(b, t.call, j)
+		args, err := p.prices.cfg.args(v, 0)
+		if err != nil { // a result is always JSON
+			p.log.Error("rating", "call", t.call.ID, "err", err)
+			continue
+		}
+		if v.Problem != "" {
+			p.log.Warn("a call has no price", "call", t.call.ID, "side", j.side, "account", j.account, "problem", v.Problem)
+		}
+		list = append(list, v)
+		out = append(out, statement{t.lsn, "rating " + j.side + j.run, id, insertRating, args})
+	}
+	e := ratedEvent(t.call, list)
+	data, err := json.Marshal(e.Data)
+	if err != nil {
+		p.log.Error("rating", "call", t.call.ID, "err", err)
+		return out
+	}
+	return append(out, statement{t.lsn, "event rated", id, insertEvents, eventArgs([]eventRow{{t.lsn, e, cleanJSON(string(data))}})})
+}
+
+// priced reads the decks that the batch's ended calls need.
+func (w *work) priced() (oldest time.Time, needed bool) {
+	for _, t := range w.calls {
+		if a := t.call.AnsweredAt; a != nil && t.call.EndedAt != nil && (!needed || a.Before(oldest)) {
+			oldest, needed = *a, true
+		}
+	}
+	return oldest, needed
+}

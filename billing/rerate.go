@@ -1,0 +1,253 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"github.com/patchbay/patchbay/gateway/call"
+)
+
+// Selection chooses calls to rate again.
+type Selection struct {
+	From, To time.Time // call began in [From, To)
+	Trunk    string    // id of a trunk of the call; "" = any
+	Account  string    // user:ID, tenant:ID or trunk:ID whose ratings; "" = any
+}
+
+// Delta is a rating that another takes the place of.
+type Delta struct {
+	Call     call.ID          `json:"call"`
+	Began    time.Time        `json:"began"`
+	Side     string           `json:"side"`
+	Run      string           `json:"run,omitempty"`
+	Account  string           `json:"account"`
+	Number   string           `json:"number"`
+	Old      *decimal.Decimal `json:"old,omitempty"` // rounded; nil: there was no price
+	New      *decimal.Decimal `json:"new,omitempty"` // likewise
+	Currency string           `json:"currency"`
+	Was      string           `json:"was,omitempty"` // currency of the old one, where it differs
+	Problem  string           `json:"problem,omitempty"`
+
+	rated    Rated
+	revision int // of the new one
+}
+
+// Rerated sums up.
+type Rerated struct {
+	Calls   int                        `json:"calls"`   // looked at
+	Ratings int                        `json:"ratings"` // likewise
+	Changed int                        `json:"changed"`
+	Sum     map[string]decimal.Decimal `json:"sum"` // new less old, by side and currency: "sell EUR"
+}
+
+const (
+	rerateChunk = 500
+	rerateLock  = 0x70617463687272 // one at a time
+)
+
+// kept is a rating in the database.
+type kept struct {
+	revision int
+	currency string
+	amount   decimal.Decimal
+	problem  bool
+}
+
+// Rerate rates the chosen calls again, by the decks that are active now and held when they were answered, and by the tariffs given.
+// What differs is told to each, the newest call first; unless dry it is kept as a new rating beside the old one.
+func (r *Reader) Rerate(ctx context.Context, cfg Rating, sel Selection, dry bool, each func(Delta) error) (Rerated, error) {
+	out := Rerated{Sum: map[string]decimal.Decimal{}}
+	p := newPrices(cfg)
+	if p == nil {
+		return out, fmt.Errorf("calls can't be rated: the settings have no tariffs")
+	}
+	if err := p.refresh(ctx, r.conn, sel.From); err != nil {
+		return out, err
+	}
+	if !dry {
+		if _, err := r.conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(rerateLock)); err != nil {
+			return out, err
+		}
+		defer func() {
+			_, _ = r.conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(rerateLock))
+		}()
+	}
+	f := Filter{From: sel.From, To: sel.To, Trunk: sel.Trunk, Limit: rerateChunk}
+	seen := map[call.ID]bool{}
+	for {
+		calls, err := r.query(ctx, f)
+		if err != nil {
+			return out, err
+		}
+		var fresh []*call.Call
+		for _, c := range calls {
+			if !seen[c.ID] {
+				fresh = append(fresh, c)
+			}
+		}
+		if len(fresh) == 0 {
+			return out, nil
+		}
+		deltas, err := r.compare(ctx, p, sel, fresh, &out)
+		if err != nil {
+			return out, err
+		}
+		if !dry {
+			if err := r.supersede(ctx, cfg, fresh, deltas); err != nil {
+				return out, err
+			}
+		}
+		for _, d := range deltas {
+			if err := each(d); err != nil {
+				return out, err
+			}
+		}
+		// The next page begins with the millisecond in which this one ends.
+		last := fresh[len(fresh)-1].ID.Started()
+		f.To = last.Add(time.Millisecond)
+		clear(seen)
+		for _, c := range calls {
+			if c.ID.Started().Equal(last) {
+				seen[c.ID] = true
+			}
+		}
+	}
+}
+
+// compare rates calls and holds the results against those that are kept.
+func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []*call.Call, sum *Rerated) ([]Delta, error) {
+	old, err := r.ratings(ctx, calls)
+	if err != nil {
+		return nil, err
+	}
+	b := p.book.Load()
+	var out []Delta
+	for _, c := range calls {
+		sum.Calls++
+		for _, j := range p.cfg.jobs(c) {
+			if sel.Account != "" && sel.Account != j.account {
+				continue
+			}
+			sum.Ratings++
+			v := p.cfg.rate(b, c, j)
+			was, known := old[ratingKey{uuid.UUID(c.ID), j.side, j.run}]
+			if known && was.currency == v.Result.Currency && was.problem == (v.Problem != "") && was.amount.Equal(v.Result.Rounded) {
+				continue
+			}
+			d := Delta{Call: c.ID, Began: c.SetupAt, Side: j.side, Run: j.run, Account: j.account, Number: v.Result.Number, Currency: v.Result.Currency, Problem: v.Problem, rated: v}
+			if known {
+				d.revision = was.revision + 1
+				if was.currency != d.Currency {
+					d.Was = was.currency
+				}
+				if !was.problem {
+					d.Old = &was.amount
+					sum.add(j.side, was.currency, was.amount.Neg())
+				}
+			}
+			if v.Problem == "" {
+				d.New = &v.Result.Rounded
+				sum.add(j.side, d.Currency, v.Result.Rounded)
+			}
+			sum.Changed++
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+func (s *Rerated) add(side, currency string, amount decimal.Decimal) {
+	key := side + " " + currency
+	s.Sum[key] = s.Sum[key].Add(amount)
+}
+
+type ratingKey struct {
+	call      uuid.UUID
+	side, run string
+}
+
+// ratings are those of calls that hold now.
+func (r *Reader) ratings(ctx context.Context, calls []*call.Call) (map[ratingKey]kept, error) {
+	ids := make([]uuid.UUID, len(calls))
+	from, to := calls[0].ID.Started(), calls[0].ID.Started()
+	for i, c := range calls {
+		ids[i] = uuid.UUID(c.ID)
+		if t := c.ID.Started(); t.Before(from) {
+			from = t
+		} else if t.After(to) {
+			to = t
+		}
+	}
+	rows, err := r.conn.Query(ctx, `SELECT DISTINCT ON (call_id, side, run) call_id, side, run, revision, currency, amount_rounded::text, problem IS NOT NULL FROM patchbay.rating
+WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side, run, revision DESC`, ids, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("read ratings: %w", err)
+	}
+	defer rows.Close()
+	out := map[ratingKey]kept{}
+	for rows.Next() {
+		var k ratingKey
+		var v kept
+		var amount string
+		if err := rows.Scan(&k.call, &k.side, &k.run, &v.revision, &v.currency, &amount, &v.problem); err != nil {
+			return nil, err
+		}
+		if v.amount, err = decimal.NewFromString(amount); err != nil {
+			return nil, err
+		}
+		v.amount = trim(v.amount)
+		out[k] = v
+	}
+	return out, rows.Err()
+}
+
+// supersede keeps new ratings, and an event of each call that has one.
+func (r *Reader) supersede(ctx context.Context, cfg Rating, calls []*call.Call, deltas []Delta) error {
+	if len(deltas) == 0 {
+		return nil
+	}
+	by := map[call.ID][]Rated{}
+	months := map[month]bool{}
+	var b pgx.Batch
+	for _, d := range deltas {
+		args, err := cfg.args(d.rated, d.revision)
+		if err != nil {
+			return err
+		}
+		b.Queue(insertRating, args...)
+		by[d.Call] = append(by[d.Call], d.rated)
+		months[monthOf(d.Call.Started())] = true
+	}
+	for _, c := range calls {
+		list := by[c.ID]
+		if len(list) == 0 {
+			continue
+		}
+		e := ratedEvent(c, list).Data.(call.Rated)
+		data, err := json.Marshal(call.Rerated(e))
+		if err != nil {
+			return err
+		}
+		b.Queue(`INSERT INTO patchbay.call_event (call_id, seq, started_at, at, mono_ns, leg_no, kind, data)
+SELECT $1, max(seq) + 1, $2, now(), 0, 0, $3, $4::jsonb FROM patchbay.call_event WHERE call_id = $1 AND started_at = $2 HAVING max(seq) IS NOT NULL`,
+			uuid.UUID(c.ID), c.ID.Started(), string(call.KindRerated), cleanJSON(string(data)))
+	}
+	var missing []month
+	for m := range months {
+		missing = append(missing, m)
+	}
+	if err := makePartitions(ctx, r.conn, missing); err != nil {
+		return err
+	}
+	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
+	if err != nil {
+		return fmt.Errorf("write ratings: %w", err)
+	}
+	return nil
+}
