@@ -43,6 +43,7 @@ var arrows = []struct {
 // doors are where a library's types stop. A library that isn't here has none: a dependency needs a reason.
 var doors = map[string][]string{
 	"github.com/nyaruka/phonenumbers":     {"gateway/numbering"},
+	"github.com/emiago/sipgo":             {"sip/siptest/foreign"},
 	"github.com/miekg/dns":                {"sip/dns", "sip/siptest"},
 	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "web/webtest"},
 	"github.com/jackc/pgx/v5":             {"billing/..."},
@@ -72,7 +73,7 @@ var doors = map[string][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"test/...", "media/mediatest", "sip/siptest", "web/webtest", "rpc/kurento/kurentotest"}
+var forTests = []string{"test/...", "media/mediatest", "sip/siptest", "sip/siptest/foreign", "web/webtest", "rpc/kurento/kurentotest"}
 
 var emptyNames = []string{"util", "utils", "common", "types", "defs", "helper", "helpers", "misc", "shared", "base"}
 
