@@ -102,6 +102,9 @@ func (c *Call) runErrand(refused call.Cause, admitted bool) {
 	}
 	c.src.who = c.src.identity(c.g, st.From)
 	c.src.who.privacy = e.privacy
+	if c.src.user == nil { // a trunk's: From is who is transferred
+		c.src.who.privacy = e.who.privacy
+	}
 	st.FromN = c.src.who.shown()
 	c.rec.note(0, at, st)
 	c.decide(e.why)
