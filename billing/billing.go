@@ -36,6 +36,8 @@ type Config struct {
 	Rating       Rating        // without tariffs calls aren't rated
 
 	Retention Retention
+
+	now func() time.Time // a test's clock; nil: the wall's
 }
 
 // Retention says how long the database keeps records, by what they are; 0 = for ever. Whole months are dropped, once all of them
@@ -62,6 +64,9 @@ func (c Config) defaults() (Config, error) {
 		if c.Node, err = os.Hostname(); err != nil {
 			return c, fmt.Errorf("billing: node is empty and the host has no name: %w", err)
 		}
+	}
+	if c.now == nil {
+		c.now = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -180,6 +185,8 @@ func (s *Store) start() error {
 	s.projector = newProjector(s.cfg, s.epoch, s.journal, source)
 	s.projector.prices = s.prices
 	s.wg.Go(func() { s.projector.run(ctx) })
+	k := &keeper{cfg: s.cfg, log: s.cfg.Log, source: source, ready: s.journal.stats.connected.Load}
+	s.wg.Go(func() { k.run(ctx) })
 	return nil
 }
 

@@ -105,41 +105,6 @@ func migrate(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn) error {
 	return nil
 }
 
-// month is the first instant of a month in UTC: the name of a partition.
-type month struct {
-	year int
-	mon  time.Month
-}
-
-func monthOf(t time.Time) month { t = t.UTC(); return month{t.Year(), t.Month()} }
-func (m month) next() month {
-	t := time.Date(m.year, m.mon+1, 1, 0, 0, 0, 0, time.UTC)
-	return month{t.Year(), t.Month()}
-}
-func (m month) String() string { return fmt.Sprintf("%04d-%02d", m.year, m.mon) }
-
-// usable reports whether calls of that month may have a partition. A time outside is no time of a call but a broken id.
-func (m month) usable() bool { return m.year >= 1970 && m.year < 2200 }
-
-// makePartitions makes what the months need.
-func makePartitions(ctx context.Context, conn *pgx.Conn, months []month) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(partitionLock)); err != nil {
-			return err
-		}
-		for _, m := range months {
-			for _, table := range []string{"call", "leg", "call_event", "leg_quality", "rating"} {
-				q := fmt.Sprintf(`CREATE TABLE IF NOT EXISTS patchbay.%s_p%04d_%02d PARTITION OF patchbay.%s FOR VALUES FROM ('%s-01 00:00:00+00') TO ('%s-01 00:00:00+00')`,
-					table, m.year, m.mon, table, m, m.next())
-				if _, err := tx.Exec(ctx, q); err != nil {
-					return fmt.Errorf("partition %s of %s: %w", m, table, err)
-				}
-			}
-		}
-		return nil
-	})
-}
-
 func sqlState(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

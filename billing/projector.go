@@ -267,7 +267,7 @@ func (p *projector) reprice(ctx context.Context, oldest time.Time) error {
 // ensure makes the partitions of this month, the next, and those given.
 func (p *projector) ensure(ctx context.Context, also map[month]bool) error {
 	var missing []month
-	now := monthOf(time.Now())
+	now := monthOf(p.cfg.now())
 	want := map[month]bool{now: true, now.next(): true}
 	for m := range also {
 		want[m] = true

@@ -54,6 +54,10 @@ func (f Filter) sql() (string, []any) {
 	if !f.To.IsZero() {
 		add("started_at < ?", f.To)
 	}
+	if f.low != nil && f.high != nil {
+		add("call_id >= ?", uuid.UUID(*f.low))
+		add("call_id <= ?", uuid.UUID(*f.high))
+	}
 	if f.Tenant != "" {
 		add("tenant = ?", f.Tenant)
 	}

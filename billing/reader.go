@@ -33,6 +33,8 @@ type Filter struct {
 	Cause    int // Q.850; 0 = any
 	SIP      int // final status; 0 = any
 	Limit    int // newest so many; default 100, at most 100,000
+
+	low, high *call.ID // of ids; nil = any
 }
 
 const (

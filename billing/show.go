@@ -36,7 +36,7 @@ func (r *Reader) Show(ctx context.Context, prefix string) (*call.Call, []call.Ev
 		found[id] = append(found[id], events...)
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNotFound, prefix)
+		return r.withoutEvents(ctx, low, high, prefix)
 	}
 	if len(found) > 1 {
 		var ids []string
@@ -55,6 +55,20 @@ func (r *Reader) Show(ctx context.Context, prefix string) (*call.Call, []call.Ev
 		return c, events, nil
 	}
 	return nil, nil, nil // not reached: found has one
+}
+
+// withoutEvents is a call whose events are too old to be kept: its rows say what they came to.
+func (r *Reader) withoutEvents(ctx context.Context, low, high call.ID, prefix string) (*call.Call, []call.Event, error) {
+	calls, err := r.query(ctx, Filter{From: low.Started(), To: latest(high).Add(time.Millisecond), Limit: 2, low: &low, high: &high})
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(calls) == 0:
+		return nil, nil, fmt.Errorf("%w: %s", ErrNotFound, prefix)
+	case len(calls) > 1:
+		return nil, nil, fmt.Errorf("%w with %q: %s, %s", ErrAmbiguous, prefix, calls[0].ID, calls[1].ID)
+	}
+	return calls[0], nil, nil
 }
 
 // idRange is the range of ids that begin so.
