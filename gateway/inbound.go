@@ -104,7 +104,7 @@ func bySystem(c call.Cause) ending { return ending{by: call.System, cause: c} }
 // begin opens the record: who calls whom, over what. It returns what there is to say of the caller's leg.
 func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 	r := d.Request()
-	to, toN := c.src.dialledNumber(c.g, r.URI)
+	to, toN := c.src.dialledNumber(c.g, c.src.called(r))
 	if r.URI.Scheme == "urn" {
 		to, toN = clip(r.URI.String()), c.src.help
 	}

@@ -39,6 +39,7 @@ type Trunk struct {
 	From       string     // caller, account, fixed
 	FromNumber string
 	Trusted    bool // the callers that it names are believed, and those who want to be private are told to it (RFC 3325)
+	CalledInTo bool // whom its calls are for stands in P-Called-Party-ID or To, not in the request-URI
 	Numbers    numbering.Config
 	Caller     Caller
 	Headers    HeaderPolicy

@@ -277,6 +277,7 @@ type Trunk struct {
 	Out        Bounds         `yaml:"out"`       // of calls to it
 	Duration   time.Duration  `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
 	Failover   Outcomes       `yaml:"failover"`  // of hops that say nothing else
+	Called     string         `yaml:"called"`    // uri, to: where the called number of its calls stands
 	Redirects  string         `yaml:"redirects"` // refuse, own: what becomes of the carrier's 3xx
 }
 

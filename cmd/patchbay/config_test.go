@@ -257,6 +257,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"weight", oneTrunk + "routes:\n  - {id: r, to: [{trunk: telco, weight: -1}]}", `: routes[0].to[0].weight is "-1": expected 0 to 1000`},
 	{"trunk's failover", register + ", failover: {later: [7xx]}}", `: trunks[0].failover.later[0] is "7xx": expected retry, none, a SIP status of 300 to 699, or a class`},
 	{"put aside for long", register + ", failover: {aside: 1h}}", `: trunks[0].failover.aside is "1h": expected 1s to 5m`},
+	{"called", register + ", called: contact}", `: trunks[0].called is "contact": expected uri or to`},
 	{"redirects", register + ", redirects: follow}", `: trunks[0].redirects is "follow": expected refuse or own`},
 	{"group without members", "groups:\n  - {id: g}", `: groups[0].members: has 0 entries, expected 1 to 32`},
 	{"member", oneUser + "groups:\n  - {id: g, members: [{user: ann}]}", `: groups[0].members[0].user is "ann": there is no user "ann", expected anna`},

@@ -152,6 +152,7 @@ func (c *Config) completeTrunk(t *Trunk) {
 	t.Domain = cmp.Or(t.Domain, host(cmp.Or(t.Registrar, t.Proxy)))
 	t.AuthUser = cmp.Or(t.AuthUser, t.User)
 	t.Duration = cmp.Or(t.Duration, c.Limits.Duration)
+	t.Called = cmp.Or(t.Called, "uri")
 	t.Redirects = cmp.Or(t.Redirects, "refuse")
 	if len(t.Failover.Next) == 0 {
 		t.Failover.Next = []string{"retry", "5xx"}

@@ -128,6 +128,9 @@ func (d *document) trunks(c *Config) {
 		if t.Failover.Aside != 0 {
 			d.between(f+".failover.aside", t.Failover.Aside, time.Second, 5*time.Minute)
 		}
+		if t.Called != "" {
+			d.choice(f+".called", t.Called, []string{"uri", "to"})
+		}
 		if t.Redirects != "" {
 			d.choice(f+".redirects", t.Redirects, []string{"refuse", "own"})
 		}

@@ -24,6 +24,7 @@ func (c Config) routing(gc *gateway.Config) error {
 	}
 	for i, t := range c.Trunks {
 		gc.Trunks[i].Redirects = t.Redirects == "own"
+		gc.Trunks[i].CalledInTo = t.Called == "to"
 	}
 	for _, g := range c.Groups {
 		gg := gateway.Group{ID: g.ID, Tenant: g.Tenant, Numbers: g.Numbers, Ring: g.Ring}
