@@ -210,3 +210,21 @@ func (r *Reader) Activate(ctx context.Context, d Deck, from time.Time) (Deck, er
 	}
 	return d, fmt.Errorf("activate deck %s version %d: %w", d.Name, d.Version, err)
 }
+
+// DeckAt is the version of a deck that holds at an instant. It gives ErrNoDeck.
+func (r *Reader) DeckAt(ctx context.Context, name string, at time.Time) (Deck, error) {
+	list, err := r.Decks(ctx)
+	if err != nil {
+		return Deck{}, err
+	}
+	var found *Deck
+	for i, d := range list {
+		if d.Name == name && d.EffectiveFrom != nil && !d.EffectiveFrom.After(at) && (found == nil || d.EffectiveFrom.After(*found.EffectiveFrom)) {
+			found = &list[i]
+		}
+	}
+	if found == nil {
+		return Deck{}, fmt.Errorf("%w: no version of %s holds at %s", ErrNoDeck, name, at.Format(time.RFC3339))
+	}
+	return *found, nil
+}

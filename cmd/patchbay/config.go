@@ -30,6 +30,8 @@ type Config struct {
 	Emergency Emergency `yaml:"emergency"`
 	Outbound  Outbound  `yaml:"outbound"` // of each user, where the user's own says nothing
 	Tenants   []Tenant  `yaml:"tenants"`
+	Tariffs   []Tariff  `yaml:"tariffs"`
+	Rating    Rating    `yaml:"rating"`
 	Routes    []Route   `yaml:"routes"`
 }
 
@@ -224,6 +226,7 @@ type User struct {
 	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
 	Forward    Forward       `yaml:"forward"`
 	Outbound   Outbound      `yaml:"outbound"`
+	Tariff     string        `yaml:"tariff"` // what the user pays; the tenant's if empty
 }
 
 // HA1 are hashes that stand for a password (RFC 7616 3.4.2), in hex; one value alone is that of MD5.
@@ -279,6 +282,7 @@ type Trunk struct {
 	Failover   Outcomes       `yaml:"failover"`  // of hops that say nothing else
 	Called     string         `yaml:"called"`    // uri, to: where the called number of its calls stands
 	Redirects  string         `yaml:"redirects"` // refuse, own: what becomes of the carrier's 3xx
+	Tariff     string         `yaml:"tariff"`    // what we pay for calls to it
 }
 
 // App is an application that takes calls over JSON-RPC, and makes them. Calls can be made without being one.

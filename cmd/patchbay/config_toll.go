@@ -38,6 +38,7 @@ type Outbound struct {
 type Tenant struct {
 	ID       string   `yaml:"id"`
 	Outbound Outbound `yaml:"outbound"` // of all its users and applications together
+	Tariff   string   `yaml:"tariff"`   // what its users and applications pay
 }
 
 // or takes from another what is nothing here.

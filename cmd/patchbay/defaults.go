@@ -46,6 +46,7 @@ func defaults() Config {
 		Routing:   Routing{Order: "listed"},
 		Emergency: Emergency{Numbers: []string{"112", "911"}},
 		Outbound:  Outbound{Premium: "refuse", LockAfter: 3},
+		Rating:    Rating{Currency: "EUR"},
 		RPC:       RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
 }
@@ -98,6 +99,11 @@ func (c *Config) complete() {
 	for i := range c.Apps {
 		a := &c.Apps[i]
 		a.Tenant, a.MaxCalls = cmp.Or(a.Tenant, "default"), cmp.Or(a.MaxCalls, c.Limits.Calls)
+	}
+	for i := range c.Tariffs {
+		t := &c.Tariffs[i]
+		t.Deck, t.Zone, t.Spanning = cmp.Or(t.Deck, t.ID), cmp.Or(t.Zone, "UTC"), cmp.Or(t.Spanning, "at_start")
+		t.Seconds, t.Rounding, t.Decimals, t.Over = cmp.Or(t.Seconds, "ceil"), cmp.Or(t.Rounding, "half-up"), cmp.Or(t.Decimals, 4), cmp.Or(t.Over, "free")
 	}
 	for i := range c.Emergency.To {
 		if h := &c.Emergency.To[i]; h.Group == "" {

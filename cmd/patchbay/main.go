@@ -41,6 +41,7 @@ func newRootCommand() *cobra.Command {
 		newCarrierCommand(),
 		newCallCommand(),
 		newCDRCommand(),
+		newDeckCommand(),
 		newWhyCommand(),
 		newTrunkCommand(),
 		newCheckCommand(),

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -41,36 +42,42 @@ func (r *records) zone() *time.Location {
 // where finds the records. Of the settings only node and billing matter: the secrets of users and trunks, which may not
 // be at hand where one looks at records, need not be readable.
 func (r *records) where() (billing.Config, error) {
+	c, err := r.settings()
+	return billing.Config{
+		Dir:      cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing")),
+		Database: string(c.Billing.Database),
+		Node:     c.Node.Name,
+	}, err
+}
+
+// settings are those that tell of records; sections are others that matter.
+func (r *records) settings(sections ...string) (Config, error) {
 	c := defaults()
 	if r.config != "" {
 		read, d, err := readConfig(r.config, os.LookupEnv)
 		if err != nil {
-			return billing.Config{}, err
+			return c, err
 		}
 		var own Mistakes
 		for _, m := range d.wrong() {
 			section, _, _ := strings.Cut(m.Field, ".")
-			if section == "" || section == "node" || section == "billing" {
+			if section == "" || section == "node" || section == "billing" || slices.Contains(sections, section) || len(sections) > 0 && strings.HasSuffix(m.Field, ".tariff") {
 				own = append(own, m)
 			}
 		}
 		if len(own) > 0 {
-			return billing.Config{}, own
+			return c, own
 		}
 		c = read
 	}
 	if r.data != "" {
 		abs, err := filepath.Abs(r.data)
 		if err != nil {
-			return billing.Config{}, fmt.Errorf("data folder %q: %w", r.data, err)
+			return c, fmt.Errorf("data folder %q: %w", r.data, err)
 		}
 		c.Node.Data = abs
 	}
-	return billing.Config{
-		Dir:      cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing")),
-		Database: string(c.Billing.Database),
-		Node:     c.Node.Name,
-	}, nil
+	return c, nil
 }
 
 // read opens the records for as long as use runs. What is wrong with the keeping of them is told on standard error.

@@ -31,6 +31,7 @@ func (d *document) validate(c *Config) {
 	d.users(c)
 	d.trunks(c)
 	d.apps(c)
+	d.rating(c)
 	d.routes(c)
 	d.sockets(c)
 }

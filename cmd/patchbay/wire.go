@@ -71,7 +71,11 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	if s.certificates, err = openCertificates(cfg, log); err != nil {
 		return nil, err
 	}
-	if s.store, err = billing.Open(ctx, cfg.billing(log)); err != nil {
+	kept := cfg.billing(log)
+	if kept.Rating, err = cfg.rating(); err != nil {
+		return nil, err
+	}
+	if s.store, err = billing.Open(ctx, kept); err != nil {
 		return nil, err
 	}
 	if s.net, err = udp.New(udp.Config{Log: log, DSCP: cfg.Media.DSCP}); err != nil {
@@ -105,6 +109,9 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 		return nil, err
 	}
 	gc.Journal, gc.Front = s.store, s.front
+	if len(cfg.Tariffs) > 0 {
+		gc.Charger, gc.Rates = charger{s.store}, charger{s.store}
+	}
 	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, s.registry
 	gc.Media.WebRTC = s.browsers
 	for i := range gc.Trunks {
