@@ -8,12 +8,9 @@ func (s source) called(r *sip.Request) sip.URI {
 	if s.trunk == nil || s.user != nil || !s.trunk.CalledInTo {
 		return r.URI
 	}
-	if s.trunk.Trusted {
-		for _, v := range r.Headers.Values("P-Called-Party-ID") {
-			if n, err := sip.ParseNameAddr(v); err == nil && named(n.URI) {
-				return n.URI
-			}
-			break
+	if v := r.Headers.Values("P-Called-Party-ID"); s.trunk.Trusted && len(v) > 0 {
+		if n, err := sip.ParseNameAddr(v[0]); err == nil && named(n.URI) {
+			return n.URI
 		}
 	}
 	if named(r.To.URI) {
