@@ -112,7 +112,7 @@ func (c *Call) begun(l *sipLeg, d *sip.Dialog, p pending, e call.LegNew) error {
 		case ev := <-d.Events(): // it has ended before anything was sent: no way to the peer
 			l.d = d
 			c.rec.note(l.no, time.Now(), e)
-			end := l.endOf(ev)
+			end := l.endOf(*ev)
 			c.attemptEnded(l, end)
 			l.abandon()
 			return causeError{end.Cause, errors.New(end.Cause.Text)}

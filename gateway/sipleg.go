@@ -145,7 +145,7 @@ func (l *sipLeg) relay() {
 				l.finish(LegEvent{Cause: call.Failure})
 				return
 			}
-			l.dialog(e)
+			l.dialog(*e)
 		case n := <-l.notices:
 			l.notice(n)
 		}

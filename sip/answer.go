@@ -108,7 +108,7 @@ func (d *Dialog) responseHeaders(reason string, body []byte, h []Header) ([]Head
 		return nil, err
 	}
 	extra := []Header{{Name: "Contact", Value: d.contact}, d.ua.allow()}
-	if len(d.ua.extensions()) > 0 {
+	if d.ua.extends() {
 		extra = append(extra, d.ua.supported())
 	}
 	if len(body) > 0 {

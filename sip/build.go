@@ -19,49 +19,64 @@ const (
 )
 
 // methods are what we serve; REGISTER joins them at a registrar.
-func (u *UA) methods() []string {
+func (c *Config) methods() []string {
 	m := []string{"ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "REFER", "NOTIFY", "UPDATE"}
-	if u.cfg.Reliable != ReliableNever {
+	if c.Reliable != ReliableNever {
 		m = append(m, "PRACK")
 	}
-	if u.cfg.Invite != nil {
+	if c.Invite != nil {
 		m = append([]string{"INVITE"}, m...)
 	}
-	if u.cfg.Registrar != nil {
+	if c.Registrar != nil {
 		m = append(m, "REGISTER")
 	}
 	return m
 }
 
-func (u *UA) allow() Header { return Header{Name: "Allow", Value: strings.Join(u.methods(), ", ")} }
-
 // extensions are the option tags that we know.
-func (u *UA) extensions() []string {
+func (c *Config) extensions() []string {
 	var out []string
-	if u.cfg.Reliable != ReliableNever {
+	if c.Reliable != ReliableNever {
 		out = append(out, "100rel")
 	}
-	if !u.cfg.Session.off() {
+	if !c.Session.off() {
 		out = append(out, "timer")
 	}
-	if u.cfg.Replaces {
+	if c.Replaces {
 		out = append(out, "replaces")
 	}
 	return out
 }
 
-// supported is Supported; empty, it says that there is no extension (RFC 3261 20.37).
-func (u *UA) supported() Header {
-	return Header{Name: "Supported", Value: strings.Join(u.extensions(), ", ")}
+// says is what a UA tells of itself in nearly each message: made once.
+type says struct {
+	allow, supported Header
+	extensions       bool // there are some
+	policy           wire.Policy
 }
 
-func (u *UA) policy() wire.Policy {
-	return wire.Policy{Methods: u.methods(), Bodies: []string{sdpType, "multipart/mixed"}, Extensions: append(u.extensions(), "norefersub", "nosub")}
+func (c *Config) says() says {
+	methods, extensions := c.methods(), c.extensions()
+	return says{
+		allow: Header{Name: "Allow", Value: strings.Join(methods, ", ")}, supported: Header{Name: "Supported", Value: strings.Join(extensions, ", ")},
+		extensions: len(extensions) > 0,
+		policy:     wire.Policy{Methods: methods, Bodies: []string{sdpType, "multipart/mixed"}, Extensions: append(extensions[:len(extensions):len(extensions)], "norefersub", "nosub")},
+	}
 }
+
+func (u *UA) allow() Header { return u.says.allow }
+
+// supported is Supported; empty, it says that there is no extension (RFC 3261 20.37).
+func (u *UA) supported() Header { return u.says.supported }
+
+// extends tells whether there are extensions that we know.
+func (u *UA) extends() bool { return u.says.extensions }
+
+func (u *UA) policy() wire.Policy { return u.says.policy }
 
 // stamp adds Server to a response's header fields.
 func (u *UA) stamp(extra []Header) []Header {
-	return append(append([]Header(nil), extra...), Header{Name: "Server", Value: u.cfg.UserAgent})
+	return append(append(make([]Header, 0, len(extra)+1), extra...), Header{Name: "Server", Value: u.cfg.UserAgent})
 }
 
 // outgoing is a request to send.
@@ -134,28 +149,28 @@ func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*request, e
 	req := &request{method: o.method, uri: uri.String(), branch: o.branch, routes: routes, from: o.from, to: o.to, callID: o.callID, cseq: o.cseq,
 		via: "SIP/2.0/" + strings.ToUpper(f.Network()) + " " + u.sentBy(f).String() + ";branch=" + o.branch + ";rport"}
 	w := wire.NewWriter(o.method, req.uri)
-	w.Add("Via", req.via)
+	w = w.Add("Via", req.via)
 	for _, r := range routes {
-		w.Add("Route", r)
+		w = w.Add("Route", r)
 	}
-	w.Add("Max-Forwards", strconv.Itoa(cmp.Or(o.hops, 70)))
-	w.Add("From", o.from)
-	w.Add("To", o.to)
-	w.Add("Call-ID", o.callID)
-	w.Add("CSeq", strconv.FormatUint(uint64(o.cseq), 10)+" "+o.method)
+	w = w.Add("Max-Forwards", strconv.Itoa(cmp.Or(o.hops, 70)))
+	w = w.Add("From", o.from)
+	w = w.Add("To", o.to)
+	w = w.Add("Call-ID", o.callID)
+	w = w.Add("CSeq", strconv.FormatUint(uint64(o.cseq), 10)+" "+o.method)
 	if o.contact != "" {
-		w.Add("Contact", o.contact)
+		w = w.Add("Contact", o.contact)
 	}
 	for _, list := range [...][]Header{credentials, o.headers} {
 		for _, h := range list {
-			w.Add(h.Name, h.Value)
+			w = w.Add(h.Name, h.Value)
 		}
 	}
 	if o.method != "ACK" && o.method != "CANCEL" {
-		w.Add("User-Agent", u.cfg.UserAgent)
+		w = w.Add("User-Agent", u.cfg.UserAgent)
 	}
 	if len(o.body) > 0 {
-		w.Add("Content-Type", o.ctype)
+		w = w.Add("Content-Type", o.ctype)
 	}
 	req.text = w.Body(o.body)
 	return req, nil

@@ -53,7 +53,7 @@ type Dialog struct {
 	inbound  bool
 	request  *Request
 	auth     *auth.Client
-	events   chan Event
+	events   chan *Event
 
 	mu      sync.Mutex
 	phase   phase
@@ -120,7 +120,7 @@ func addresses(values []string) []NameAddr {
 // Events is where the dialog tells what happens, in order. It holds 32 events and never blocks the stack: when 24 wait,
 // Trying, Progress, Info and Notify are lost and counted; offers and REFERs are then refused 500. The last event is
 // Ended, after which the channel is closed.
-func (d *Dialog) Events() <-chan Event {
+func (d *Dialog) Events() <-chan *Event {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.events
@@ -180,7 +180,7 @@ func (d *Dialog) Ended() <-chan struct{} { return d.gone }
 func (u *UA) newDialog(callID, tag string, inbound bool) *Dialog {
 	return &Dialog{
 		ua: u, callID: callID, localTag: tag, inbound: inbound, auth: u.auth,
-		events: make(chan Event, eventQueue), gone: make(chan struct{}), legs: map[string]*leg{},
+		events: make(chan *Event, eventQueue), gone: make(chan struct{}), legs: map[string]*leg{},
 	}
 }
 
@@ -204,7 +204,7 @@ func (d *Dialog) emit(e Event) bool {
 		d.ua.count.eventsLost.Add(1)
 		return false
 	}
-	d.events <- e
+	d.events <- &e
 	return true
 }
 
@@ -256,7 +256,7 @@ func (d *Dialog) strip() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.events) == 0 {
-		d.events = make(chan Event)
+		d.events = make(chan *Event)
 		close(d.events)
 	}
 	r := d.request

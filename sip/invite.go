@@ -154,7 +154,7 @@ func (d *Dialog) compose() {
 	if !Headers(headers).Has("Allow") {
 		headers = append(headers, d.ua.allow())
 	}
-	if !Headers(headers).Has("Supported") && len(d.ua.extensions()) > 0 {
+	if !Headers(headers).Has("Supported") && d.ua.extends() {
 		headers = append(headers, d.ua.supported())
 	}
 	if d.ua.cfg.Reliable == ReliableRequired {

@@ -219,7 +219,7 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 	l := d.winner
 	headers := append([]Header(nil), h...)
 	headers = append(headers, d.ua.allow())
-	if len(d.ua.extensions()) > 0 {
+	if d.ua.extends() {
 		headers = append(headers, d.ua.supported())
 	}
 	plain := headers

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -64,7 +63,6 @@ func (t *serverTx) respond(status int, phrase string, extra []Header, body []byt
 	}
 	err := t.ua.write(t.flow, t.last, "", status)
 	if status >= 200 {
-		t.last = bytes.Clone(t.last) // without the room that it was written into
 		t.linger()
 	}
 	if err != nil {

@@ -97,7 +97,7 @@ func next(t *testing.T, d *sip.Dialog) sip.Event {
 		if !ok {
 			t.Fatal("events are closed")
 		}
-		return e
+		return *e
 	case <-time.After(siptest.Patience):
 		t.Fatal("no event")
 	}

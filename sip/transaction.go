@@ -212,17 +212,17 @@ func (r *request) ack(m *wire.Message) []byte {
 // follow makes the ACK or the CANCEL of an INVITE: it goes where that went.
 func (r *request) follow(method, to string, extra []Header) []byte {
 	w := wire.NewWriter(method, r.uri)
-	w.Add("Via", r.via)
+	w = w.Add("Via", r.via)
 	for _, v := range r.routes {
-		w.Add("Route", v)
+		w = w.Add("Route", v)
 	}
-	w.Add("Max-Forwards", "70")
-	w.Add("From", r.from)
-	w.Add("To", to)
-	w.Add("Call-ID", r.callID)
-	w.Add("CSeq", strconv.FormatUint(uint64(r.cseq), 10)+" "+method)
+	w = w.Add("Max-Forwards", "70")
+	w = w.Add("From", r.from)
+	w = w.Add("To", to)
+	w = w.Add("Call-ID", r.callID)
+	w = w.Add("CSeq", strconv.FormatUint(uint64(r.cseq), 10)+" "+method)
 	for _, h := range extra {
-		w.Add(h.Name, h.Value)
+		w = w.Add(h.Name, h.Value)
 	}
 	return w.Body(nil)
 }

@@ -42,6 +42,7 @@ type UA struct {
 
 	faces  faces
 	widths widths
+	says   says
 	aside  aside
 }
 
@@ -86,6 +87,7 @@ func (f *Front) NewUA(cfg Config) (*UA, error) {
 	if !cfg.Credentials.IsZero() {
 		u.auth = auth.NewClient(cfg.Credentials)
 	}
+	u.says = u.cfg.says()
 	u.ctx, u.stop = context.WithCancel(context.Background())
 	if err := u.bind(); err != nil {
 		u.stop()

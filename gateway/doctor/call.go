@@ -40,12 +40,12 @@ func (x *examination) call(ctx context.Context) {
 			if !open {
 				return
 			}
-			if x.heard(e) && !hanging {
+			if x.heard(*e) && !hanging {
 				hanging = true
 				hangup.Go(func() { takeBack(d) })
 			}
 			if e.Kind == sip.KindEnded {
-				x.ended(e, hanging)
+				x.ended(*e, hanging)
 				return
 			}
 		case <-limit.C:

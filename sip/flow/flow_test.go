@@ -9,7 +9,9 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -289,6 +291,40 @@ func FuzzFramer(f *testing.F) {
 				t.Fatalf("buffer of %d bytes", len(fr.buf))
 			}
 		}
+	})
+}
+
+// Goroutines outlive their key, a burst's for a while, and none outlives Close.
+func TestSerialIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSerial(1000, 3)
+		idle := func() int {
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.idle)
+		}
+		var done atomic.Int64
+		for round := range 3 {
+			block := make(chan struct{})
+			for i := range 2 * maxIdle {
+				if !s.Do(fmt.Sprint(i), func() { <-block; done.Add(1) }) {
+					t.Fatalf("key %d wasn't taken", i)
+				}
+			}
+			if n := idle(); n != 0 {
+				t.Errorf("round %d: %d idle while all work", round, n)
+			}
+			close(block)
+			if n := idle(); n != maxIdle || done.Load() != int64((round+1)*2*maxIdle) {
+				t.Errorf("round %d: %d idle after %d jobs, expected %d after %d", round, n, done.Load(), maxIdle, (round+1)*2*maxIdle)
+			}
+		}
+		time.Sleep(sweepIn + time.Second)
+		if n := idle(); n != stayIdle {
+			t.Errorf("%d idle after the burst, expected %d", n, stayIdle)
+		}
+		s.Close() // awaits them: else the bubble complains
 	})
 }
 

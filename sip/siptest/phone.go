@@ -206,7 +206,7 @@ func (c *Call) Next() sip.Event {
 		if !ok {
 			c.tb.Fatal("the call has ended, no more events")
 		}
-		return e
+		return *e
 	case <-time.After(Patience):
 		c.tb.Fatalf("no event in %v", Patience)
 	}

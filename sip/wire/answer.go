@@ -10,33 +10,33 @@ import (
 // where the request came from (18.2.1, RFC 3581). tag is put into To unless one is there or the status is 100.
 // The caller has checked phrase and extra.
 func Respond(m *Message, from netip.AddrPort, status int, phrase, tag string, extra []Header, body []byte) []byte {
-	res := &Writer{make([]byte, 0, usual)}
-	res.b = strconv.AppendInt(append(res.b, "SIP/2.0 "...), int64(status), 10)
-	res.b = append(append(append(res.b, ' '), phrase...), "\r\n"...)
+	res := make(Writer, 0, usual)
+	res = strconv.AppendInt(append(res, "SIP/2.0 "...), int64(status), 10)
+	res = append(append(append(res, ' '), phrase...), "\r\n"...)
 	for i, v := range m.Vias {
 		if i == 0 {
 			v = stampVia(v, m.Via, from)
 		}
-		res.Add("Via", v)
+		res = res.Add("Via", v)
 	}
 	if status > 100 && status < 300 {
 		for _, v := range m.Headers.Lines("Record-Route") {
-			res.Add("Record-Route", v)
+			res = res.Add("Record-Route", v)
 		}
 	}
-	res.Add("From", m.Headers.Get("From"))
+	res = res.Add("From", m.Headers.Get("From"))
 	to := m.Headers.Get("To")
 	if _, has := Param(to, "tag"); !has && status > 100 && tag != "" {
 		to += ";tag=" + tag
 	}
-	res.Add("To", to)
-	res.Add("Call-ID", m.CallID)
-	res.Add("CSeq", m.Headers.Get("CSeq"))
+	res = res.Add("To", to)
+	res = res.Add("Call-ID", m.CallID)
+	res = res.Add("CSeq", m.Headers.Get("CSeq"))
 	if ts := m.Headers.Get("Timestamp"); ts != "" && status == 100 {
-		res.Add("Timestamp", ts)
+		res = res.Add("Timestamp", ts)
 	}
 	for _, h := range extra {
-		res.Add(h.Name, h.Value)
+		res = res.Add(h.Name, h.Value)
 	}
 	return res.Body(body)
 }

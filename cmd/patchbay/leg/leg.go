@@ -158,7 +158,7 @@ func (l *Leg) pump() {
 			if !ok {
 				return
 			}
-			l.dialog(e)
+			l.dialog(*e)
 		case n := <-l.notices:
 			l.notice(n)
 		}

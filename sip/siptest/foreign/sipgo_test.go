@@ -57,7 +57,7 @@ func TestSipgoCalls(t *testing.T) {
 			select {
 			case e := <-d.Events():
 				if e.Kind == kind {
-					return e
+					return *e
 				}
 			case <-ctx.Done():
 				t.Fatalf("no event %v", kind)
