@@ -30,13 +30,13 @@ const callsGC = 400
 // serveCalls is the gateway between two trunks, put together as the product is: other programs start it.
 func serveCalls(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench calls", flag.ContinueOnError)
-	records := f.String("records", signalling, "signalling, journal or records")
+	records := f.String("records", ported, "ports, journal or records")
 	dir := f.String("dir", "", "folder for the log and the records")
 	file := f.String("profile", "", "file for a CPU profile")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	debug.SetGCPercent(callsGC)
+	calm()
 	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return err
 	}
@@ -56,32 +56,41 @@ func serveCalls(ctx context.Context, args []string) error {
 		return err
 	}
 	defer end()
-	if *file != "" {
-		p, err := os.Create(*file)
-		if err != nil {
-			return err
-		}
-		defer p.Close()
-		if err := pprof.StartCPUProfile(p); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+	return profiled(*file, func() error { return g.Run(ctx, 0) })
+}
+
+// calm sets the collector's pace as `patchbay serve` does, but for the bound at half of the memory, which no run comes near.
+func calm() { debug.SetGCPercent(callsGC) }
+
+// profiled runs fn, and writes a profile of it if there is a file for one.
+func profiled(file string, fn func() error) error {
+	if file == "" {
+		return fn()
 	}
-	return g.Run(ctx, 0)
+	p, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := pprof.StartCPUProfile(p); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return fn()
 }
 
 // openJournal opens what keeps the records.
 func openJournal(ctx context.Context, records, dir string, log *slog.Logger) (pgateway.Journal, func(), error) {
 	cfg := billing.Config{Dir: dir, Node: "bench", Log: log, CommitWarn: 10 * time.Second, Reserve: 1 << 20, MinFree: 1 << 20}
 	switch records {
-	case signalling:
+	case ported:
 		return noJournal{}, func() {}, nil
 	case journaled:
 		cfg.Database = billing.None
 	case recorded:
 		cfg.Database = billing.Auto
 	default:
-		return nil, nil, fmt.Errorf("-records is %q, expected %s, %s or %s", records, signalling, journaled, recorded)
+		return nil, nil, fmt.Errorf("-records is %q, expected %s, %s or %s", records, ported, journaled, recorded)
 	}
 	s, err := billing.Open(ctx, cfg)
 	if err != nil {
@@ -111,10 +120,9 @@ func newCalls(journal pgateway.Journal, log *slog.Logger) (*pgateway.Gateway, fu
 			Addresses: []netip.Prefix{netip.PrefixFrom(at, 32)}, Codecs: []string{"PCMU", "PCMA"}, DTMF: "rfc4733", From: "caller", MaxCalls: 10000,
 			Session: sip.SessionTimer{Interval: -1}}
 	}
-	caller := netip.AddrFrom4([4]byte{127, 77, 0, 3})
 	g, err := pgateway.New(pgateway.Config{Node: "bench", Journal: journal, Front: front, Domain: "bench.test", Realm: "bench.test", Log: log,
 		Media:  pgateway.Media{Net: net, Registry: registry, Clock: clock, Addrs: []pgateway.MediaAddr{{Bind: ours, Advertise: ours}}, MinPort: 20000, MaxPort: 29999},
-		Trunks: []pgateway.Trunk{trunk("in", caller, 5061), trunk("out", theirs, 5070)},
+		Trunks: []pgateway.Trunk{trunk("in", callers, 5061), trunk("out", theirs, 5070)},
 		Routes: []pgateway.Route{{ID: "through", Tenant: "default", Source: []string{"trunk:in"}, Number: []string{"*"}, Hops: []pgateway.Hop{{Trunk: "out", Ring: time.Minute}}}},
 		Limits: pgateway.Limits{Calls: 10000, Duration: time.Hour, Response: 10 * time.Second}})
 	if err != nil {
@@ -126,7 +134,7 @@ func newCalls(journal pgateway.Journal, log *slog.Logger) (*pgateway.Gateway, fu
 	}, nil
 }
 
-// noJournal keeps nothing, so that what signalling costs can be seen.
+// noJournal keeps nothing, so that what records cost can be seen.
 type noJournal struct{}
 
 func (noJournal) Commit(context.Context, ...pcall.Event) error { return nil }

@@ -19,7 +19,8 @@
 //
 // offer is how long the program waits for the answer to a browser's offer, and what it costs.
 //
-// b2bua compares a call through the gateway, with and without its records, with one through Kamailio as a stateful proxy.
+// b2bua compares a call, signalling alone and through the gateway with and without its records, with one through Kamailio as a stateful
+// proxy.
 //
 // records is how many whole calls a second get to Postgres, which shares one core with the keeper of records.
 //
@@ -75,6 +76,8 @@ func run(ctx context.Context, args []string) error {
 		return load(ctx, args[1:])
 	case "calls":
 		return serveCalls(ctx, args[1:])
+	case signalling:
+		return serveSignalling(ctx, args[1:])
 	}
 	var names []string
 	for _, p := range parts() {
