@@ -165,3 +165,25 @@ func (d *Dialog) bye(ctx context.Context, why Reason, h []Header) error {
 	d.end(Event{By: ByLocal, Reason: why, Err: err})
 	return err
 }
+
+// sendBye sends BYE to a leg and doesn't wait; d.mu is held.
+func (d *Dialog) sendBye(l *leg, why Reason) {
+	if l == nil {
+		return
+	}
+	o := d.inside("BYE", l, reasonHeaders(why), "", nil)
+	d.ua.spawn(func() {
+		ctx, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life())
+		defer cancel()
+		if _, err := d.exchange(ctx, o, l); err != nil {
+			d.ua.log.Info("BYE not answered", "dialog", d.callID, "err", err)
+		}
+	})
+}
+
+func reasonHeaders(why Reason) []Header {
+	if why.IsZero() {
+		return nil
+	}
+	return []Header{{Name: "Reason", Value: why.String()}}
+}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	prtcp "github.com/pion/rtcp"
 	prtp "github.com/pion/rtp"
@@ -228,31 +227,6 @@ func (p *peer) datagram(s *socket, b []byte, from *udp.Addr, now int64) {
 // live reports whether the peer still shows itself. It takes no lock: another peer asks, under its own.
 func (p *peer) live(_ *socket, _ *udp.Addr, now int64) bool {
 	return now-p.seen.Load() < int64(p.port.cfg.consent)/2
-}
-
-// Lines of the cache that a packet touches: of a peer, of one that it comes from and of one that it goes to, and of an SRTP context.
-const (
-	linesPeerIn  = 4
-	linesPeerOut = 4
-	linesContext = 4
-)
-
-// warm fetches the peer's own lines, then what they point to, then where the frame goes.
-func (p *peer) warm(step int) {
-	switch step {
-	case 0:
-		udp.Prefetch(unsafe.Pointer(&p.mu), linesPeerIn)
-	case 1:
-		udp.Prefetch(unsafe.Pointer(p.in.Load()), linesContext)
-		p.r.Warm(0)
-	case 2:
-		p.r.Warm(1)
-	}
-}
-
-// Warm fetches what Send touches.
-func (p *peer) Warm() {
-	udp.Prefetch(unsafe.Pointer(&p.out), linesPeerOut)
 }
 
 // record takes a DTLS record. The first must be a ClientHello, which begins the handshake if the peer is the client.
