@@ -28,6 +28,9 @@ func (k Kind) String() string {
 
 // Frame is one RTP payload or one data message. It is the sender's again when Push returns: a sink that keeps
 // something copies it.
+//
+// A frame of video is the payload of one RTP packet, with the descriptor or the headers that its codec's payload format puts
+// there, and mostly a part of a picture: the frames of one picture share a Timestamp, and the last has the Marker.
 type Frame struct {
 	Format    *Format // one of the receiving sink's Caps while it is in Push
 	Payload   []byte
@@ -36,7 +39,9 @@ type Frame struct {
 	Epoch     uint32 // changes when another source, or another stream of it, feeds the sink: rebase Sequence and Timestamp
 	Sequence  uint16
 	Kind      Kind
-	Marker    bool // begins a talkspurt (audio), ends a picture (video)
+	Marker    bool  // begins a talkspurt (audio), ends a picture (video)
+	Key       bool  // of video: begins a picture that needs none before it, parameter sets included; more than one frame of it may say so
+	Layer     uint8 // of video that comes in several sizes at once: which, from 1 = the smallest; 0 = there is one
 
 	hops uint8 // how many workers it came through
 }
@@ -94,6 +99,21 @@ func PCMU() *Format { return &Format{Codec: "PCMU", Clock: 8000, Channels: 1} }
 func PCMA() *Format { return &Format{Codec: "PCMA", Clock: 8000, Channels: 1} }
 func L16(clock int) *Format {
 	return &Format{Codec: "L16", Clock: clock, Channels: 1}
+}
+
+// VideoFormat is a format of video in its usual form: VP8, VP9, H264, H265 or AV1, at 90 kHz. params tells its other forms apart, as
+// sdp.Format.Params does.
+func VideoFormat(codec, params string) *Format {
+	return &Format{Kind: Video, Codec: codec, Clock: 90000, Channels: 1, Params: params}
+}
+
+// Message is what a data message is: text in UTF-8, or bytes.
+func Message(text bool) *Format {
+	f := &Format{Kind: Data, Codec: "BINARY", Clock: 1000, Channels: 1}
+	if text {
+		f.Codec = "TEXT"
+	}
+	return f
 }
 func TelephoneEvent(clock int) *Format {
 	return &Format{Kind: Event, Codec: "TELEPHONE-EVENT", Clock: clock, Channels: 1}

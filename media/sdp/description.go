@@ -8,6 +8,7 @@ package sdp
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -140,8 +141,40 @@ func (f Format) Params() string {
 		if v := fmtpValue(f.Fmtp, "mode"); v != "" && v != "30" {
 			return "mode=" + v
 		}
+	case "H264":
+		return h264(f.Fmtp)
+	case "VP9", "AV1": // RFC 9628 6.1, RTP Payload Format For AV1 7.2: profile 0 unless said
+		key := map[string]string{"VP9": "profile-id", "AV1": "profile"}[f.Codec]
+		if v := fmtpValue(f.Fmtp, key); v != "" && v != "0" {
+			return key + "=" + v
+		}
+	case "H265": // RFC 7798 7.1: Main unless said
+		if v := fmtpValue(f.Fmtp, "profile-id"); v != "" && v != "1" {
+			return "profile-id=" + v
+		}
 	}
 	return ""
+}
+
+// h264 are the packetization and the profile (RFC 6184 8.1), in the form of a=fmtp. The level, in which sides may differ, is always 3.1;
+// constrained baseline and mode 0 unless said.
+func h264(fmtp string) string {
+	profile := "42e0"
+	if v := strings.ToLower(fmtpValue(fmtp, "profile-level-id")); len(v) == 6 {
+		bits, err := strconv.ParseUint(v[:4], 16, 16)
+		constraints := byte(bits)
+		switch idc := bits >> 8; {
+		case err != nil:
+		case idc == 0x42 && constraints&0x4f == 0x40, idc == 0x4d && constraints&0x8f == 0x80, idc == 0x58 && constraints&0xcf == 0xc0:
+		default:
+			profile = v[:4]
+		}
+	}
+	mode := fmtpValue(fmtp, "packetization-mode")
+	if mode == "" {
+		mode = "0"
+	}
+	return "level-asymmetry-allowed=1;packetization-mode=" + mode + ";profile-level-id=" + profile + "1f"
 }
 
 // Same reports whether payloads of one format can be sent as the other, whatever their numbers are.
