@@ -40,10 +40,10 @@ type Inlet struct {
 	await func(Passed) // wants the next frame; then seen is nil, and what it was is in was
 	was   *Source
 
-	home    *Source  // the source it is linked to; guarded by topology
-	guest   *Source  // who interrupts it; guarded by topology
-	gone    bool     // detached; guarded by topology
-	through *Through // that it is the input of; nil as a rule
+	home   *Source         // the source it is linked to; guarded by topology
+	guest  *Source         // who interrupts it; guarded by topology
+	gone   bool            // detached; guarded by topology
+	follow func([]*Format) // is told what comes; nil as a rule
 
 	refused atomic.Uint64
 }
@@ -52,6 +52,10 @@ func (in *Inlet) inlet() *Inlet { return in }
 
 // Refused counts frames that came from a source which isn't, or is no longer, the sink's.
 func (in *Inlet) Refused() uint64 { return in.refused.Load() }
+
+// Follow has do told which formats the sink's source may send, whenever that changes; nil once there is no source. It is
+// called before the sink is linked. do calls no control method of a Source and takes no lock that is held during one.
+func (in *Inlet) Follow(do func(formats []*Format)) { in.follow = do }
 
 // Linked reports whether a source feeds the sink.
 func (in *Inlet) Linked() bool { return in.cur.Load() != nil }
@@ -90,8 +94,8 @@ func (in *Inlet) admit(c *change, s *Source) {
 	if was != nil {
 		was.forget(c, in)
 	}
-	if s == nil && in.through != nil {
-		in.through.follow(nil)
+	if s == nil && in.follow != nil {
+		in.follow(nil)
 	}
 }
 

@@ -62,8 +62,8 @@ const maxPayload = 48 * 60 * 2 * 2
 func (s *Source) rebuild() {
 	links := s.audience()
 	for _, l := range links {
-		if l.in.through != nil {
-			l.in.through.follow(s.formats)
+		if l.in.follow != nil {
+			l.in.follow(s.formats)
 		}
 	}
 	t := &table{lanes: make([]lane, 0, len(s.formats))}

@@ -26,6 +26,9 @@ func elementClasses(cfg kurento.Config, calls telephony.Config) (*rpc.Classes, *
 		k.Module, k.Extends, k.Parent = telephony.Name, core.MediaElement, core.Pipeline
 		c.Register(k)
 	}
+	mixer, types := audioMixerClass(core)
+	c.Types(types...)
+	c.Register(mixer)
 	return c, core, phone
 }
 

@@ -27,6 +27,7 @@ func (s *server) serveRPC() (err error) {
 		Now:      udp.Now,
 		RTP:      s.newRTP,
 		WebRTC:   s.webEndpoints(),
+		Room:     newRoom,
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()

@@ -25,6 +25,7 @@ func TestKurentoSurface(t *testing.T) {
 	}
 	defer client.Close()
 	has := kurento.Config{
+		Room:   newRoom,
 		RTP:    func(kurento.RTPOptions) (kurento.RTP, error) { return nil, nil },
 		WebRTC: func(kurento.WebRTCOptions) (kurento.WebRTC, error) { return nil, nil },
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/g711"
 	"github.com/patchbay/patchbay/media/opus"
+	"github.com/patchbay/patchbay/media/resample"
 	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/media/webrtc"
 	"github.com/patchbay/patchbay/rpc"
@@ -85,6 +86,7 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	s.registry = media.NewRegistry()
 	s.registry.Register(g711.Conversions()...)
 	s.registry.Register(opus.Conversions()...)
+	s.registry.Register(resample.Conversions()...)
 	if s.browsers, err = cfg.browsers(s.net, log); err != nil {
 		return nil, fmt.Errorf("media.webrtc.port: %w", err)
 	}

@@ -18,6 +18,8 @@ exports.complexTypes.CdrFilter = register('telephony', 'CdrFilter', core.complex
 
 exports.complexTypes.LiveCall = register('telephony', 'LiveCall', core.complexTypes.ComplexType, ['callId', 'source', 'to', 'app', 'since'])
 
+exports.complexTypes.PortLevel = register('telephony', 'PortLevel', core.complexTypes.ComplexType, ['port', 'level'])
+
 exports.complexTypes.SipCallState = enumeration(['IDLE', 'OFFERED', 'DIALING', 'RINGING', 'EARLY_MEDIA', 'ANSWERED', 'ENDED'])
 
 exports.complexTypes.SipHeader = register('telephony', 'SipHeader', core.complexTypes.ComplexType, ['name', 'value'])
@@ -110,4 +112,17 @@ exports.Tone = remoteClass('Tone', core.abstracts.MediaElement, {
     ['start', []]
   ],
   events: ['EndOfStream']
+})
+
+// Mixes the audio of all ports: each hears all others, at the highest rate that any of them has.
+exports.AudioMixer = remoteClass('AudioMixer', core.abstracts.Hub, {
+  constructorParams: {
+    mediaPipeline: { type: 'kurento.MediaPipeline', required: true }
+  },
+  methods: [
+    ['getActiveSpeaker', []],
+    ['getSampleRate', []],
+    ['getLevels', []]
+  ],
+  events: ['ActiveSpeakerChanged']
 })

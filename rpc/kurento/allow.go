@@ -24,8 +24,7 @@ func Ours() []Exception {
 func Missing() []Exception {
 	return []Exception{
 		{"AlphaBlending", "AlphaBlending isn't available: this server doesn't decode video."},
-		{"Composite", "Composite isn't available: this server doesn't decode video."},
-		{"Mixer", "Mixer isn't available: this server doesn't mix media."},
+		{"Composite.picture", "Composite mixes audio and shows no picture: this server doesn't decode video."},
 		{"HttpEndpoint", "HttpEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"HttpPostEndpoint", "HttpPostEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"UriEndpoint", "UriEndpoint isn't available: this server doesn't open media by URI."},
@@ -50,6 +49,9 @@ func (cfg Config) Missing() []Exception {
 	}
 	if cfg.WebRTC == nil {
 		list = append(list, Exception{"WebRtcEndpoint", noWebRTC})
+	}
+	if cfg.Room == nil {
+		list = append(list, Exception{"Mixer", noRoom("Mixer")}, Exception{"Composite", noRoom("Composite")})
 	}
 	return list
 }

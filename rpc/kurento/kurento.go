@@ -37,6 +37,7 @@ type Config struct {
 
 	RTP    func(RTPOptions) (RTP, error)       // stands behind RtpEndpoint; nil = there is none
 	WebRTC func(WebRTCOptions) (WebRTC, error) // stands behind WebRtcEndpoint; nil = there is none
+	Room   func(RoomOptions) (Room, error)     // stands behind hubs that mix; nil = there are none
 }
 
 // Modules are Kurento's, for rpc.NewClasses.
