@@ -37,7 +37,7 @@ func partitioned(r Retention) []struct {
 	return []struct {
 		table string
 		keep  time.Duration
-	}{{"call", r.Calls}, {"leg", r.Calls}, {"call_event", r.Events}, {"leg_quality", r.Quality}, {"rating", r.Calls}}
+	}{{"call", r.Calls}, {"leg", r.Calls}, {"call_event", r.Events}, {"leg_quality", r.Quality}, {"rating", r.Calls}, {"counted", r.Calls}}
 }
 
 func partitionOf(table string, m month) string {

@@ -99,7 +99,7 @@ func (r *Reader) Rerate(ctx context.Context, cfg Rating, sel Selection, dry bool
 			return out, err
 		}
 		if !dry {
-			if err := r.supersede(ctx, cfg, fresh, deltas); err != nil {
+			if err := r.supersede(ctx, p, fresh, deltas); err != nil {
 				return out, err
 			}
 		}
@@ -208,7 +208,7 @@ WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side,
 }
 
 // supersede keeps new ratings, and an event of each call that has one.
-func (r *Reader) supersede(ctx context.Context, cfg Rating, calls []*call.Call, deltas []Delta) error {
+func (r *Reader) supersede(ctx context.Context, p *prices, calls []*call.Call, deltas []Delta) error {
 	if len(deltas) == 0 {
 		return nil
 	}
@@ -216,7 +216,7 @@ func (r *Reader) supersede(ctx context.Context, cfg Rating, calls []*call.Call, 
 	months := map[month]bool{}
 	var b pgx.Batch
 	for _, d := range deltas {
-		args, err := cfg.args(d.rated, d.revision)
+		args, err := p.cfg.args(d.rated, d.revision)
 		if err != nil {
 			return err
 		}
@@ -224,11 +224,13 @@ func (r *Reader) supersede(ctx context.Context, cfg Rating, calls []*call.Call, 
 		by[d.Call] = append(by[d.Call], d.rated)
 		months[monthOf(d.Call.Started())] = true
 	}
+	var again []*call.Call
 	for _, c := range calls {
 		list := by[c.ID]
 		if len(list) == 0 {
 			continue
 		}
+		again = append(again, c)
 		e := ratedEvent(c, list).Data.(call.Rated)
 		data, err := json.Marshal(call.Rerated(e))
 		if err != nil {
@@ -238,6 +240,7 @@ func (r *Reader) supersede(ctx context.Context, cfg Rating, calls []*call.Call, 
 SELECT $1, max(seq) + 1, $2, now(), 0, 0, $3, $4::jsonb FROM patchbay.call_event WHERE call_id = $1 AND started_at = $2 HAVING max(seq) IS NOT NULL`,
 			uuid.UUID(c.ID), c.ID.Started(), string(call.KindRerated), cleanJSON(string(data)))
 	}
+	b.Queue(countCalls, p.countArgs(again)...)
 	var missing []month
 	for m := range months {
 		missing = append(missing, m)

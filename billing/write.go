@@ -165,6 +165,7 @@ func (p *projector) statements(w *work) []statement {
 		}
 		out = append(out, p.ratings(t)...)
 	}
+	out = append(out, p.counts(w)...)
 	for _, d := range w.dead {
 		var id *uuid.UUID
 		if d.id != nil {

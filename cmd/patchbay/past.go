@@ -60,40 +60,50 @@ func (p *past) calls(ctx context.Context, user string, limit int) ([]pastCall, e
 }
 
 // find reads records, the newest first. Questions are answered one at a time.
-func (p *past) find(ctx context.Context, f billing.Filter) ([]*call.Call, error) {
+func (p *past) find(ctx context.Context, f billing.Filter) (calls []*call.Call, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pastTime)
+	defer cancel()
+	err = p.wait(ctx, func() error {
+		return p.use(ctx, func(r *billing.Reader) error {
+			calls, err = r.List(ctx, f)
+			return err
+		})
+	})
+	return calls, err
+}
+
+// wait asks when it is one's turn; errBusy if that doesn't come.
+func (p *past) wait(ctx context.Context, ask func() error) error {
 	select {
 	case p.queue <- struct{}{}:
 		defer func() { <-p.queue }()
 	default:
-		return nil, errBusy
+		return errBusy
 	}
-	ctx, cancel := context.WithTimeout(ctx, pastTime)
-	defer cancel()
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
 	case <-ctx.Done():
-		return nil, errBusy
+		return errBusy
 	}
-	return p.list(ctx, f)
+	return ask()
 }
 
-// list asks the reader; a connection that broke since the last question is made anew once.
-func (p *past) list(ctx context.Context, f billing.Filter) ([]*call.Call, error) {
+// use asks the reader; a connection that broke since the last question is made anew once.
+func (p *past) use(ctx context.Context, ask func(*billing.Reader) error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for again := false; ; again = true {
 		fresh, err := p.open(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		calls, err := p.reader.List(ctx, f)
-		if err == nil {
-			return calls, nil
+		if err = ask(p.reader); err == nil {
+			return nil
 		}
 		p.shut()
 		if again || fresh || ctx.Err() != nil {
-			return nil, fmt.Errorf("read records: %w", err)
+			return fmt.Errorf("read records: %w", err)
 		}
 	}
 }

@@ -82,6 +82,11 @@ func (r *records) settings(sections ...string) (Config, error) {
 
 // read opens the records for as long as use runs. What is wrong with the keeping of them is told on standard error.
 func (r *records) read(cmd *cobra.Command, use func(context.Context, *billing.Reader) error) error {
+	return r.readFor(cmd, time.Minute, use)
+}
+
+// readFor is read, with so much time.
+func (r *records) readFor(cmd *cobra.Command, limit time.Duration, use func(context.Context, *billing.Reader) error) error {
 	cfg, err := r.where()
 	if err != nil {
 		return err
@@ -90,7 +95,7 @@ func (r *records) read(cmd *cobra.Command, use func(context.Context, *billing.Re
 		return fmt.Errorf("no records: %w (is it another --data or --config?)", err)
 	}
 	cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
 	defer cancel()
 	reader, err := billing.OpenReader(ctx, cfg)
 	if err != nil {

@@ -185,6 +185,9 @@ func (s *server) close() error {
 	if s.telephony != nil {
 		s.telephony.Close()
 	}
+	if s.reports != nil {
+		s.reports.Close()
+	}
 	if s.past != nil {
 		s.past.Close()
 	}

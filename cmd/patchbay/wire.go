@@ -48,6 +48,7 @@ type server struct {
 	secure       net.Listener
 	certificates *certificates
 	past         *past
+	reports      *reports
 	me           *me
 	access       *access
 	http         *http.Server
@@ -128,6 +129,7 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 		return nil, err
 	}
 	s.past = newPast(cfg.billing(log))
+	s.reports = newReports(cfg.billing(log), log)
 	if s.me, err = newMe(cfg, s.past, log); err != nil {
 		return nil, err
 	}
@@ -326,6 +328,7 @@ func (s *server) handlers() *http.Server {
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", s.gateway.Handler()))
 	// The guard has looked at the Origin.
 	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))
+	s.reports.mount(mux)
 	proving := append(s.me.mount(mux), "GET /sip")
 	route := func(r *http.Request) string {
 		_, pattern := mux.Handler(r)

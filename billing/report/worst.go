@@ -1,0 +1,74 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+)
+
+// worst lists the legs with the least MOS.
+func (r *Report) worst(ctx context.Context, db Querier) error {
+	q := &r.Query
+	p := part{q: q}
+	p.filter("q.started_at >= ?", q.From)
+	p.filter("q.started_at < ?", q.To)
+	for _, f := range q.filters() {
+		v := *f.value
+		switch {
+		case v == nil:
+		case f.name == "trunk":
+			p.filter("l.trunk_id = ?", *v)
+		case f.name == "codec":
+			p.filter("q.codec = ?", *v)
+		default:
+			p.wherePart(f.name, *v)
+		}
+	}
+	rows, err := db.Query(ctx, fmt.Sprintf(`SELECT q.call_id, c.setup_at, q.leg_no::bigint, q.stream, COALESCE('trunk:' || l.trunk_id, 'user:' || l.user_id, ''), c.b_raw, COALESCE(q.codec, ''),
+COALESCE(q.mos_cq, q.mos_lq)::text, round(q.ppl::numeric, 2)::text, round(q.jitter_p95_ms::numeric, 1)::text, round(q.rtt_ms::numeric, 1)::text, q.one_way, q.no_media
+FROM patchbay.leg_quality q JOIN patchbay.leg l ON l.call_id = q.call_id AND l.started_at = q.started_at AND l.leg_no = q.leg_no
+JOIN patchbay.call c ON c.call_id = q.call_id AND c.started_at = q.started_at
+LEFT JOIN patchbay.counted n ON n.call_id = q.call_id AND n.started_at = q.started_at AND n.leg_no = 0
+WHERE q.bucket = 0 AND COALESCE(q.mos_cq, q.mos_lq) IS NOT NULL AND %s ORDER BY COALESCE(q.mos_cq, q.mos_lq), q.call_id, q.leg_no, q.stream LIMIT %d`, p.where, q.Limit+1), p.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id uuid.UUID
+		var began time.Time
+		var leg int64
+		var stream, party, called, codec string
+		var scores [4]*string
+		var oneWay, noMedia bool
+		if err := rows.Scan(&id, &began, &leg, &stream, &party, &called, &codec, &scores[0], &scores[1], &scores[2], &scores[3], &oneWay, &noMedia); err != nil {
+			return err
+		}
+		row := []any{id.String(), began.In(q.Zone), leg, stream, party, called, codec}
+		for _, s := range scores {
+			if s == nil {
+				row = append(row, nil)
+				continue
+			}
+			d, err := decimal.NewFromString(*s)
+			if err != nil {
+				return err
+			}
+			row = append(row, number(d))
+		}
+		r.Rows = append(r.Rows, append(row, oneWay, noMedia))
+	}
+	return rows.Err()
+}
+
+// wherePart is a filter on what the call counts for.
+func (p *part) wherePart(name, v string) {
+	if name == "cause" {
+		p.filter("(n.cause = ? OR split_part(n.cause, '/', 1) = ?)", v)
+		return
+	}
+	p.filter("n."+name+" = ?", v)
+}

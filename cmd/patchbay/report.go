@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/billing/report"
+)
+
+func newReportCommand() *cobra.Command {
+	var r records
+	var format string
+	var long strings.Builder
+	long.WriteString("Tell what calls came to. Reports:\n\n")
+	for _, s := range report.Reports() {
+		fmt.Fprintf(&long, "  %-13s %s\n", s.Name, s.About)
+	}
+	cmd := &cobra.Command{
+		Use:       "report NAME",
+		Short:     "Tell what calls came to: traffic, money, quality, worst, concurrency, destinations",
+		Long:      long.String(),
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: report.Names(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if r.json {
+				format = report.JSON
+			}
+			if !has(report.Formats(), format) {
+				return fmt.Errorf("--format %q: expected %s", format, strings.Join(report.Formats(), ", "))
+			}
+			q, err := report.Parse(args[0], func(name string) (string, bool) {
+				f := cmd.Flags().Lookup(name)
+				if name == "zone" && !f.Changed && r.utc {
+					return "UTC", true
+				}
+				return f.Value.String(), f.Changed
+			}, time.Now())
+			if err != nil {
+				return flagged(err)
+			}
+			return r.readFor(cmd, reportTime, func(ctx context.Context, reader *billing.Reader) error {
+				out, err := reader.Report(ctx, q, func(done, of int) {
+					if of > 1 && done%max(1, of/20) == 0 {
+						fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d\n", done, of)
+					}
+				})
+				if err != nil {
+					return flagged(err)
+				}
+				return out.Write(cmd.OutOrStdout(), format)
+			})
+		},
+	}
+	r.flags(cmd)
+	for _, p := range report.Params() {
+		cmd.Flags().String(p.Name, "", p.About)
+	}
+	cmd.Flags().StringVar(&format, "format", report.Table, strings.Join(report.Formats(), ", "))
+	return cmd
+}
+
+// flagged says which flag is wrong.
+func flagged(err error) error {
+	if bad := (*report.Error)(nil); errors.As(err, &bad) && bad.Field != "report" {
+		return fmt.Errorf("--%s %s", bad.Field, bad.Text)
+	}
+	return err
+}
