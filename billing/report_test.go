@@ -93,11 +93,11 @@ type truth struct {
 }
 
 type ratingRow struct {
-	call               uuid.UUID
-	side, account      string
-	amount, fx         string
-	destination        string
-	hasProblem         bool
+	call          uuid.UUID
+	side, account string
+	amount, fx    string
+	destination   string
+	hasProblem    bool
 }
 
 func currentRatings(t *testing.T, r *Reader) map[uuid.UUID][]ratingRow {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/billing/report"
 	"github.com/patchbay/patchbay/cmd/patchbay/telephony"
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
@@ -32,7 +33,8 @@ func (s *server) serveRPC() (err error) {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()
 		},
-	}, telephony.Config{Gateway: s.gateway, Log: s.log, Records: func(ctx context.Context, f billing.Filter) ([]*call.Call, error) { return s.past.find(ctx, f) }})
+	}, telephony.Config{Gateway: s.gateway, Log: s.log, Records: func(ctx context.Context, f billing.Filter) ([]*call.Call, error) { return s.past.find(ctx, f) },
+		Reports: func(ctx context.Context, q report.Query) (*report.Report, error) { return s.reports.make(ctx, q, nil) }})
 	s.telephony = phone
 	c := s.cfg.RPC
 	// What one tenant may make is its tokens' affair.

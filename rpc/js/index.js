@@ -20,6 +20,14 @@ exports.complexTypes.LiveCall = register('telephony', 'LiveCall', core.complexTy
 
 exports.complexTypes.PortLevel = register('telephony', 'PortLevel', core.complexTypes.ComplexType, ['port', 'level'])
 
+exports.complexTypes.Report = register('telephony', 'Report', core.complexTypes.ComplexType, ['report', 'from', 'to', 'zone', 'source', 'columns', 'rows', 'total', 'truncated'])
+
+exports.complexTypes.ReportColumn = register('telephony', 'ReportColumn', core.complexTypes.ComplexType, ['name', 'kind', 'title'])
+
+exports.complexTypes.ReportQuery = register('telephony', 'ReportQuery', core.complexTypes.ComplexType, ['from', 'to', 'zone', 'by', 'direction', 'trunk', 'account', 'destination', 'codec', 'cause', 'order', 'limit', 'step', 'source'])
+
+exports.complexTypes.ReportRow = register('telephony', 'ReportRow', core.complexTypes.ComplexType, ['values'])
+
 exports.complexTypes.SipCallState = enumeration(['IDLE', 'OFFERED', 'DIALING', 'RINGING', 'EARLY_MEDIA', 'ANSWERED', 'ENDED'])
 
 exports.complexTypes.SipHeader = register('telephony', 'SipHeader', core.complexTypes.ComplexType, ['name', 'value'])
@@ -84,7 +92,8 @@ exports.abstracts.TelephonyManager = remoteClass('TelephonyManager', core.abstra
     ['getApps', []],
     ['getLiveCalls', []],
     ['listen', ['app'], true],
-    ['cdr', ['filter']]
+    ['cdr', ['filter']],
+    ['report', ['name', 'query']]
   ],
   events: ['IncomingCall', 'TrunkStateChanged', 'RegistrationStateChanged']
 })

@@ -33,6 +33,8 @@ func managerClass(core *kurento.Core) *rpc.Class {
 				About("Takes the calls that are routed to an application: the event IncomingCall tells of each. It ends when the listener that it returns is released, or when no client that has it is connected."),
 			rpc.Method("cdr", (*Manager).CDR, rpc.Opt("filter").About("Which; without it the newest 100.")).Needs(rpc.Billing).Waits().
 				About("Records of calls, the newest first."),
+			rpc.Method("report", (*Manager).Report, rpc.Arg("name").About("traffic, money, quality, destinations, worst or concurrency."), rpc.Opt("query").About("Which calls, and how they are told apart; without it those of this month.")).Needs(rpc.Billing).Waits().
+				About("What calls came to."),
 		},
 		Events: []string{"IncomingCall", "TrunkStateChanged", "RegistrationStateChanged"}}
 }

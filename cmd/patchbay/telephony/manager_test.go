@@ -2,6 +2,7 @@ package telephony
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,14 @@ func TestManager(t *testing.T) {
 	clerk.refused(rpc.IllegalParam, "'limit'", ManagerID, "cdr", `{"filter":{"limit":5000}}`)
 	clerk.refused(rpc.IllegalParam, "'limit' is 0", ManagerID, "cdr", `{"filter":{"limit":0}}`)
 	clerk.refused(rpc.IllegalParam, "'state'", ManagerID, "cdr", `{"filter":{"state":"x"}}`)
+	c.refused(rpc.NotAllowed, "billing", ManagerID, "report", `{"name":"traffic"}`)
+	clerk.refused(rpc.IllegalParam, "'report'", ManagerID, "report", `{"name":"weather"}`)
+	clerk.refused(rpc.IllegalParam, "'by'", ManagerID, "report", `{"name":"traffic","query":{"by":"colour"}}`)
+	var told map[string]any
+	must(t, json.Unmarshal([]byte(clerk.invoke(ManagerID, "report", `{"name":"money","query":{"zone":"Europe/Berlin","trunk":"carrier","limit":7}}`)), &told))
+	if rows := told["rows"].([]any); told["__type__"] != "Report" || told["zone"] != "Europe/Berlin" || len(rows) != 1 || fmt.Sprint(rows[0].(map[string]any)["values"]) != "[carrier default 0.1 true 7]" {
+		t.Errorf("a report: %v", told)
+	}
 	other.mu.Lock()
 	defer other.mu.Unlock()
 	if len(other.events) != 0 {

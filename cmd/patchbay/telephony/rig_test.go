@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/shopspring/decimal"
 	"go.uber.org/goleak"
 
 	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/billing/report"
 	"github.com/patchbay/patchbay/gateway"
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
@@ -126,7 +128,7 @@ func newRig(t testing.TB) *rig {
 	must(t, err)
 	classes := rpc.NewClasses(append(kurento.Modules(), Module())...)
 	core := kurento.Register(classes, kurento.Config{Pipeline: media.Config{Registry: registry, Clock: clock}})
-	phone := Register(classes, core, Config{Gateway: r.gateway, Records: r.ledger.find})
+	phone := Register(classes, core, Config{Gateway: r.gateway, Records: r.ledger.find, Reports: reported})
 	space, err := core.Open(classes, rpc.Config{})
 	must(t, err)
 	must(t, phone.Open(space))
@@ -477,4 +479,10 @@ func text1(v any) string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+// reported answers any query with what it asks: its filters, money, a flag, its limit.
+func reported(_ context.Context, q report.Query) (*report.Report, error) {
+	return &report.Report{Query: q, Source: report.FromCalls, Columns: []report.Column{{Name: "trunk", Kind: "text"}},
+		Rows: [][]any{{*q.Trunk, *q.Tenant, decimal.RequireFromString("0.10"), true, int64(q.Limit)}}}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/billing/report"
 	"github.com/patchbay/patchbay/gateway"
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/rpc"
@@ -35,6 +36,8 @@ type Config struct {
 	Gateway *gateway.Gateway
 	// Records finds records of calls, the newest first.
 	Records func(context.Context, billing.Filter) ([]*call.Call, error)
+	// Reports answers a question about many calls; a *report.Error is the asker's.
+	Reports func(context.Context, report.Query) (*report.Report, error)
 	Log     *slog.Logger
 }
 
