@@ -20,15 +20,9 @@ func (c *Call) bridged() ending {
 	defer tick.Stop()
 	c.measureFrom(c.parties()...)
 	partials := partials{Records: c.g.cfg.Records, from: time.Now()}
-	var tooLong <-chan time.Time
-	longest, tooLongCause := c.longest()
-	if d := longest; d > 0 {
-		limit := time.NewTimer(d)
-		defer limit.Stop()
-		tooLong = limit.C
-	}
-	grant := c.granted()
-	defer grant.Stop()
+	clocks := newClocks()
+	defer clocks.stop()
+	c.rewind = true
 	for _, l := range c.parties() {
 		if l.broken != "" { // since before the answer
 			return bySystem(failed(l))
@@ -39,6 +33,10 @@ func (c *Call) bridged() ending {
 			if end, over := c.partyEvent(e); over {
 				return end
 			}
+		}
+		if c.rewind {
+			c.rewind = false
+			clocks.set(c)
 		}
 		select {
 		case e := <-c.events:
@@ -63,12 +61,13 @@ func (c *Call) bridged() ending {
 					return bySystem(cause)
 				}
 			}
-		case <-tooLong:
-			return bySystem(tooLongCause)
-		case <-grant.C:
-			if cause, ok := c.extend(grant); !ok {
+		case <-clocks.limit.C:
+			return bySystem(clocks.why)
+		case now := <-clocks.grant.C:
+			if cause, ok := c.extend(now); !ok {
 				return bySystem(cause)
 			}
+			c.rewind = true
 		case <-c.ctx.Done():
 			return bySystem(call.ShuttingDown)
 		}
@@ -85,9 +84,9 @@ func (c *Call) partyEvent(e LegEvent) (ending, bool) {
 	return ending{}, false
 }
 
-// longest is how long the call may last from its answer: the least that the gateway, the caller and the called trunk allow;
-// 0 = for ever; and why no longer. A call for help lasts as long as it takes.
-func (c *Call) longest() (time.Duration, call.Cause) {
+// longest is how long the call may go on that has lasted since its answer: the least that the gateway, the caller and the called trunk
+// allow; 0 = for ever; and why no longer. A call for help lasts as long as it takes.
+func (c *Call) longest(lasted time.Duration) (time.Duration, call.Cause) {
 	if c.src.urgent {
 		return 0, call.Cause{}
 	}
@@ -100,6 +99,9 @@ func (c *Call) longest() (time.Duration, call.Cause) {
 		if d > 0 && (least == 0 || d < least) {
 			least = d
 		}
+	}
+	if least > 0 {
+		least = max(least-lasted, time.Millisecond)
 	}
 	if d, why := c.tolls(); d > 0 && (least == 0 || d < least) {
 		return d, why

@@ -44,6 +44,8 @@ type Call struct {
 	diversions []Diversion       // how it was led away from whom it was for, so far
 	path       []string          // who is being tried, by whose forwarding: a circle is found by it
 	owing      map[*account]bool // accounts that count the call while it is dialled
+	demands    []byte            // SDP that says which preconditions of the caller's can't be met; nil: all can
+	barred     bool              // an account that pays has refused the number
 	fares      []*fare           // what is owed for its legs since their answer
 	payers     []*User           // who has forwarded it to where it goes now: the last one pays, else its source
 	stopped    bool              // dialling ended for good: no further hop
@@ -55,8 +57,8 @@ type Call struct {
 	referrals  int               // transfers so far
 	clocks     []*time.Timer
 	alive      atomic.Pointer[Live]
-	grant      Grant
-	authed     bool
+	lease      *lease // the charger's grant, until a party at a trunk has it; nil: none
+	rewind     bool   // its clocks are to be set anew
 }
 
 // command is what others ask of a call. reply, if not nil, gets the outcome.

@@ -7,22 +7,95 @@ import (
 	"github.com/patchbay/patchbay/gateway/call"
 )
 
-// granted fires when the charger's grant is used up; never without one.
-func (c *Call) granted() *time.Timer {
-	if !c.authed || c.grant.For == 0 {
-		t := time.NewTimer(time.Hour)
-		t.Stop()
-		return t
-	}
-	return time.NewTimer(c.grant.For)
+// clocks are what ends an answered call by time: the longest that it may last, and the end of its grants. They are set anew when a party
+// comes from another call, with what it owes.
+type clocks struct {
+	from  time.Time // the answer
+	limit *time.Timer
+	why   call.Cause
+	grant *time.Timer
 }
 
-func (c *Call) extend(t *time.Timer) (call.Cause, bool) {
+func newClocks() *clocks {
+	k := &clocks{from: time.Now(), limit: time.NewTimer(time.Hour), grant: time.NewTimer(time.Hour)}
+	k.stop()
+	return k
+}
+
+func (k *clocks) stop() {
+	k.limit.Stop()
+	k.grant.Stop()
+}
+
+// set starts them for what the call has now.
+func (k *clocks) set(c *Call) {
+	now := time.Now()
+	k.stop()
+	var d time.Duration
+	if d, k.why = c.longest(now.Sub(k.from)); d > 0 {
+		k.limit.Reset(d)
+	}
+	if due := c.granted(now); !due.IsZero() {
+		k.grant.Reset(max(0, time.Until(due)))
+	}
+}
+
+// lease is a charger's grant at work.
+type lease struct {
+	grant Grant
+	until time.Time // zero: without end, or it hasn't begun
+}
+
+// due is when it is used up, once somebody talks; zero: never.
+func (s *lease) due(now time.Time) time.Time {
+	if s.until.IsZero() && s.grant.For > 0 {
+		s.until = now.Add(s.grant.For)
+	}
+	return s.until
+}
+
+// leases are the grants that the call has: its own, and those of parties at trunks, which go with them.
+func (c *Call) leases() (list []*lease) {
+	if c.lease != nil {
+		list = append(list, c.lease)
+	}
+	for _, f := range c.fares {
+		if f.lease != nil {
+			list = append(list, f.lease)
+		}
+	}
+	return list
+}
+
+// granted is when the first of its grants is used up; zero: never.
+func (c *Call) granted(now time.Time) (first time.Time) {
+	for _, s := range c.leases() {
+		if due := s.due(now); !due.IsZero() && (first.IsZero() || due.Before(first)) {
+			first = due
+		}
+	}
+	return first
+}
+
+// extend asks for more of the grants that are used up.
+func (c *Call) extend(now time.Time) (call.Cause, bool) {
+	for _, s := range c.leases() {
+		if due := s.due(now); due.IsZero() || due.After(now) {
+			continue
+		}
+		if cause, ok := c.renew(s, now); !ok {
+			return cause, false
+		}
+	}
+	return call.Cause{}, true
+}
+
+func (c *Call) renew(s *lease, now time.Time) (call.Cause, bool) {
 	spent := call.Cause{Q850: 16, Text: "credit is used up"}
-	if c.grant.Final {
+	if s.grant.Final {
 		return spent, false
 	}
-	g, err := c.g.cfg.Charger.Extend(c.ctx, c.grant)
+	g, err := c.g.cfg.Charger.Extend(c.ctx, s.grant)
 	if err != nil {
 		var r *Refusal
 		if errors.As(err, &r) {
@@ -31,18 +104,17 @@ func (c *Call) extend(t *time.Timer) (call.Cause, bool) {
 		c.log.Error("charging", "err", err)
 		return spent, false
 	}
-	c.grant = g
-	if g.For > 0 {
-		t.Reset(g.For)
-	}
+	s.grant, s.until = g, time.Time{}
+	s.due(now)
 	return call.Cause{}, true
 }
 
-// settle tells the charger, once, what the call took.
+// settle tells the charger, once, what the call took of a grant that no party at a trunk has.
 func (c *Call) settle(cause call.Cause) {
-	if !c.authed {
+	if c.lease == nil {
 		return
 	}
-	c.authed = false
-	c.g.cfg.Charger.Settle(c.grant, Used{Talk: time.Duration(c.rec.call.Bill) * time.Millisecond, Cause: cause})
+	s := c.lease
+	c.lease = nil
+	c.g.cfg.Charger.Settle(s.grant, Used{Talk: time.Duration(c.rec.call.Bill) * time.Millisecond, Cause: cause})
 }

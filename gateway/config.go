@@ -45,6 +45,7 @@ type Config struct {
 	Tenants   []Tenant
 	Emergency Emergency
 	Locks     string // file that keeps locked accounts across restarts; "": they are in memory only
+	Countries string // likewise the countries that accounts have called
 	Longest   bool   // of the routes that take a number the one that says most of it is taken, not the first
 	Rates     Rates  // nil: a hop costs what the settings say
 	Records   Records

@@ -42,6 +42,8 @@ type party struct {
 	urgent  bool           // its call is one for help
 	browser bool           // it speaks WebRTC
 	passing bool           // its media is never converted
+
+	preconditions sdp.Preconditions
 }
 
 // prefers tells whether the party wants Opus rather than what the far party has.
@@ -97,7 +99,7 @@ func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (
 		return nil, fmt.Errorf("%w but those kept for emergency calls", udp.ErrExhausted)
 	}
 	return rtp.New(rtp.Config{Net: g.cfg.Media.Net, Ports: mp.ports, Bind: mp.Bind, Advertise: mp.Advertise,
-		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(), Ptime: p.ptime,
+		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(), Ptime: p.ptime, Preconditions: p.preconditions,
 		Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 }
 

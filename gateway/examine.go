@@ -67,7 +67,7 @@ func told(a MediaAddr) netip.Addr {
 
 // agent is a trunk's user agent, as far as what it sends goes.
 func (t *Trunk) agent(name string) sip.Config {
-	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: name, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Session: t.Session}
+	uc := sip.Config{Name: "trunk:" + t.ID, UserAgent: name, Credentials: t.Creds, Advertise: t.Advertise, TLS: t.TLS, Reliable: t.Reliable, Preconditions: t.Preconditions, Session: t.Session}
 	if t.Bind.IsValid() {
 		uc.Bind = &sip.Listen{Network: "", Addr: t.Bind, Advertise: t.Advertise}
 	}

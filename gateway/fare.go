@@ -14,6 +14,7 @@ type fare struct {
 	accounts []*account
 	since    time.Time
 	price    Price         // per minute
+	lease    *lease        // the charger's grant to call it; nil: there is none
 	metered  time.Duration // how much of it they have been counted
 	places   []*account    // those that count it as a call
 }
@@ -23,7 +24,11 @@ func (c *Call) talks(l *sipLeg, at time.Time) {
 	if c.src.urgent || l.trunk == nil {
 		return
 	}
-	f := &fare{leg: l, accounts: c.liable(), since: at, price: c.grant.Price}
+	f := &fare{leg: l, accounts: c.liable(), since: at, lease: c.lease}
+	c.lease = nil
+	if f.lease != nil {
+		f.price = f.lease.grant.Price
+	}
 	if f.price == 0 {
 		f.price = l.cost
 	}
@@ -46,15 +51,19 @@ func (c *Call) takesFare(l *sipLeg) *fare {
 }
 
 // paysFor counts the last of what a leg took that leaves a call that goes on.
-func (c *Call) paysFor(l *sipLeg, at time.Time) {
+func (c *Call) paysFor(l *sipLeg, at time.Time, cause call.Cause) {
 	if f := c.takesFare(l); f != nil {
-		f.end(at)
+		c.g.ends(f, at, cause)
 	}
 }
 
-// end counts the last of it, and gives back its places.
-func (f *fare) end(at time.Time) {
+// ends counts the last of what is owed for a leg, gives back its places, and settles its grant.
+func (g *Gateway) ends(f *fare, at time.Time, cause call.Cause) {
 	f.meter(at)
+	if s := f.lease; s != nil {
+		f.lease = nil
+		g.cfg.Charger.Settle(s.grant, Used{Talk: max(0, at.Sub(f.since)), Cause: cause})
+	}
 	for _, a := range f.places {
 		a.leave()
 	}
@@ -126,9 +135,12 @@ func (c *Call) tolls() (least time.Duration, why call.Cause) {
 }
 
 // pays ends the call's part in accounts, at a time.
-func (c *Call) pays(ended time.Time) {
+func (c *Call) pays(ended time.Time, cause call.Cause) {
 	for _, f := range c.fares {
-		f.end(ended)
+		if c.unsaid { // nobody has talked
+			f.since = ended
+		}
+		c.g.ends(f, ended, cause)
 	}
 	c.fares = nil
 	for a := range c.owing {

@@ -65,7 +65,7 @@ func (c *Call) close(end ending) {
 	}
 	e := c.rec.event(0, c.endedAt(by, ended), call.End{By: by, Cause: cause, Unsaid: c.unsaid})
 	c.settle(cause)
-	c.pays(ended)
+	c.pays(ended, cause)
 	_ = c.rec.commit(e)
 	c.g.count(&c.rec.call)
 	c.tell(AppEvent{Kind: AppEnded, At: ended, By: by, Cause: c.rec.call.Cause})

@@ -73,6 +73,10 @@ func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
 		c.refuse(d, bySystem(cause))
 		return
 	}
+	if end, ok := c.awaitConditions(); !ok {
+		c.refuse(d, end)
+		return
+	}
 	winner, end := c.dial(plan)
 	switch {
 	case winner == nil && c.unsaid:
@@ -137,9 +141,9 @@ func (c *Call) attend(d *sip.Dialog, ln call.LegNew) error {
 	p := party{codecs: c.src.codecs(), dtmf: c.src.dtmf(), srtp: c.src.srtp(), passing: c.src.passing(), peer: r.Source, urgent: c.src.urgent}
 	switch {
 	case c.src.trunk != nil:
-		p.media, p.ptime = c.src.trunk.Media, c.src.trunk.Ptime
+		p.media, p.ptime, p.preconditions = c.src.trunk.Media, c.src.trunk.Ptime, c.src.trunk.conditions()
 	case c.src.user != nil:
-		p.media = c.src.user.Media
+		p.media, p.preconditions = c.src.user.Media, sdp.PreconditionsAnswered
 	}
 	if isSDP(r.ContentType, r.Body) {
 		p.browser, p.offers = webrtcOffer(r.Body), offersAt(r.Body)
@@ -182,6 +186,9 @@ func (c *Call) acceptable() (call.Cause, bool) {
 	// An answer is tried before anybody's phone rings: nobody shall pick up a call that the caller can't have.
 	p, err := l.ep.Answer(c.ctx, l.d.Request().Body, media.Want{Formats: formats(l.party.codecs, l.party.dtmf), SRTP: l.party.srtp})
 	if err != nil {
+		if c.demands = demanded(err); c.demands != nil {
+			return preconditionFailed(err), false
+		}
 		cause := call.NoCodec
 		cause.Text = err.Error()
 		code, text, ok := sdp.Warning(err)
@@ -244,7 +251,7 @@ func (c *Call) authorize(plan Plan) (Plan, call.Cause, bool) {
 		c.log.Error("charging", "err", err)
 		return plan, call.Failure, false
 	}
-	c.grant, c.authed = grant, true
+	c.lease = &lease{grant: grant}
 	return plan, call.Cause{}, true
 }
 
@@ -280,6 +287,9 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 		}
 		h = append(h, warning(code, cause.Text, c.g.cfg.Domain))
 	}
+	if c.barred && cause.SIP == 403 && c.src.user != nil && c.payer() == c.src.user {
+		h = append(h, warning(399, cause.Text, c.g.cfg.Domain))
+	}
 	if c.src.urgent {
 		h = append(h, warning(399, cause.Text, c.g.cfg.Domain))
 	} else if status == 503 {
@@ -293,7 +303,8 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	c.rec.note(1, now, leg)
 	// The end is on disk before the caller hears of it.
 	_ = c.rec.commit(c.rec.event(0, now, call.End{By: end.by, Cause: cause}))
-	if err := d.Reject(status, phrase(status, told), h...); err != nil && !errors.Is(err, sip.ErrEnded) {
+	content, body := c.refusalBody(status)
+	if err := d.RejectWith(status, phrase(status, told), content, body, h...); err != nil && !errors.Is(err, sip.ErrEnded) {
 		c.log.Warn("rejection not sent", "err", err)
 	}
 	c.g.count(&c.rec.call)

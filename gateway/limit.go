@@ -88,7 +88,7 @@ func (g *Gateway) leave(c *Call) {
 	if err := c.pipeline.Close(); err != nil {
 		c.log.Warn("closing media", "err", err)
 	}
-	c.pays(time.Now())
+	c.pays(time.Now(), c.rec.call.Cause)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c.id)

@@ -257,6 +257,7 @@ type purse struct {
 	grants  []Grant
 	refuse  *Refusal
 	settled []Used
+	of      []string // ids of the grants that were settled
 }
 
 func (p *purse) Authorize(context.Context, *call.Call) (Grant, error) {
@@ -280,10 +281,10 @@ func (p *purse) Extend(context.Context, Grant) (Grant, error) {
 	return g, nil
 }
 
-func (p *purse) Settle(_ Grant, u Used) {
+func (p *purse) Settle(g Grant, u Used) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settled = append(p.settled, u)
+	p.settled, p.of = append(p.settled, u), append(p.of, g.ID)
 }
 
 func TestCharger(t *testing.T) {

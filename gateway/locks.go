@@ -21,14 +21,31 @@ type Lock struct {
 // ErrNotLocked is returned for an account that isn't locked, or isn't there.
 var ErrNotLocked = errors.New("no such account is locked")
 
-// openAccounts makes the accounts of users and tenants, and locks those that were locked before a restart.
-func (g *Gateway) openAccounts() error {
+// addAccounts makes the accounts of users and tenants.
+func (g *Gateway) addAccounts() error {
 	for i := range g.cfg.Users {
 		u := &g.cfg.Users[i]
-		g.accounts["user:"+u.ID] = newAccount("user:"+u.ID, u.Toll)
+		a := newAccount("user:"+u.ID, u.Toll)
+		a.user = true
+		if err := a.resides(g.cfg.Country, append([]string{u.CallerID}, u.Numbers...)...); err != nil {
+			return fmt.Errorf("user %s: %w", u.ID, err)
+		}
+		g.accounts[a.name] = a
 	}
 	for _, t := range g.cfg.Tenants {
-		g.accounts["tenant:"+t.ID] = newAccount("tenant:"+t.ID, t.Toll)
+		a := newAccount("tenant:"+t.ID, t.Toll)
+		if err := a.resides(g.cfg.Country); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.ID, err)
+		}
+		g.accounts[a.name] = a
+	}
+	return nil
+}
+
+// openAccounts makes the accounts, and locks those that were locked before a restart.
+func (g *Gateway) openAccounts() error {
+	if err := errors.Join(g.addAccounts(), g.openCountries()); err != nil {
+		return err
 	}
 	if g.cfg.Locks == "" {
 		return nil
@@ -96,13 +113,7 @@ func (g *Gateway) keepLocks() {
 	}
 	g.keeping.Lock()
 	defer g.keeping.Unlock()
-	b, err := json.MarshalIndent(list(g.Locks()), "", "  ")
-	if err == nil {
-		if err = os.WriteFile(g.cfg.Locks+".new", append(b, '\n'), 0o600); err == nil {
-			err = os.Rename(g.cfg.Locks+".new", g.cfg.Locks)
-		}
-	}
-	if err != nil {
+	if err := writeJSON(g.cfg.Locks, list(g.Locks())); err != nil {
 		g.log.Error("locked accounts not kept for a restart", "err", err)
 	}
 }

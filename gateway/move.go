@@ -143,7 +143,7 @@ func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 			l.abandon()
 			l.ep.Close()
 			if m.fare != nil {
-				m.fare.end(time.Now())
+				c.g.ends(m.fare, time.Now(), call.Transferred)
 			}
 		}
 	})
@@ -268,6 +268,7 @@ func (c *Call) arrive(t *taking, m *move) *sipLeg {
 	if m.fare != nil {
 		c.fares = append(c.fares, m.fare)
 	}
+	c.rewind = true
 	c.measureFrom(l)
 	c.rec.note(l.no, m.at, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()})
 	c.backlog = append(append(c.backlog, m.events...), t.ahead...)
@@ -314,7 +315,7 @@ func (c *Call) retire(old *sipLeg, m *move) {
 	c.rec.note(old.no, m.at, call.Note{Text: old.name() + " gives way to a party of call " + m.from.id.String()})
 	c.measured(m.at, old)
 	c.rec.note(old.no, m.at, call.LegEnd{Cause: call.Transferred, Quality: counted(old.ep, old.answered.Load())})
-	c.paysFor(old, m.at)
+	c.paysFor(old, m.at, call.Transferred)
 	c.out(old)
 	if err := c.pipeline.Remove(old.ep); err != nil {
 		c.log.Warn("closing media", "leg", old.no, "err", err)

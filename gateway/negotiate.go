@@ -15,6 +15,9 @@ import (
 func (l *sipLeg) early(tag string, body []byte, heard bool) error {
 	l.neg.Lock()
 	defer l.neg.Unlock()
+	if l.offer == nil && l.settled == tag {
+		return nil // it repeats itself
+	}
 	if l.offer == nil {
 		return errors.New("an answer came, but nothing was offered")
 	}
@@ -39,6 +42,9 @@ func (l *sipLeg) accepted(e sip.Event) error {
 	l.neg.Lock()
 	defer l.neg.Unlock()
 	if l.offer == nil {
+		if l.settled != "" && l.settled != e.Tag {
+			return errors.New("another fork has answered than the one that has offered anew")
+		}
 		return nil
 	}
 	if isSDP(e.Content, e.Body) {

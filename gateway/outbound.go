@@ -325,6 +325,7 @@ func (c *Call) earlyOffer(l *sipLeg, e LegEvent) {
 		return
 	}
 	l.peer = r.Direction()
+	l.demands = unmet(r)
 	if err := e.Offer.Accept(media.Want{Formats: l.party.order(offered(r)), Direction: direction(r.Direction().Receives(), r.Direction().Sends())}); err != nil {
 		c.log.Warn("early offer not answered", "leg", l.no, "err", err)
 	}

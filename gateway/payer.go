@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -35,9 +36,7 @@ func (c *Call) mayCall(number string) call.Cause {
 	if c.src.urgent {
 		return call.Cause{}
 	}
-	if n := c.g.plan.In(numbering.Called, number).Number; n != "" {
-		number = n
-	}
+	number = c.g.dialledAs(number)
 	now := time.Now()
 	list := c.liable()
 	for _, a := range list {
@@ -50,6 +49,7 @@ func (c *Call) mayCall(number string) call.Cause {
 			c.locked(a)
 		}
 		c.decide(cause.Text)
+		c.barred = true
 		return cause
 	}
 	for _, a := range list {
@@ -65,7 +65,34 @@ func (c *Call) mayCall(number string) call.Cause {
 		}
 		c.owing[a] = true
 	}
+	for _, a := range list {
+		if a.user {
+			c.goesAbroad(a, number)
+		}
+	}
 	return call.Cause{}
+}
+
+// never is why who pays may not call a number through a trunk, whenever.
+func (c *Call) never(number string) call.Cause {
+	if slices.Contains(c.g.cfg.Emergency.Numbers, number) {
+		return call.Cause{}
+	}
+	number = c.g.dialledAs(number)
+	for _, a := range c.liable() {
+		if text := a.never(number); text != "" {
+			return call.Cause{Q850: 21, SIP: 403, Text: text}
+		}
+	}
+	return call.Cause{}
+}
+
+// dialledAs understands a number as our users dial it, where it can be.
+func (g *Gateway) dialledAs(number string) string {
+	if n := g.plan.In(numbering.Called, number).Number; n != "" {
+		return n
+	}
+	return number
 }
 
 // locked tells everybody whom it concerns that an account was locked.

@@ -192,7 +192,7 @@ func (c *Call) ringback(r *referring) {
 // vacate lets a party go whose call goes on without it.
 func (c *Call) vacate(l *sipLeg, e LegEvent) {
 	c.legEnded(l, e)
-	c.paysFor(l, e.At)
+	c.paysFor(l, e.At, e.Cause)
 	c.out(l)
 	if err := c.pipeline.Remove(l.ep); err != nil {
 		c.log.Warn("closing media", "leg", l.no, "err", err)

@@ -51,7 +51,13 @@ func (o peerOffer) Accept(want media.Want) error {
 		}
 		return nil
 	}
+	if err := l.settle(o.offer.Tag); err != nil {
+		return errors.Join(err, o.offer.Reject(491, "Request Pending"))
+	}
 	p, err := l.ep.Answer(context.Background(), o.offer.Body, want)
+	if body := demanded(err); body != nil {
+		return errors.Join(err, o.offer.RejectWith(580, phrases[580], sdpType, body))
+	}
 	if err != nil {
 		return errors.Join(err, o.offer.Reject(488, "Not Acceptable Here", warning(305, err.Error(), l.g.cfg.Domain)))
 	}
@@ -59,7 +65,23 @@ func (o peerOffer) Accept(want media.Want) error {
 		p.Rollback()
 		return errors.Join(err, o.offer.Reject(500, "Server Internal Error"))
 	}
+	if l.body != nil && l.answered.Load() == 0 {
+		l.body = p.SDP() // what the 200 repeats is what was agreed last
+	}
 	return o.offer.Answer(p.SDP())
+}
+
+// settle makes the early answer of one dialog the agreement, when a new offer comes in that one before the call is answered (RFC 3311
+// 5.1): from then on no other fork can answer. The caller holds neg.
+func (l *sipLeg) settle(tag string) error {
+	if l.offer == nil || l.role != call.CalleeLeg || l.answered.Load() != 0 {
+		return nil
+	}
+	if err := l.offer.Commit(tag); err != nil {
+		return err
+	}
+	l.offer, l.settled = nil, tag
+	return nil
 }
 
 func (o peerOffer) Reject(c call.Cause) error {

@@ -51,6 +51,8 @@ type sipLeg struct {
 	speech   speech             // digits that travel in signalling
 	gates    map[string]gate    // early media, by early dialog; the pump's
 
+	settled string // the early dialog whose answer is the agreement, as it has offered anew; guarded by neg
+
 	giving  sync.Mutex
 	reoffer context.CancelCauseFunc // of the re-offer under way
 
@@ -66,6 +68,7 @@ type sipLeg struct {
 	broken   string               // why nothing ever will; "" = it may
 	theirs   *sdp.Description     // the offer of the INVITE that came, once it was read
 	earlier  bool                 // it was answered in a provisional response
+	demands  bool                 // the peer's own resources that its call must have aren't there yet (RFC 3312)
 	digits   *digits
 	meter    gauge
 

@@ -11,7 +11,7 @@ import (
 // tally counts what became of calls, by route, and of attempts, by trunk. Its keys come from the settings: there are no more than
 // those name.
 type tally struct {
-	helps, barred, locks atomic.Uint64
+	helps, barred, locks, countries atomic.Uint64
 
 	mu       sync.Mutex
 	routes   map[RouteOutcome]uint64

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -47,7 +48,7 @@ func (g *Gateway) targets(h Hop, number string, c *call.Call, src source) ([]tar
 		return nil, cause
 	}
 	return []target{{ua: t.ua, uri: out.uri, dest: t.at(t.next(t.Proxy)), route: t.routes(), from: out.from, to: out.to, contact: out.contact, header: out.header, trunk: t,
-		party: party{passing: t.Passing, media: t.Media, ptime: t.Ptime, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
+		party: party{passing: t.Passing, preconditions: t.conditions(), media: t.Media, ptime: t.Ptime, codecs: t.Codecs, dtmf: t.DTMF, srtp: t.SRTP, peer: t.peer()}}}, call.Cause{}
 }
 
 // downCause is why calls can't go out over a trunk that isn't up.
@@ -93,7 +94,7 @@ func (g *Gateway) contacts(id string, c *call.Call, src source) ([]target, call.
 	for _, ct := range g.registrar.Contacts(u.Login) {
 		// Whoever registers over WebSocket is a browser, or as good as one: it takes nothing but WebRTC.
 		out = append(out, target{ua: g.users, uri: ct.URI, dest: ct.Destination(), from: na, to: sip.NameAddr{URI: to}, user: u,
-			party: party{media: u.Media, passing: u.Passing, codecs: u.Codecs, dtmf: u.DTMF, srtp: u.SRTP, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
+			party: party{preconditions: sdp.PreconditionsAnswered, media: u.Media, passing: u.Passing, codecs: u.Codecs, dtmf: u.DTMF, srtp: u.SRTP, peer: ct.Source, browser: overWeb(ct.Network) && g.cfg.Media.WebRTC != nil}})
 	}
 	if len(out) == 0 {
 		cause := call.Offline

@@ -13,7 +13,7 @@ import (
 // Toll bounds what an account, a user's or a tenant's, may call out through trunks: what thieves of its password could run up.
 // Zero values bound nothing.
 type Toll struct {
-	Allow     []string      // beginnings of numbers, as they leave for trunks; none: all
+	Allow     []string      // beginnings of numbers, as they leave for trunks, Home, or Anywhere; none: all
 	Deny      []string      // likewise; of several that fit the longest decides, of equals this
 	NoPremium bool          // numbers whose calls are dear by their kind are refused unless Allow says more of them than the country
 	Calls     int           // at a time
@@ -37,9 +37,13 @@ const strikeTime = time.Hour
 // account is what is known of who pays for calls.
 type account struct {
 	name string // user:ID or tenant:ID
+	user bool
 	Toll
+	home string          // ISO 3166-1; "" = nobody knows
+	plan *numbering.Plan // how numbers are dialled there
 
 	mu        sync.Mutex
+	seen      map[string]bool // countries that it has called
 	calls     int
 	rate      bucket
 	strikes   []time.Time
@@ -99,19 +103,16 @@ func international(number string) string {
 }
 
 // may tells whether the account's lists let a number be called.
-func (t *Toll) may(number string) bool {
-	number = international(number)
+func (a *account) may(number string) bool {
 	longest := func(list []string) int {
 		most := -1
-		for _, p := range list {
-			if p = international(p); strings.HasPrefix(number, p) {
-				most = max(most, len(p))
-			}
+		for _, entry := range list {
+			most = max(most, a.fits(entry, number))
 		}
 		return most
 	}
-	allowed, denied := longest(t.Allow), longest(t.Deny)
-	return denied < 0 && (allowed >= 0 || len(t.Allow) == 0) || allowed > denied
+	allowed, denied := longest(a.Allow), longest(a.Deny)
+	return denied < 0 && (allowed >= 0 || len(a.Allow) == 0) || allowed > denied
 }
 
 // dear is what makes calls to a number dearer than the account may call; "" = it isn't, or is allowed by name: by a beginning that is
@@ -137,19 +138,29 @@ func (t *Toll) dear(number string) string {
 	return kind
 }
 
+// never is why the account may not call a number, whenever; "" = it may.
+func (a *account) never(number string) string {
+	number = a.reads(number)
+	switch {
+	case !a.may(number):
+		return a.barred(number)
+	case a.dear(number) != "":
+		return clip(number) + " is " + a.dear(number) + " number, which " + a.name + " may not call"
+	}
+	return ""
+}
+
 // refuses is why the account can't begin a call to a number now; locks tells that this refusal has locked it.
 func (a *account) refuses(number string, now time.Time) (cause call.Cause, locks bool) {
+	never := a.never(number)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	barred := call.Cause{Q850: 21, SIP: 403}
 	switch {
 	case !a.lockedAt.IsZero():
 		barred.Text = "calls of " + a.name + " are locked: " + a.lockedFor
-	case !a.may(number):
-		barred.Text = clip(number) + " is none of the numbers that " + a.name + " may call"
-		locks = a.strike(number, now)
-	case a.dear(number) != "":
-		barred.Text = clip(number) + " is " + a.dear(number) + " number, which " + a.name + " may not call"
+	case never != "":
+		barred.Text = never
 		locks = a.strike(number, now)
 	case a.Hour > 0 && a.hour.total(now) >= int64(a.Hour), a.Day > 0 && a.day.total(now) >= int64(a.Day):
 		barred.Text = "the time that " + a.name + " may talk is used up"

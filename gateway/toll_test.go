@@ -33,7 +33,7 @@ func TestTollLists(t *testing.T) {
 		{[]string{"+49"}, []string{"+49"}, "+49301", false},
 		{nil, []string{""}, "+49301", false},
 	} {
-		if got := (&Toll{Allow: x.allow, Deny: x.deny}).may(x.number); got != x.may {
+		if got := newAccount("user:a", Toll{Allow: x.allow, Deny: x.deny}).may(x.number); got != x.may {
 			t.Errorf("allow %v, deny %v: %s is allowed: %v", x.allow, x.deny, x.number, got)
 		}
 	}

@@ -47,6 +47,8 @@ type TrialHop struct {
 	Codecs  []string      `json:"codecs,omitempty"`
 	Next    string        `json:"next,omitempty"` // where the callee's calls go on to
 	Problem string        `json:"problem,omitempty"`
+
+	barred bool // who calls may not call the number
 }
 
 // Try tells what would become of a call, without sockets and without calling. An error is of the request; a call that is refused is
@@ -60,6 +62,9 @@ func Try(ctx context.Context, cfg Config, r TrialRequest) (Trial, error) {
 		if g.trunks[t.ID], err = g.newTrunk(t); err != nil {
 			return Trial{}, err
 		}
+	}
+	if err := g.addAccounts(); err != nil {
+		return Trial{}, err
 	}
 	c := &Call{g: g}
 	if err := c.pretend(r); err != nil {
@@ -84,6 +89,9 @@ func Try(ctx context.Context, cfg Config, r TrialRequest) (Trial, error) {
 	rec.ToN = g.understood(plan)
 	for _, h := range plan.Hops {
 		out.Hops = append(out.Hops, c.tryHop(h, plan.Number)...)
+	}
+	if len(out.Hops) > 0 && out.Hops[0].barred { // it goes to no other hop then
+		out.Refused = out.Hops[0].Problem
 	}
 	return out, nil
 }
@@ -195,6 +203,10 @@ func (out *TrialHop) trunk(c *Call, h Hop, number string) {
 	t := c.g.trunks[h.Trunk]
 	if t == nil {
 		out.Problem = "there is no such trunk"
+		return
+	}
+	if cause := c.never(number); !cause.IsZero() {
+		out.Problem, out.barred = cause.String(), true
 		return
 	}
 	o, cause := t.present(h, number, c.src.identity(c.g, c.rec.call.From), c.src)

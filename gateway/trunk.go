@@ -53,7 +53,10 @@ type Trunk struct {
 	Options    time.Duration // how often the carrier is asked whether it is there; 0 = never
 
 	Reliable sip.Reliability
-	Session  sip.SessionTimer
+	// Preconditions says what becomes of preconditions of quality of service (RFC 3312); they need Reliable.
+	Preconditions sip.Preconditions
+
+	Session sip.SessionTimer
 	// TLS are the settings of connections to the carrier; nil: the system's roots, no certificate.
 	TLS func() *tls.Config
 	// Clients are the names in certificates that calls of the carrier's come with, vouched for by a root that Trusts.

@@ -70,7 +70,7 @@ func (g *Gateway) addUsers() error {
 		return fmt.Errorf("registrar: %w", err)
 	}
 	g.users, err = g.cfg.Front.NewUA(sip.Config{Name: "users", UserAgent: g.cfg.Agent, Registrar: g.registrar,
-		Authenticate: server, Match: g.isUser, Hosts: g.ours, Ending: g.ending, Session: g.cfg.Session, Replaces: true,
+		Authenticate: server, Match: g.isUser, Hosts: g.ours, Ending: g.ending, Session: g.cfg.Session, Replaces: true, Preconditions: sip.PreconditionsAnswered,
 		Invite: func(d *sip.Dialog) {
 			u := byLogin[d.Request().User]
 			if u == nil { // authenticated, so it was there a moment ago

@@ -214,6 +214,11 @@ func (d *Dialog) onAck(m *wire.Message, at time.Time) {
 // Reject answers the inbound INVITE with 300 to 699 and ends the dialog. Warning, Reason and Retry-After may be among
 // h, and with 300 to 399 Contact: where the peer may call instead.
 func (d *Dialog) Reject(status int, reason string, h ...Header) error {
+	return d.RejectWith(status, reason, "", nil, h...)
+}
+
+// RejectWith is Reject with a body, of a content type that the header fields don't name.
+func (d *Dialog) RejectWith(status int, reason, content string, body []byte, h ...Header) error {
 	if status < 300 || status > 699 {
 		return fmt.Errorf("sip: Reject status %d: expected 300 to 699", status)
 	}
@@ -229,16 +234,30 @@ func (d *Dialog) Reject(status int, reason string, h ...Header) error {
 	if err := checkPhrase(reason); err != nil {
 		return err
 	}
-	return d.refuse(status, reason, h, preferred(Reasons(h)))
+	why := preferred(Reasons(h))
+	h, err := typed(content, body, h)
+	if err != nil {
+		return err
+	}
+	return d.refuse(status, reason, h, body, why)
 }
 
-func (d *Dialog) refuse(status int, reason string, h []Header, why Reason) error {
+// typed adds the type of a body to header fields.
+func typed(content string, body []byte, h []Header) ([]Header, error) {
+	if len(body) == 0 {
+		return h, nil
+	}
+	t := Header{Name: "Content-Type", Value: content}
+	return append(h[:len(h):len(h)], t), wire.CheckHeader(t)
+}
+
+func (d *Dialog) refuse(status int, reason string, h []Header, body []byte, why Reason) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.unanswered(); err != nil {
 		return err
 	}
-	err := d.in.respond(status, reason, h, nil)
+	err := d.in.respond(status, reason, h, body)
 	e := Event{By: ByLocal, Status: status, Phrase: reason, Reason: why, Err: err}
 	if err != nil {
 		e.By = ByTransport

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,20 +46,29 @@ func (c *Config) extensions() []string {
 	if c.Replaces {
 		out = append(out, "replaces")
 	}
+	if c.Preconditions != PreconditionsNever && c.Reliable != ReliableNever {
+		out = append(out, "precondition")
+	}
 	return out
 }
 
 // says is what a UA tells of itself in nearly each message: made once.
 type says struct {
 	allow, supported Header
-	extensions       bool // there are some
+	inviting         Header // Supported of an INVITE that begins a dialog
+	extensions       bool   // there are some
 	policy           wire.Policy
 }
 
 func (c *Config) says() says {
 	methods, extensions := c.methods(), c.extensions()
+	asked := extensions
+	if c.Preconditions != PreconditionsOffered {
+		asked = slices.DeleteFunc(slices.Clone(extensions), func(s string) bool { return s == "precondition" })
+	}
 	return says{
-		allow: Header{Name: "Allow", Value: strings.Join(methods, ", ")}, supported: Header{Name: "Supported", Value: strings.Join(extensions, ", ")},
+		inviting: Header{Name: "Supported", Value: strings.Join(asked, ", ")},
+		allow:    Header{Name: "Allow", Value: strings.Join(methods, ", ")}, supported: Header{Name: "Supported", Value: strings.Join(extensions, ", ")},
 		extensions: len(extensions) > 0,
 		policy:     wire.Policy{Methods: methods, Bodies: []string{sdpType, "multipart/mixed"}, Extensions: append(extensions[:len(extensions):len(extensions)], "norefersub", "nosub")},
 	}

@@ -97,6 +97,8 @@ type Config struct {
 	TLS func() *tls.Config
 	// Reliable says how provisional responses travel (RFC 3262).
 	Reliable Reliability
+	// Preconditions says whether they are known (RFC 3312).
+	Preconditions Preconditions
 	// Session is how a call proves that both sides still live (RFC 4028).
 	Session SessionTimer
 	// Symmetric sends requests within a dialog back to where its messages came from instead of where Contact points,

@@ -36,7 +36,7 @@ func (d *Dialog) Hangup(ctx context.Context, why Reason, status int, h ...Header
 		if status == 0 {
 			status = 603
 		}
-		return d.refuse(status, "", append(reasonHeaders(why), h...), why)
+		return d.refuse(status, "", append(reasonHeaders(why), h...), nil, why)
 	}
 	d.mu.Unlock()
 	d.cancel(&ending{why: why, by: ByLocal, status: 487})

@@ -155,7 +155,7 @@ func (d *Dialog) compose() {
 		headers = append(headers, d.ua.allow())
 	}
 	if !Headers(headers).Has("Supported") && d.ua.extends() {
-		headers = append(headers, d.ua.supported())
+		headers = append(headers, d.ua.says.inviting)
 	}
 	if d.ua.cfg.Reliable == ReliableRequired {
 		headers = append(headers, Header{Name: "Require", Value: "100rel"})

@@ -23,6 +23,7 @@ type Offer struct {
 	Content string
 	Headers Headers
 	Method  string // INVITE or UPDATE
+	Tag     string // of the peer's: which early dialog it came in
 
 	d    *Dialog
 	t    *serverTx
@@ -97,7 +98,7 @@ func (d *Dialog) settled(l *leg) bool {
 func (d *Dialog) offered(t *serverTx, l *leg) {
 	o := &Offer{Headers: t.m.Headers, Method: t.m.Method, d: d, t: t, gone: make(chan struct{})}
 	e := d.event(KindOffer, t.m, t.at)
-	o.Content, o.Body = e.Content, e.Body
+	o.Content, o.Body, o.Tag = e.Content, e.Body, l.tag
 	e.Offer = o
 	t.mu.Lock()
 	t.dialog = d
@@ -138,6 +139,11 @@ func (o *Offer) Answer(body []byte, h ...Header) error {
 
 // Reject refuses, such as with 488; the session stays as it was.
 func (o *Offer) Reject(status int, reason string, h ...Header) error {
+	return o.RejectWith(status, reason, "", nil, h...)
+}
+
+// RejectWith is Reject with a body, of a content type that the header fields don't name.
+func (o *Offer) RejectWith(status int, reason, content string, body []byte, h ...Header) error {
 	if status < 300 || status > 699 {
 		return fmt.Errorf("sip: Reject status %d: expected 300 to 699", status)
 	}
@@ -147,12 +153,16 @@ func (o *Offer) Reject(status int, reason string, h ...Header) error {
 	if err := checkPhrase(reason); err != nil {
 		return err
 	}
+	h, err := typed(content, body, h)
+	if err != nil {
+		return err
+	}
 	o.d.mu.Lock()
 	defer o.d.mu.Unlock()
 	if err := o.take(); err != nil {
 		return err
 	}
-	return o.t.respond(status, reason, h, nil)
+	return o.t.respond(status, reason, h, body)
 }
 
 // take makes the offer the caller's to answer; d.mu is held.

@@ -24,6 +24,19 @@ const (
 	ReliableRequired
 )
 
+// Preconditions says whether a UA knows preconditions (RFC 3312). What they are stands in SDP, which is its user's matter. They need
+// reliable provisional responses.
+type Preconditions uint8
+
+const (
+	// PreconditionsNever: an INVITE that requires them is refused with 420.
+	PreconditionsNever Preconditions = iota
+	// PreconditionsAnswered: they may be required of us, and our responses say so.
+	PreconditionsAnswered
+	// PreconditionsOffered: our INVITEs say so too.
+	PreconditionsOffered
+)
+
 // maxProvisionals bounds the provisional responses that wait for an earlier one's PRACK.
 const maxProvisionals = 8
 
@@ -77,6 +90,9 @@ func (d *Dialog) reliably(p provisional) (yes, skip bool) {
 func (d *Dialog) MayOffer() bool {
 	return d.inbound && d.in != nil && len(d.request.Body) == 0 && d.mayOffer()
 }
+
+// Reliable tells whether provisional responses to the inbound INVITE can be reliable: we, and its sender, know them.
+func (d *Dialog) Reliable() bool { return d.inbound && d.in != nil && d.mayOffer() }
 
 func (d *Dialog) mayOffer() bool {
 	h := d.in.m.Headers

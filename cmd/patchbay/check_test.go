@@ -24,7 +24,8 @@ media:
 `
 
 func TestDoubts(t *testing.T) {
-	sound := strings.Replace(soundFile, "{bind: 10.0.0.5, advertise: 203.0.113.1}", "[{bind: 10.0.0.5, advertise: 203.0.113.1}]", 1)
+	sound := strings.Replace(soundFile, "sip:\n", "sip:\n  country: DE\n", 1)
+	sound = strings.Replace(sound, "{bind: 10.0.0.5, advertise: 203.0.113.1}", "[{bind: 10.0.0.5, advertise: 203.0.113.1}]", 1)
 	route := "routes: [{id: r, source: user, to: [{trunk: telco}]}]\n"
 	open := testHost()
 	open.mode = func(string) (os.FileMode, error) { return 0o644, nil }
@@ -54,6 +55,7 @@ func TestDoubts(t *testing.T) {
 		{"keys in the clear", oneUser + oneTrunk + "    srtp: require\n" + route, `trunks[0].srtp is "require": whoever reads the trunk's SIP on its way reads the keys`, testHost()},
 		{"unused trunk", oneUser + oneTrunk, `trunks[0].id is "telco": no route leads to this trunk`, testHost()},
 		{"route from nobody", oneTrunk + route, "routes[0].source: nothing can come from there", testHost()},
+		{"no home country", oneUser + oneTrunk + route, "sip.country: is missing, and the numbers of anna don't tell their country either", testHost()},
 		{"trunk to trunk", oneUser + oneTrunk + "routes: [{id: r, to: [{trunk: telco}]}]", "lets calls from a trunk out through a trunk", testHost()},
 		{"hops after none", oneUser + oneTrunk + "routes: [{id: r, source: user, to: [{trunk: telco, failover: none}, {user: anna}]}]", "the hops after it are never tried", testHost()},
 	} {

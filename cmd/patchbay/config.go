@@ -247,29 +247,30 @@ type Trunk struct {
 	Outbound   string         `yaml:"outbound"`  // host or host:port of a proxy that all of it goes through, REGISTER too (RFC 3261 8.1.2)
 	Transport  string         `yaml:"transport"` // udp, tcp, tls
 	TLS        TrunkTLS       `yaml:"tls"`
-	Domain     string         `yaml:"domain"`    // in the URIs of From, To and the request; the host of registrar or proxy if empty
-	User       string         `yaml:"user"`      // our account there
-	AuthUser   string         `yaml:"auth_user"` // digest user name; user if empty
-	Password   Secret         `yaml:"password"`  // either this
-	HA1        HA1            `yaml:"ha1"`       // or the hash of auth_user:realm:password
-	Realm      string         `yaml:"realm"`     // whose challenges are answered; any if empty
-	Expires    time.Duration  `yaml:"expires"`   // asked of the registrar; what it grants counts
-	Addresses  []netip.Prefix `yaml:"addresses"` // whose calls are this trunk's
-	Bind       netip.AddrPort `yaml:"bind"`      // local address of its signalling; the system's choice if not set
-	Advertise  string         `yaml:"advertise"` // host or host:port in its Contact and Via
-	Media      MediaAddress   `yaml:"media"`     // media.addresses if not set
-	Interface  string         `yaml:"interface"` // or those of media.addresses that have this name
-	Ptime      time.Duration  `yaml:"ptime"`     // of packets of G.711, asked for and sent; 0 = as the carrier asks, else 20 ms
-	Codecs     []string       `yaml:"codecs"`    // media.codecs if empty
-	Transcode  string         `yaml:"transcode"` // allow, never
-	DTMF       string         `yaml:"dtmf"`      // media.dtmf if empty
-	SRTP       string         `yaml:"srtp"`      // never, prefer, require
-	Transfers  bool           `yaml:"transfers"` // its REFER, and INVITE with Replaces, are taken: it may transfer our parties, at our expense
-	Refer      string         `yaml:"refer"`     // never, prefer: whether it is asked to transfer its parties itself (RFC 3515)
-	Options    time.Duration  `yaml:"options"`   // how often the carrier is asked whether it is there (RFC 3261 11); 0 = never
-	Reliable   string         `yaml:"reliable"`  // offered, required, never: provisional responses by 100rel (RFC 3262)
-	Session    time.Duration  `yaml:"session"`   // sip.session if not set
-	From       string         `yaml:"from"`      // caller, account, fixed: which number stands in From
+	Domain     string         `yaml:"domain"`        // in the URIs of From, To and the request; the host of registrar or proxy if empty
+	User       string         `yaml:"user"`          // our account there
+	AuthUser   string         `yaml:"auth_user"`     // digest user name; user if empty
+	Password   Secret         `yaml:"password"`      // either this
+	HA1        HA1            `yaml:"ha1"`           // or the hash of auth_user:realm:password
+	Realm      string         `yaml:"realm"`         // whose challenges are answered; any if empty
+	Expires    time.Duration  `yaml:"expires"`       // asked of the registrar; what it grants counts
+	Addresses  []netip.Prefix `yaml:"addresses"`     // whose calls are this trunk's
+	Bind       netip.AddrPort `yaml:"bind"`          // local address of its signalling; the system's choice if not set
+	Advertise  string         `yaml:"advertise"`     // host or host:port in its Contact and Via
+	Media      MediaAddress   `yaml:"media"`         // media.addresses if not set
+	Interface  string         `yaml:"interface"`     // or those of media.addresses that have this name
+	Ptime      time.Duration  `yaml:"ptime"`         // of packets of G.711, asked for and sent; 0 = as the carrier asks, else 20 ms
+	Codecs     []string       `yaml:"codecs"`        // media.codecs if empty
+	Transcode  string         `yaml:"transcode"`     // allow, never
+	DTMF       string         `yaml:"dtmf"`          // media.dtmf if empty
+	SRTP       string         `yaml:"srtp"`          // never, prefer, require
+	Transfers  bool           `yaml:"transfers"`     // its REFER, and INVITE with Replaces, are taken: it may transfer our parties, at our expense
+	Refer      string         `yaml:"refer"`         // never, prefer: whether it is asked to transfer its parties itself (RFC 3515)
+	Options    time.Duration  `yaml:"options"`       // how often the carrier is asked whether it is there (RFC 3261 11); 0 = never
+	Reliable   string         `yaml:"reliable"`      // offered, required, never: provisional responses by 100rel (RFC 3262)
+	Conditions string         `yaml:"preconditions"` // answered, offered, never: preconditions of quality of service (RFC 3312)
+	Session    time.Duration  `yaml:"session"`       // sip.session if not set
+	From       string         `yaml:"from"`          // caller, account, fixed: which number stands in From
 	FromNumber string         `yaml:"from_number"`
 	Trusted    bool           `yaml:"trusted"` // what it says of callers is believed, and it keeps what they want kept private (RFC 3325)
 	Numbers    Numbers        `yaml:"numbers"`

@@ -21,7 +21,7 @@ type Helper struct {
 
 // Outbound bounds what an account, a user's or a tenant's, calls out through trunks. 0 and nothing bound nothing.
 type Outbound struct {
-	Allow     []string      `yaml:"allow"`   // beginnings of numbers as they leave for trunks; any if empty
+	Allow     []string      `yaml:"allow"`   // beginnings of numbers as they leave for trunks, home, any; of a tenant any if empty
 	Deny      []string      `yaml:"deny"`    // likewise; of several that fit the longest decides, of equals this
 	Premium   string        `yaml:"premium"` // refuse or allow numbers that are dear by their kind; nothing: allow
 	MaxCalls  int           `yaml:"max_calls"`

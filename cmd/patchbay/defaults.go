@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/patchbay/patchbay/gateway"
 )
 
 // defaults is what holds where the file says nothing. The per-user, per-trunk and per-route ones are in complete.
@@ -45,7 +47,7 @@ func defaults() Config {
 		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
 		Routing:   Routing{Order: "listed"},
 		Emergency: Emergency{Numbers: []string{"112", "911"}},
-		Outbound:  Outbound{Premium: "refuse", LockAfter: 3},
+		Outbound:  Outbound{Allow: []string{gateway.Home}, Premium: "refuse", LockAfter: 3},
 		Rating:    Rating{Currency: "EUR"},
 		RPC:       RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
@@ -76,6 +78,9 @@ func (c *Config) complete() {
 		c.SIP.Digest = c.answerable()
 	}
 	c.Billing.Dir = cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing"))
+	if len(c.Outbound.Allow) == 0 {
+		c.Outbound.Allow = []string{gateway.Home}
+	}
 	for i := range c.Users {
 		u := &c.Users[i]
 		u.Tenant, u.Login = cmp.Or(u.Tenant, "default"), cmp.Or(u.Login, u.ID)
@@ -146,7 +151,7 @@ func (c *Config) completeHop(h *Hop) {
 
 func (c *Config) completeTrunk(t *Trunk) {
 	t.Tenant, t.Transport = cmp.Or(t.Tenant, "default"), cmp.Or(t.Transport, "udp")
-	t.Reliable = cmp.Or(t.Reliable, "offered")
+	t.Reliable, t.Conditions = cmp.Or(t.Reliable, "offered"), cmp.Or(t.Conditions, "answered")
 	t.Session = cmp.Or(t.Session, c.SIP.Session)
 	t.From, t.DTMF = cmp.Or(t.From, "caller"), cmp.Or(t.DTMF, c.Media.DTMF)
 	t.Expires = cmp.Or(t.Expires, 10*time.Minute)

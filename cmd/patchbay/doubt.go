@@ -68,6 +68,7 @@ func (d *document) doubts(c *Config, h checkHost) {
 	for i := range c.Routes {
 		d.doubtRoute(c, i)
 	}
+	d.doubtHome(c)
 	if c.Billing.Database == "auto" && h.postgres() == "" {
 		d.warn("billing.database", "no PostgreSQL programs found: records stay in the journal; install postgresql, or set a postgres:// address")
 	}

@@ -16,6 +16,7 @@ func (c collector) routing(gauge, count func(*prometheus.Desc, float64, ...strin
 	count(desc("emergency_calls_total", "Calls for help."), float64(helps))
 	count(desc("toll_refused_total", "Calls through trunks that an account wasn't allowed."), float64(barred))
 	count(desc("toll_locked_total", "Times that an account was locked after refused numbers: somebody has its password."), float64(locked))
+	count(desc("toll_new_countries_total", "Times that a user called a country for the first time that isn't the home country."), float64(c.s.gateway.NewCountries()))
 	gauge(desc("toll_locks", "Accounts that are locked now."), float64(len(c.s.gateway.Locks())))
 }
 

@@ -12,6 +12,7 @@ import (
 const trialSettings = `
 node: {data: /var/empty/patchbay-trial}
 sip: {country: DE, domain: home.test}
+outbound: {allow: [home, +44]}
 users:
   - {id: anna, password: planted-secret, numbers: [+4930123401, "401"], caller_name: Anna, forward: {busy: "user:ben"}}
   - {id: ben, password: planted-secret, numbers: ["402"]}
@@ -115,7 +116,11 @@ hop 1     user anna, rings 1m
 			t.Errorf("%v: %v\n%s\nexpected\n%s", x.args, err, out, x.want)
 		}
 	}
-	out, err := runTrial(t, "route", "777", "--from", "anna")
+	out, err := runTrial(t, "route", "0043123456", "--from", "anna")
+	if err == nil || !strings.Contains(out, "refused   Q.850 21 call rejected, SIP 403 (+43123456 is in AT: user:anna may call DE and what allow lists)") {
+		t.Errorf("to a country that isn't allowed: %v\n%s", err, out)
+	}
+	out, err = runTrial(t, "route", "777", "--from", "anna")
 	if !errors.Is(err, errReported) || !strings.Contains(out, "refused   ") || !strings.Contains(out, "no route takes it") {
 		t.Errorf("a number without a route: %v\n%s", err, out)
 	}

@@ -107,6 +107,12 @@ func (d *document) trunks(c *Config) {
 		if t.Refer != "" {
 			d.choice(f+".refer", t.Refer, []string{"never", "prefer"})
 		}
+		if t.Conditions != "" {
+			d.choice(f+".preconditions", t.Conditions, []string{"answered", "offered", "never"})
+		}
+		if t.Conditions == "offered" && t.Reliable == "never" {
+			d.bad(f+".preconditions", "needs provisional responses that are reliable: expected reliable to be offered or required")
+		}
 		if t.Reliable != "" {
 			d.choice(f+".reliable", t.Reliable, []string{"offered", "required", "never"})
 		}

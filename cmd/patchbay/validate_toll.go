@@ -54,12 +54,15 @@ func (d *document) tolls(c *Config, p parties) {
 // outbound checks an account's bounds.
 func (d *document) outbound(f string, o Outbound) {
 	for _, l := range [...]struct {
-		key  string
-		list []string
-	}{{"allow", o.Allow}, {"deny", o.Deny}} {
+		key, or string
+		list    []string
+	}{{"allow", ", or home, or any", o.Allow}, {"deny", "", o.Deny}} {
 		for i, n := range l.list {
+			if l.key == "allow" && (n == gateway.Home || n == gateway.Anywhere) {
+				continue
+			}
 			if digits := strings.TrimPrefix(n, "+"); digits == "" || len(digits) > 32 || strings.Trim(digits, "0123456789*#") != "" {
-				d.bad(fmt.Sprintf("%s.%s[%d]", f, l.key, i), "expected the beginning of a number, such as +49900")
+				d.bad(fmt.Sprintf("%s.%s[%d]", f, l.key, i), "expected the beginning of a number, such as +49900%s", l.or)
 			}
 		}
 	}

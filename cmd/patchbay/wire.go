@@ -278,7 +278,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
 		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
 		Transfers: t.Transfers, Refer: t.Refer == "prefer",
-		Options: t.Options, Reliable: reliability(t.Reliable), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
+		Options: t.Options, Reliable: reliability(t.Reliable), Preconditions: preconditions(t.Conditions), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
 	t.identify(&gt)
 	if t.Media.Bind.IsValid() {
 		gt.Media = []gateway.MediaAddr{{Bind: t.Media.Bind, Advertise: t.Media.Advertise}}
@@ -313,6 +313,16 @@ func reliability(s string) sip.Reliability {
 		return sip.ReliableNever
 	}
 	return sip.ReliableOffered
+}
+
+func preconditions(s string) sip.Preconditions {
+	switch s {
+	case "offered":
+		return sip.PreconditionsOffered
+	case "never":
+		return sip.PreconditionsNever
+	}
+	return sip.PreconditionsAnswered
 }
 
 // handlers is the one HTTP server, for both listeners.

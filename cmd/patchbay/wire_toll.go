@@ -9,7 +9,7 @@ import (
 
 // tolls puts what accounts may call, and how calls for help go, into the gateway's settings.
 func (c Config) tolls(gc *gateway.Config) (err error) {
-	gc.Locks = filepath.Join(c.Node.Data, "locks.json")
+	gc.Locks, gc.Countries = filepath.Join(c.Node.Data, "locks.json"), filepath.Join(c.Node.Data, "countries.json")
 	for i, u := range c.Users {
 		if gc.Users[i].Toll, err = u.Outbound.gateway(); err != nil {
 			return fmt.Errorf("user %s: %w", u.ID, err)

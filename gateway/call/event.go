@@ -171,9 +171,10 @@ type Forward struct {
 	Text   string `json:"text,omitempty"`
 }
 
-// Alarm tells of something that people must look at: an account was locked.
+// Alarm tells of something that people must look at: an account was locked, or calls a country for the first time.
 type Alarm struct {
 	Account string `json:"account,omitempty"` // user:ID or tenant:ID
+	Country string `json:"country,omitempty"` // that is called for the first time: ISO 3166-1, or + and a country code
 	Text    string `json:"text"`
 }
 

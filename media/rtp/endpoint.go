@@ -37,7 +37,9 @@ type Config struct {
 	Key        *Key   // our key and the one suite of SRTP; nil = all suites, with keys drawn
 	Feedback   bool   // RTP/AVPF is offered rather than RTP/AVP (RFC 4585)
 	Ptime      int    // ms of packets, asked for and sent whatever the peer asks for, within its maxptime; 0 = the peer's wish, else 20
-	Comedia    bool   // a peer whose SDP says a=direction:active is found by its packets, wherever they come from
+	// Preconditions says what becomes of those in offers (RFC 3312), and whether ours have some.
+	Preconditions sdp.Preconditions
+	Comedia       bool // a peer whose SDP says a=direction:active is found by its packets, wherever they come from
 
 	now    func() int64  // clock of arrivals; nil = udp.Now
 	report time.Duration // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)

@@ -114,7 +114,7 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 	list, ordered := w.Order(e.cfg.Formats)
 	t := sdp.Terms{
 		Formats: rtpstream.Described(list), Ordered: ordered, Direction: w.Direction, Ptime: cmp.Or(w.Ptime, e.cfg.Ptime),
-		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(), Protos: e.protos(w.SRTP),
+		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(), Protos: e.protos(w.SRTP), Preconditions: e.cfg.Preconditions,
 	}
 	if w.Bandwidth > 0 {
 		t.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.Bandwidth)}}

@@ -20,6 +20,7 @@ type Refusal struct {
 	Code int    // 301, 302, 304 or 305; 399 for what has no code
 	Text string // one sentence, ready for the quoted string: no quotes, no control characters
 	Err  error  // one of the errors above
+	SDP  []byte // for the body of a 580 (RFC 3312 8); of ErrPrecondition alone
 }
 
 func (r *Refusal) Error() string { return "sdp: " + r.Err.Error() + ": " + r.Text }

@@ -11,18 +11,19 @@ import (
 
 // Terms are what our side wants of the audio line.
 type Terms struct {
-	Formats    []Format // best first; their PT is not used
-	Ordered    bool     // an answer keeps our order of formats rather than the offer's
-	Direction  Direction
-	Ptime      int        // ms; 0 = the peer's wish, else 20
-	Addr       netip.Addr // where the peer's media shall go
-	Port       uint16
-	Protos     []string    // transports, the first is offered; nil = RTP/AVP, with RTP/AVPF accepted
-	Mux        bool        // RTCP on RTP's port: offered, and taken if offered
-	Crypto     []string    // a=crypto values of an offer
-	Attributes []Attribute // further attributes of the line
-	Bandwidth  []Bandwidth // its b= lines
-	Also       []Media     // lines of a first offer behind the audio line, refused from the start
+	Formats       []Format // best first; their PT is not used
+	Ordered       bool     // an answer keeps our order of formats rather than the offer's
+	Direction     Direction
+	Ptime         int        // ms; 0 = the peer's wish, else 20
+	Addr          netip.Addr // where the peer's media shall go
+	Port          uint16
+	Protos        []string    // transports, the first is offered; nil = RTP/AVP, with RTP/AVPF accepted
+	Mux           bool        // RTCP on RTP's port: offered, and taken if offered
+	Crypto        []string    // a=crypto values of an offer
+	Attributes    []Attribute // further attributes of the line
+	Bandwidth     []Bandwidth // its b= lines
+	Preconditions Preconditions
+	Also          []Media // lines of a first offer behind the audio line, refused from the start
 
 	// Reply completes our line of an answer to that line of the offer: what depends on it, such as keys. Its error refuses the
 	// line, and the next is tried. nil = there is nothing to complete.
@@ -81,6 +82,9 @@ func (s *Session) Offer(t Terms) (*Description, error) {
 	if !slices.ContainsFunc(m.Formats, func(f Format) bool { return !f.auxiliary() }) {
 		return nil, fmt.Errorf("sdp: offer: formats are %s, expected at least one codec", names(t.Formats))
 	}
+	if t.Preconditions == PreconditionsOffered && s.last == nil {
+		m.Attributes = append(m.Attributes, offeredConditions()...)
+	}
 	d := &Description{}
 	if s.last != nil {
 		d.Media = refused(s.last.Media)
@@ -104,6 +108,9 @@ func (s *Session) Answer(offer *Description, t Terms) (*Description, *Agreement,
 		return nil, nil, err
 	}
 	remote := &offer.Media[index]
+	if err := s.precondition(m, remote, t); err != nil {
+		return nil, nil, err
+	}
 	m.Direction = t.Direction.And(remote.Direction.Reverse())
 	m.Ptime = ptime(remote, t.Ptime)
 	a := &Agreement{Direction: m.Direction, Ptime: ptime(remote, 0)}

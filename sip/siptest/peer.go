@@ -108,6 +108,9 @@ func Accepted(tb testing.TB, c net.Conn) *Peer {
 	return &Peer{tb: tb, tcp: c}
 }
 
+// Aim changes where the peer sends to.
+func (p *Peer) Aim(to netip.AddrPort) { p.to = to }
+
 // Addr is the peer's own address.
 func (p *Peer) Addr() netip.AddrPort {
 	if p.tcp != nil {

@@ -29,6 +29,7 @@ type settings struct {
 	http                  string     // further keys of http, each with a comma in front
 	addresses             string     // further media addresses, each with a comma in front
 	advertise             netip.Addr // for media; zero: the address itself
+	allow                 string     // destinations of users; empty: any
 	more                  string     // whole further sections
 	level                 string     // of the log; empty: debug
 	cores, others         string     // that Patchbay, and its Postgres, may use, as taskset takes them; empty: all
@@ -61,7 +62,8 @@ sip:
   addresses: [{bind: %s, advertise: %s}%s]
   ports: {min: 20000, max: 24999}
 %sbilling: {database: "${DATABASE}", stall: 5s}
-`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.addresses, s.media)
+outbound: {allow: [%s]}
+`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.addresses, s.media, cmp.Or(s.allow, "any"))
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)

@@ -100,6 +100,53 @@ func extensions() []flow {
 	}
 }
 
+// Preconditions of quality of service (RFC 3312, RFC 4032), in both roles.
+func preconditions() []flow {
+	const (
+		tags    = " | Supported: 100rel, precondition"
+		waits   = " | a=curr:qos local none | a=curr:qos remote none"
+		ready   = " | a=curr:qos local sendrecv | a=curr:qos remote sendrecv"
+		desires = " | a=des:qos mandatory local sendrecv | a=des:qos mandatory remote sendrecv"
+	)
+	return []flow{
+		{"3312 the caller isn't ready yet",
+			steps(peers.Flow{"> INVITE sdp | Require: precondition" + tags + waits + desires,
+				"< 183 INVITE rel sdp | Supported: precondition | a=curr:qos local sendrecv | a=curr:qos remote none | a=des:qos mandatory local sendrecv | a=conf:qos remote sendrecv",
+				"> PRACK", "< 200 PRACK", "= 300", "> UPDATE sdp | Require: precondition" + ready + desires, "< 200 UPDATE sdp" + ready,
+				"< 180 INVITE", "< 200 INVITE sdp", "> ACK"}, hangsUp),
+			steps(answers, isEnded), "", ended, "", nil},
+		{"3312 the caller is ready", steps(peers.Flow{"> INVITE sdp | Require: precondition" + tags + " | a=curr:qos local sendrecv | a=curr:qos remote none" + desires,
+			"< 180 INVITE", "< 200 INVITE sdp" + ready, "> ACK"}, hangsUp),
+			steps(answers, isEnded), "", ended, "", nil},
+		{"3312 the callee gets ours",
+			steps(peers.Flow{"> INVITE sdp", "< 183 INVITE sdp", "< 180 INVITE", "< 200 INVITE sdp", "> ACK"}, hangsUp),
+			steps(peers.Flow{"< INVITE sdp | Supported: precondition | a=curr:qos local sendrecv | a=des:qos mandatory local sendrecv",
+				"> 183 INVITE rel sdp | Require: precondition, 100rel | a=curr:qos local none | a=curr:qos remote sendrecv" + desires, "< PRACK", "> 200 PRACK",
+				"> UPDATE sdp" + ready + desires, "< 200 UPDATE sdp" + ready, "> 180 INVITE", "> 200 INVITE", "< ACK"}, isEnded),
+			", preconditions: offered", ended, "", nil},
+	}
+}
+
+// What carriers say of early media (RFC 5009), and of whom a call is for.
+func carriers() []flow {
+	return []flow{
+		{"5009 early media is shut, and let through",
+			steps(peers.Flow{"> INVITE sdp", "< 183 INVITE", "< 183 INVITE sdp", "< 200 INVITE sdp", "> ACK"}, hangsUp),
+			steps(peers.Flow{"< INVITE sdp | P-Early-Media: supported", "> 183 INVITE sdp | P-Early-Media: inactive", "= 300", "> 183 INVITE | P-Early-Media: sendrecv", "= 300",
+				"> 200 INVITE sdp", "< ACK"}, isEnded), ", trusted: true", ended, "", nil},
+		{"whom the call is for stands beside", steps(peers.Flow{"> INVITE sdp | P-Called-Party-ID: <sip:4930777@carrier.test>", "< 180 INVITE", "< 200 INVITE sdp", "> ACK"}, hangsUp),
+			steps(peers.Flow{"< INVITE sdp | To: 4930777", "> 180 INVITE", "> 200 INVITE sdp", "< ACK"}, isEnded), "", ended, "", nil},
+	}
+}
+
+// incoming are more keys of the caller's trunk, by the name of the flow.
+func incoming(name string) string {
+	if name == "whom the call is for stands beside" {
+		return ", trusted: true, called: to"
+	}
+	return ""
+}
+
 // Hold of RFC 5359 2.1, and what goes wrong on the way.
 func troubles() []flow {
 	twenty := peers.Flow{"< INVITE sdp"}
@@ -147,7 +194,7 @@ func forwarded() []flow {
 // All flows at once, through one gateway: what each side must see, and what the record says.
 func TestSipFlows(t *testing.T) {
 	addr := address(t)
-	list := slices.Concat(troubles(), establishment(), extensions(), forwarded())
+	list := slices.Concat(troubles(), establishment(), extensions(), preconditions(), carriers(), forwarded())
 	dir := t.TempDir()
 	type sides struct{ caller, callee, phone peers.SIPpConfig }
 	pairs := make([]sides, len(list))
@@ -156,8 +203,8 @@ func TestSipFlows(t *testing.T) {
 		p := &pairs[i]
 		p.caller, p.callee = scenario(t, dir, fmt.Sprintf("%02d-caller", i), f.name, f.caller, true), scenario(t, dir, fmt.Sprintf("%02d-callee", i), f.name, f.callee, false)
 		p.caller.Bind, p.callee.Bind = at(peers.Address(t)), at(peers.Address(t))
-		fmt.Fprintf(&trunks, "  - {id: in-%d, mode: address, proxy: \"%s\", addresses: [%s]}\n  - {id: out-%d, mode: address, proxy: \"%s\", addresses: [%s]%s}\n",
-			i, p.caller.Bind, p.caller.Bind.Addr(), i, p.callee.Bind, p.callee.Bind.Addr(), f.trunk)
+		fmt.Fprintf(&trunks, "  - {id: in-%d, mode: address, proxy: \"%s\", addresses: [%s]%s}\n  - {id: out-%d, mode: address, proxy: \"%s\", addresses: [%s]%s}\n",
+			i, p.caller.Bind, p.caller.Bind.Addr(), incoming(f.name), i, p.callee.Bind, p.callee.Bind.Addr(), f.trunk)
 		fmt.Fprintf(&routes, "  - {id: r-%d, source: [\"trunk:in-%d\"%s], to: [{trunk: out-%d}]}\n", i, i, f.user(i), i)
 		if f.forward == "" {
 			continue

@@ -17,6 +17,7 @@ import (
 //
 // sdp sends a body, or expects one; sdp:sendonly one with that direction. rel makes a provisional response reliable (RFC 3262), or
 // expects that it is; auth takes a challenge, and answers it with -au and -ap. Behind bars stand header fields: those that are sent, or expressions that must be found in those that come.
+// Those that begin with a= are attributes of the SDP.
 // What a side sends has its own tags and numbers; an ACK is that of the last final response, CANCEL that of the last INVITE.
 type Flow []string
 
@@ -103,6 +104,14 @@ func (w *flowWriter) variable(prefix string) string {
 
 // message writes a send. SIPp fills in the length.
 func (w *flowWriter) message(repeat bool, start string, lines []string, body string) {
+	var attributes strings.Builder
+	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool {
+		if !strings.HasPrefix(l, "a=") {
+			return false
+		}
+		attributes.WriteString("\n" + l)
+		return true
+	})
 	r := ""
 	if repeat {
 		r = " retrans=\"500\""
@@ -125,9 +134,9 @@ m=audio [media_port] RTP/AVP 0 101
 a=rtpmap:0 PCMU/8000
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-16
-a=%s
+a=%s%s
 ]]></send>
-`, w.sdp, body)
+`, w.sdp, body, attributes.String())
 }
 
 // noContact among header fields leaves Contact out.
@@ -261,6 +270,10 @@ func (w *flowWriter) await(what, method, body string, response, rel, optional bo
 		}
 	}
 	for _, c := range checks {
+		if strings.HasPrefix(c, "a=") {
+			fmt.Fprintf(&w.b, "    <ereg regexp=%q search_in=\"msg\" check_it=\"true\" assign_to=%q/>\n", c, w.variable("c"))
+			continue
+		}
 		header, pattern, _ := strings.Cut(c, ": ")
 		check(header, pattern, w.variable("c"))
 	}

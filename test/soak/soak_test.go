@@ -41,6 +41,7 @@ media:
   timeout: 0s
 billing: {database: "${DATABASE}", stall: 5s}
 limits: {calls: %d}
+outbound: {allow: [any]}
 users:
   - {id: desk, password: desk-secret-3}
 trunks:
