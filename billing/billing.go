@@ -37,6 +37,15 @@ type Config struct {
 
 	Retention Retention
 
+	Hooks     []Hook    // who is told of calls; they need a database
+	CallsFile CallsFile // likewise
+
+	courierPoll    time.Duration // a test's; 0: one second
+	courierPause   time.Duration // likewise
+	courierBackOff func(attempts int) time.Duration
+
+	mute bool // what is to be told is left to another time
+
 	now func() time.Time // a test's clock; nil: the wall's
 }
 
@@ -117,12 +126,15 @@ type Store struct {
 	journal   *journal
 	projector *projector // nil if spool only
 	prices    *prices    // nil: calls aren't rated
-	private   *private   // nil unless Database is auto and Postgres can be run
+	courier   *courier
+	private   *private // nil unless Database is auto and Postgres can be run
 
 	open []*call.Call
 	last map[call.ID]lastSign
 
 	cancel context.CancelFunc
+	quiet  context.CancelFunc // ends the courier
+	told   chan struct{}      // closed when it has ended
 	wg     sync.WaitGroup
 	once   sync.Once
 	err    error // of Close
@@ -140,6 +152,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	told, err := newCourier(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("billing: %w", err)
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
@@ -147,7 +163,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
-	s := &Store{cfg: cfg, lock: lock}
+	s := &Store{cfg: cfg, lock: lock, courier: told}
 	if err := s.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("billing: %w", err), lock.Close())
 	}
@@ -187,7 +203,23 @@ func (s *Store) start() error {
 	s.wg.Go(func() { s.projector.run(ctx) })
 	k := &keeper{cfg: s.cfg, log: s.cfg.Log, source: source, ready: s.journal.stats.connected.Load}
 	s.wg.Go(func() { k.run(ctx) })
+	s.startCourier(source)
 	return nil
+}
+
+// startCourier lets webhooks and the file of finished calls be written. It speaks to the database until Close has ended it.
+func (s *Store) startCourier(source databaseSource) {
+	if s.cfg.mute || len(s.cfg.Hooks) == 0 && s.cfg.CallsFile.Path == "" {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.quiet, s.told = cancel, make(chan struct{})
+	s.courier.wake = s.projector.courier
+	s.courier.source, s.courier.ready = source, s.journal.stats.connected.Load
+	go func() {
+		defer close(s.told)
+		s.courier.run(ctx)
+	}()
 }
 
 // Commit writes the events and returns when they are durable (fdatasync has returned). Events of one call must come in the order
@@ -230,6 +262,10 @@ func (s *Store) Close(ctx context.Context) error {
 		err := s.journal.stopWriting()
 		if s.projector != nil {
 			s.projector.drain(ctx)
+		}
+		if s.quiet != nil {
+			s.quiet()
+			<-s.told
 		}
 		if s.cancel != nil {
 			s.cancel()

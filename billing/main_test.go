@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		childCommits()
 	case "full":
 		os.Exit(childFull())
+	case "told":
+		childTells()
 	case "postgres":
 		childPostgres()
 	}
@@ -167,6 +169,10 @@ func crash(t testing.TB, s *Store) {
 		j.mu.Unlock()
 		close(j.stop)
 		<-j.stopped
+		if s.quiet != nil {
+			s.quiet()
+			<-s.told
+		}
 		s.cancel()
 		s.wg.Wait()
 		if j.file != nil {

@@ -32,22 +32,24 @@ type projector struct {
 	source  databaseSource
 	prices  *prices // nil: calls aren't rated
 
-	conn   *pgx.Conn
-	months map[month]bool // whose partitions are there
-	cur    cursor
-	calls  map[call.ID]*builder // open as far as the cursor has come
-	work   *work                // read, but not known to be in the database
-	done   uint64               // lsn that the database is known to hold
-	began  bool                 // connected once
-	moved  bool                 // a batch was written since the last failure
-	after  func(stage string)   // called behind each step of a batch; tests interrupt there
+	conn    *pgx.Conn
+	months  map[month]bool // whose partitions are there
+	cur     cursor
+	calls   map[call.ID]*builder // open as far as the cursor has come
+	work    *work                // read, but not known to be in the database
+	done    uint64               // lsn that the database is known to hold
+	began   bool                 // connected once
+	moved   bool                 // a batch was written since the last failure
+	told    bool                 // the batch has something for the courier
+	courier chan struct{}        // that wakes it
+	after   func(stage string)   // called behind each step of a batch; tests interrupt there
 
 	draining chan struct{}
 	finished chan struct{}
 }
 
 func newProjector(cfg Config, epoch uint64, j *journal, source databaseSource) *projector {
-	return &projector{cfg: cfg, log: cfg.Log, epoch: epoch, journal: j, source: source, after: func(string) {},
+	return &projector{cfg: cfg, log: cfg.Log, epoch: epoch, journal: j, source: source, after: func(string) {}, courier: make(chan struct{}, 1),
 		calls: make(map[call.ID]*builder), draining: make(chan struct{}), finished: make(chan struct{})}
 }
 

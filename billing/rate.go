@@ -138,13 +138,14 @@ func amount(v Rated) string {
 func fixed(d decimal.Decimal, digits int) string { return d.StringFixed(int32(digits)) }
 
 // ratings are the statements that rate an ended call, in the transaction that holds its end.
-func (p *projector) ratings(t *touched) []statement {
+// The event tells of them.
+func (p *projector) ratings(t *touched) ([]statement, *call.Event) {
 	if p.prices == nil || p.prices.book.Load() == nil {
-		return nil
+		return nil, nil
 	}
 	jobs := p.prices.cfg.jobs(t.call)
 	if len(jobs) == 0 {
-		return nil
+		return nil, nil
 	}
 	id, b := uuid.UUID(t.call.ID), p.prices.book.Load()
 	var out []statement
@@ -166,9 +167,9 @@ func (p *projector) ratings(t *touched) []statement {
 	data, err := json.Marshal(e.Data)
 	if err != nil {
 		p.log.Error("rating", "call", t.call.ID, "err", err)
-		return out
+		return out, nil
 	}
-	return append(out, statement{t.lsn, "event rated", id, insertEvents, eventArgs([]eventRow{{t.lsn, e, cleanJSON(string(data))}})})
+	return append(out, statement{t.lsn, "event rated", id, insertEvents, eventArgs([]eventRow{{t.lsn, e, cleanJSON(string(data))}})}), &e
 }
 
 // priced reads the decks that the batch's ended calls need.

@@ -37,6 +37,11 @@ type Stats struct {
 	JournalB   int64         // bytes of the journal
 	FreeB      int64         // free bytes on its disk
 	LowDisk    bool          // less than MinFree
+
+	Told     uint64 // messages that webhooks have taken
+	Untold   uint64 // attempts that failed
+	DeadTold uint64 // messages that were given up
+	Lines    uint64 // of the file of finished calls
 }
 
 type counters struct {
@@ -75,6 +80,8 @@ func (s *Store) Stats() Stats {
 		}
 		v.Commits = append(v.Commits, b)
 	}
+	t := &s.courier.stats
+	v.Told, v.Untold, v.DeadTold, v.Lines = t.delivered.Load(), t.failed.Load(), t.dead.Load(), t.lines.Load()
 	j.mu.Lock()
 	v.Outbox = j.durable - min(j.durable, j.projected)
 	for _, s := range j.segments {

@@ -36,6 +36,9 @@ type touched struct {
 	call *call.Call
 	all  bool         // legs
 	legs map[int]bool // that changed
+
+	notices []notice    // for webhooks
+	end     *call.Event // if the batch has it
 }
 
 type deadLetter struct {
@@ -104,6 +107,7 @@ func (p *projector) take(w *work, at map[call.ID]*touched, r record) {
 		b = &builder{}
 		p.calls[id] = b
 	}
+	answered := b.call != nil && b.call.AnsweredAt != nil
 	out, err := b.add(e)
 	if err != nil && fresh {
 		w.bury(r, id, seq, err)
@@ -123,6 +127,7 @@ func (p *projector) take(w *work, at map[call.ID]*touched, r record) {
 	for _, e := range out {
 		w.enter(r.lsn, e, b.call, at)
 	}
+	p.tell(at[id], out, answered)
 }
 
 // enter adds the event's row and marks what it changed.

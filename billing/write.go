@@ -63,6 +63,10 @@ func (p *projector) write(ctx context.Context) error {
 	}
 	p.after("committed")
 	p.settle(w)
+	if p.told {
+		p.told = false
+		wake(p.courier)
+	}
 	return nil
 }
 
@@ -163,7 +167,8 @@ func (p *projector) statements(w *work) []statement {
 				out = append(out, statement{t.lsn, fmt.Sprintf("leg %d", l.No), id, intoLeg, values(legs, legOf{t.call, l})})
 			}
 		}
-		out = append(out, p.ratings(t)...)
+		ratings, rated := p.ratings(t)
+		out = append(append(out, ratings...), p.deliveries(t, rated)...)
 	}
 	out = append(out, p.counts(w)...)
 	for _, d := range w.dead {

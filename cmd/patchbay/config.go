@@ -32,6 +32,7 @@ type Config struct {
 	Tenants   []Tenant  `yaml:"tenants"`
 	Tariffs   []Tariff  `yaml:"tariffs"`
 	Rating    Rating    `yaml:"rating"`
+	Webhooks  []Webhook `yaml:"webhooks"`
 	Routes    []Route   `yaml:"routes"`
 }
 
@@ -164,6 +165,7 @@ type Billing struct {
 	PartialAfter time.Duration `yaml:"partial_after"` // a call that lasts so long from its answer is put on record as it is; 0 = never
 	PartialEvery time.Duration `yaml:"partial_every"` // and again after each of these
 	Retention    Retention     `yaml:"retention"`
+	CallsFile    CallsFile     `yaml:"calls_file"`
 }
 
 // Retention is for how many days records are kept, by what they are; 0 = for ever.

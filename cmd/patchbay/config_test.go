@@ -20,6 +20,7 @@ func testEnv(name string) (string, bool) {
 		"TELCO_HA1": "0123456789abcdef0123456789abcdef", "TELCO_SHA256": strings.Repeat("0123456789abcdef", 4), "TELCO_SHA512": strings.Repeat("0123456789abcdef", 4),
 		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef", "TURN_SECRET": "planted-secret",
 		"CRM_TOKEN": "planted-secret-0123456789abcdef", "AUDIT_SHA256": strings.Repeat("0123456789abcdef", 4),
+		"CRM_WEBHOOK_SECRET": "planted-secret-0123456789abcdef", "HOOK_SECRET": "planted-secret-0123456789abcdef", "SHORT": "planted-secret",
 	}[name]
 	return v, ok
 }
@@ -39,7 +40,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"unfinished quote with a secret", "users:\n  - password: \"planted-secret", `:2:15: not YAML: `},
 	{"two documents", "demo: true\n---\ndemo: false", `:3:1: the file has a second document`},
 	{"a list at the top", "- a", `:1:1: expected keys (demo, node, log`},
-	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, rpc, tokens, users, trunks, apps, groups, routing, emergency, outbound, tenants, tariffs, rating, routes; did you mean "sip"?`},
+	{"unknown section", "sipp: {}", `:1:1: sipp: unknown key, expected one of demo, node, log, http, https, sip, media, stun, turn, billing, limits, rpc, tokens, users, trunks, apps, groups, routing, emergency, outbound, tenants, tariffs, rating, webhooks, routes; did you mean "sip"?`},
 	{"unknown key, its value unseen", "users:\n  - id: a\n    pasword: planted-secret", `:3:5: users[0].pasword: unknown key, expected one of id, tenant, login, password, ha1, numbers, caller_id, caller_name, codecs, transcode, srtp, interface, max_calls, max_rate, duration, forward, outbound, tariff; did you mean "password"?`},
 	{"unknown key like no other", "log: {zzzzzzz: 1}", `:1:7: log.zzzzzzz: unknown key, expected one of level, format` + "\n"},
 	{"key twice", "log:\n  level: info\n  level: warn", `:3:3: log.level: this key stands here for the second time`},
@@ -133,6 +134,15 @@ var mistakes = []struct{ name, file, want string }{
 	{"currency", "rating: {currency: Euro}", `: rating.currency is "Euro": expected three letters of ISO 4217, such as EUR`},
 	{"exchange", "rating: {exchange: [{currency: USD, rate: \"0\"}]}", `: rating.exchange[0].rate is "0": expected a decimal number above 0`},
 	{"run without a tariff", "rating: {runs: [{id: agent}]}", `: rating.runs[0].tariff: missing, expected the id of a tariff`},
+	{"webhook without TLS", "webhooks: [{id: a, url: \"http://h/\", secret: \"${HOOK_SECRET}\"}]", `: webhooks[0].url is "***": expected https://`},
+	{"webhook inside", "webhooks: [{id: a, url: \"https://169.254.169.254/\", secret: \"${HOOK_SECRET}\"}]", `: webhooks[0].url is "***": 169.254.169.254 isn't an address of the public Internet`},
+	{"webhook's secret in the file", "webhooks: [{id: a, url: \"https://h/\", secret: planted-secret-that-is-long-enough}]", `: webhooks[0].secret is "***": expected ${NAME} or file:PATH`},
+	{"webhook's short secret", "webhooks: [{id: a, url: \"https://h/\", secret: \"${SHORT}\"}]", `: webhooks[0].secret is "***": has`},
+	{"webhook without secret", "webhooks: [{id: a, url: \"https://h/\"}]", `: webhooks[0].secret: missing`},
+	{"webhook's events", "webhooks: [{id: a, url: \"https://h/\", secret: \"${HOOK_SECRET}\", events: [strat]}]", `: webhooks[0].events[0] is "strat": expected start, answer, end or rated; did you mean "start"?`},
+	{"webhook without database", "billing: {database: none}\nwebhooks: [{id: a, url: \"https://h/\", secret: \"${HOOK_SECRET}\"}]", `: billing.database is "***": expected a database`},
+	{"webhook twice", "webhooks: [{id: a, url: \"https://h/\", secret: \"${HOOK_SECRET}\"}, {id: a, url: \"https://h/\", secret: \"${HOOK_SECRET}\"}]", `: webhooks[1].id is "a": this id`},
+	{"file of calls", "billing: {calls_file: {path: calls.ndjson}}", `: billing.calls_file.path is "calls.ndjson": expected an absolute path`},
 	{"database", "billing: {database: mysql://u:planted-secret@h/d}", `: billing.database is "***": expected auto, none or postgres://`},
 	{"reserve", "billing: {reserve: 1GiB}", `: billing.min_free: expected at least billing.reserve, which is 1GiB`},
 	{"message size", "rpc: {max_message: 1KiB}", `: rpc.max_message is "1KiB": expected 64KiB to 64MiB`},

@@ -43,7 +43,8 @@ func defaults() Config {
 		},
 		TURN: TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked",
-			PartialAfter: 10 * time.Minute, PartialEvery: time.Hour, Retention: Retention{Events: 90, Quality: 180, Calls: 3650}},
+			PartialAfter: 10 * time.Minute, PartialEvery: time.Hour, Retention: Retention{Events: 90, Quality: 180, Calls: 3650},
+			CallsFile: CallsFile{MaxSize: 64 << 20, MaxAge: 24 * time.Hour}},
 		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
 		Routing:   Routing{Order: "listed"},
 		Emergency: Emergency{Numbers: []string{"112", "911"}},
@@ -109,6 +110,10 @@ func (c *Config) complete() {
 		t := &c.Tariffs[i]
 		t.Deck, t.Zone, t.Spanning = cmp.Or(t.Deck, t.ID), cmp.Or(t.Zone, "UTC"), cmp.Or(t.Spanning, "at_start")
 		t.Seconds, t.Rounding, t.Decimals, t.Over = cmp.Or(t.Seconds, "ceil"), cmp.Or(t.Rounding, "half-up"), cmp.Or(t.Decimals, 4), cmp.Or(t.Over, "free")
+	}
+	for i := range c.Webhooks {
+		h := &c.Webhooks[i]
+		h.Timeout, h.GiveUp, h.AtOnce = cmp.Or(h.Timeout, 10*time.Second), cmp.Or(h.GiveUp, 24*time.Hour), cmp.Or(h.AtOnce, 4)
 	}
 	for i := range c.Emergency.To {
 		if h := &c.Emergency.To[i]; h.Group == "" {

@@ -115,6 +115,9 @@ func (h *machine) certificates(c *Config) {
 		h.certificate(fmt.Sprintf("trunks[%d].tls.certificate", i), t.TLS.Certificate)
 		h.certificate(fmt.Sprintf("trunks[%d].tls.ca", i), t.TLS.CA)
 	}
+	for i, w := range c.Webhooks {
+		h.certificate(fmt.Sprintf("webhooks[%d].ca", i), w.CA)
+	}
 }
 
 func (h *machine) certificate(field, path string) {

@@ -43,6 +43,7 @@ func newRootCommand() *cobra.Command {
 		newCDRCommand(),
 		newDeckCommand(),
 		newReportCommand(),
+		newWebhookCommand(),
 		newWhyCommand(),
 		newTrunkCommand(),
 		newCheckCommand(),

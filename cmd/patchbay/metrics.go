@@ -67,6 +67,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.media(gauge, count)
 	c.rpc(gauge, count)
 	c.billing(gauge, count)
+	c.told(count)
 	c.ports(gauge)
 }
 

@@ -32,6 +32,7 @@ func (d *document) validate(c *Config) {
 	d.trunks(c)
 	d.apps(c)
 	d.rating(c)
+	d.webhooks(c)
 	d.routes(c)
 	d.sockets(c)
 }

@@ -77,6 +77,9 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	if kept.Rating, err = cfg.rating(); err != nil {
 		return nil, err
 	}
+	if err := cfg.tell(&kept); err != nil {
+		return nil, err
+	}
 	if s.store, err = billing.Open(ctx, kept); err != nil {
 		return nil, err
 	}
