@@ -117,7 +117,7 @@ func try(t *testing.T, p *siptest.Peer, user, password string) (first, second si
 	if err := client.Challenge(&auth.Attempt{}, first.Headers); err != nil {
 		t.Fatal(err)
 	}
-	h := client.Headers("REGISTER", ask.URI)[0]
+	h := client.Headers("REGISTER", ask.URI, nil)[0]
 	ask.CSeq, ask.Headers = 2, []string{h.Name + ": " + h.Value}
 	begun := time.Now()
 	p.Write(ask)
@@ -191,7 +191,7 @@ func digestReplay(t *testing.T) {
 	if err := client.Challenge(&auth.Attempt{}, p.Response(401).Headers); err != nil {
 		t.Fatal(err)
 	}
-	h := client.Headers("REGISTER", ask.URI)[0]
+	h := client.Headers("REGISTER", ask.URI, nil)[0]
 	credentials := h.Name + ": " + h.Value
 	ask.CSeq, ask.Headers = 2, []string{p.Contact(), credentials}
 	p.Write(ask)
@@ -227,7 +227,7 @@ func nonceElsewhere(t *testing.T) {
 	if err := client.Challenge(&auth.Attempt{}, p.Response(401).Headers); err != nil {
 		t.Fatal(err)
 	}
-	h := client.Headers("REGISTER", ask.URI)[0]
+	h := client.Headers("REGISTER", ask.URI, nil)[0]
 	ask.Headers = []string{q.Contact(), h.Name + ": " + h.Value}
 	q.Write(ask)
 	q.Response(401)
@@ -248,7 +248,7 @@ func tenThousandGuesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	guess := func(c *auth.Client) {
-		h := c.Headers("REGISTER", ask.URI)[0]
+		h := c.Headers("REGISTER", ask.URI, nil)[0]
 		ask.CSeq, ask.CallID, ask.Branch, ask.Headers = ask.CSeq+1, "", "", []string{h.Name + ": " + h.Value, p.Contact()}
 		p.Write(ask)
 	}

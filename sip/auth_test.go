@@ -257,7 +257,7 @@ func register(t *testing.T, p *siptest.Peer, user, password string, cseq *int, h
 	for {
 		*cseq++
 		ask.CSeq, ask.Headers, ask.Branch = *cseq, headers, ""
-		for _, h := range client.Headers("REGISTER", uri) {
+		for _, h := range client.Headers("REGISTER", uri, nil) {
 			ask.Headers = append(append([]string(nil), ask.Headers...), h.Name+": "+h.Value)
 		}
 		p.Write(ask)
@@ -351,7 +351,7 @@ func TestRegistrar(t *testing.T) {
 	if err := client.Challenge(&attempt, q.Response(401).Headers); err != nil {
 		t.Fatal(err)
 	}
-	h := client.Headers("REGISTER", "sip:127.0.0.1")[0]
+	h := client.Headers("REGISTER", "sip:127.0.0.1", nil)[0]
 	q.Write(siptest.Ask{Method: "REGISTER", URI: "sip:127.0.0.1", To: "<sip:alice@127.0.0.1>", CallID: "steal", CSeq: 2, Headers: []string{h.Name + ": " + h.Value, "Contact: <sip:bob@10.6.6.6>"}})
 	q.Response(403)
 	// The same credentials again: a replay.

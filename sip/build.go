@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/patchbay/patchbay/sip/auth"
 	"github.com/patchbay/patchbay/sip/flow"
 	"github.com/patchbay/patchbay/sip/wire"
 )
@@ -198,122 +197,6 @@ func (o *outgoing) sentURI() string {
 		}
 	}
 	return o.uri.String()
-}
-
-// exchange sends a request that is no INVITE and returns its final response. Challenges are answered; nextCSeq gives
-// the number for the repetition.
-func (u *UA) exchange(ctx context.Context, o *outgoing, f *flow.Flow, client *auth.Client, nextCSeq func() uint32) (*wire.Message, error) {
-	var attempt auth.Attempt
-	for {
-		credentials := client.Headers(o.method, o.sentURI())
-		m, err := u.sendOnce(ctx, o, f, credentials)
-		if err != nil {
-			return nil, err
-		}
-		if m.Status != 401 && m.Status != 407 {
-			if m.Status < 300 {
-				err = u.learn(client, credentials, o.method, m)
-			}
-			return m, err
-		}
-		if err := client.Challenge(&attempt, m.Headers); err != nil {
-			u.log.Debug("challenge not answered", "method", o.method, "err", err)
-			return m, nil
-		}
-		o.cseq, o.branch = nextCSeq(), ""
-	}
-}
-
-// exchangeAmong sends a request to the first of several servers that answers (RFC 3263 4.3): the next is tried after 503,
-// when the transport fails, and after silence. request writes it for a way; it is called for each.
-func (u *UA) exchangeAmong(ctx context.Context, list []place, request func(*flow.Flow) *outgoing, client *auth.Client, nextCSeq func() uint32) (*wire.Message, *flow.Flow, error) {
-	for {
-		f, at, left, err := u.openFirst(ctx, list)
-		if err != nil {
-			return nil, nil, err
-		}
-		once, cancel := context.WithCancel(ctx)
-		if len(left) > 0 {
-			cancel()
-			once, cancel = context.WithTimeout(ctx, u.timers.trial())
-		}
-		m, err := u.exchange(once, request(f), f, client, nextCSeq)
-		silent := once.Err() != nil
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return m, f, err
-		case err == nil && !elsewhere(m):
-			u.praise(at)
-			return m, f, nil
-		case err != nil && !silent && !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrTransport):
-			return nil, f, err
-		}
-		u.blame(at)
-		if len(left) == 0 {
-			return m, f, err
-		}
-		list = left
-	}
-}
-
-// elsewhere tells whether another server may say something else (RFC 3263 4.3); to a REGISTER, also if the one asked had no
-// answer from behind itself (RFC 5626 4.5).
-func elsewhere(m *wire.Message) bool {
-	return m.Status == 503 || m.Method == "REGISTER" && (m.Status == 504 || m.Status == 408)
-}
-
-// learn takes what a success says of the credentials that it was asked with. Only of a registration it is an error that the
-// peer doesn't know our password: a call that is up would gain nothing by its end.
-func (u *UA) learn(client *auth.Client, sent []Header, method string, m *wire.Message) error {
-	err := client.Learn(sent, m.Headers)
-	if err == nil {
-		return nil
-	}
-	u.log.Warn("the peer's answer to our credentials is wrong", "method", method, "dialog", m.CallID, "err", err)
-	if method == "REGISTER" {
-		return fmt.Errorf("sip: %s: %w", method, err)
-	}
-	return nil
-}
-
-func (u *UA) sendOnce(ctx context.Context, o *outgoing, f *flow.Flow, credentials []Header) (*wire.Message, error) {
-	req, by, err := u.fit(ctx, o, f, credentials)
-	if err != nil {
-		return nil, err
-	}
-	type outcome struct {
-		m   *wire.Message
-		err error
-	}
-	result := make(chan outcome, 1)
-	tell := func(out outcome) {
-		select {
-		case result <- out:
-		default: // a final response came before
-		}
-	}
-	_, err = u.startClient(req, by, o.callID, func(m *wire.Message) {
-		if m.Status >= 200 {
-			tell(outcome{m: m})
-		}
-	}, func(err error) { tell(outcome{err: err}) })
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case out := <-result:
-		if out.err != nil && by != f {
-			u.widths.fail(f.Remote())
-		}
-		return out.m, out.err
-	case <-ctx.Done():
-		if by != f {
-			u.widths.fail(f.Remote())
-		}
-		// The transaction goes on by itself until it is answered or timer F ends it.
-		return nil, fmt.Errorf("sip: %s: %w: %w", o.method, ErrTimeout, ctx.Err())
-	}
 }
 
 func statusError(m *wire.Message) error {

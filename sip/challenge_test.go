@@ -61,7 +61,7 @@ func TestSeveralChallenges(t *testing.T) {
 		if err := client.Challenge(&auth.Attempt{}, m.Headers); err != nil {
 			t.Fatal(err)
 		}
-		h := client.Headers("REGISTER", "sip:127.0.0.1")
+		h := client.Headers("REGISTER", "sip:127.0.0.1", nil)
 		if m := ask(p, 2, "User-Agent: new v1", h[0].Name+": "+h[0].Value); m.Status() != 200 {
 			t.Errorf("%s: %s", alg, m.Start)
 		}

@@ -399,11 +399,23 @@ func (d *Dialog) exchange(ctx context.Context, o *outgoing, l *leg) (*wire.Messa
 	if err != nil {
 		return nil, err
 	}
-	m, _, err := d.ua.exchangeAmong(ctx, list, func(*flow.Flow) *outgoing {
+	m, f, err := d.ua.exchangeAmong(ctx, list, func(*flow.Flow) *outgoing {
 		o.branch = ""
 		return o
 	}, d.auth, d.nextCSeq)
+	if err == nil && m.Status != 503 && moved(list[0], f) {
+		d.mu.Lock()
+		if d.phase == confirmed && d.winner == l {
+			d.flow = f
+		}
+		d.mu.Unlock()
+	}
 	return m, err
+}
+
+// moved tells whether another server has answered than the one that was asked first.
+func moved(first place, f *flow.Flow) bool {
+	return first.flow == nil && (first.Addr != f.Remote() || first.Network != f.Network())
 }
 
 // inside makes a request of the dialog to a leg; d.mu is held.

@@ -17,11 +17,13 @@ type pair struct {
 	dns           *siptest.DNS
 }
 
-func newPair(t *testing.T) *pair {
+func newPair(t *testing.T) *pair { return newPairOf(t, fast) }
+
+func newPairOf(t *testing.T, timers sip.Timers) *pair {
 	t.Helper()
 	p := &pair{}
 	p.dns = siptest.NewDNS(t)
-	p.bench = newBench(t, func(fc *sip.FrontConfig, _ *sip.Config) { fc.DNS = []netip.AddrPort{p.dns.Addr} })
+	p.bench = newBench(t, func(fc *sip.FrontConfig, _ *sip.Config) { fc.DNS, fc.Timers = []netip.AddrPort{p.dns.Addr}, timers })
 	p.first, p.second = siptest.NewPeer(t, p.addr), siptest.NewPeer(t, p.addr)
 	p.dns.Set(t,
 		fmt.Sprintf("_sip._udp.carrier.test. 60 IN SRV 10 0 %d one.carrier.test.", p.first.Addr().Port()),
@@ -170,24 +172,6 @@ func TestRegisterNextServer(t *testing.T) {
 		m = p.first.Request("REGISTER")
 	}
 	p.first.Reply(m, 200, "x", "")
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestDialogNextServer: a request within a dialog goes on to another server of its next hop when the one it had is gone.
-func TestDialogNextServer(t *testing.T) {
-	p := newPair(t)
-	d := p.call()
-	inv := p.first.Request("INVITE")
-	p.first.Reply(inv, 200, "one", siptest.SDP, "Record-Route: <sip:carrier.test;lr>", "Contact: <sip:gw@127.0.0.1:9>")
-	expect(t, d, sip.KindAnswered)
-	p.first.Request("ACK")
-	done := make(chan error, 1)
-	go func() { done <- d.Hangup(soon(t), sip.Reason{}, 0) }()
-	p.first.Request("BYE")
-	bye := p.second.Request("BYE")
-	p.second.Reply(bye, 200, "", "")
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

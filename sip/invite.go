@@ -177,7 +177,7 @@ func (d *Dialog) compose() {
 
 // sendInvite sends the INVITE, also again with credentials; d.mu is held.
 func (d *Dialog) sendInvite(at place) {
-	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI())
+	d.credits = d.auth.Headers("INVITE", d.out.o.sentURI(), d.out.o.body)
 	d.launch(at, nil)
 }
 

@@ -99,7 +99,7 @@ func (u *UA) Ask(ctx context.Context, q Question) (Reply, error) {
 	var attempt auth.Attempt
 	for range maxAsked {
 		begun := time.Now()
-		m, err := u.sendOnce(ctx, o, f, client.Headers(o.method, o.sentURI()))
+		m, err := u.sendOnce(ctx, o, f, client.Headers(o.method, o.sentURI(), o.body), 0)
 		if err != nil {
 			return r, err
 		}

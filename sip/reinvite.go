@@ -8,10 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/patchbay/patchbay/sip/auth"
-	"github.com/patchbay/patchbay/sip/flow"
-	"github.com/patchbay/patchbay/sip/wire"
 )
 
 // maxGlares is how often a re-INVITE is tried again after 491.
@@ -240,93 +236,17 @@ func (d *Dialog) reinvite(ctx context.Context, body []byte, h []Header) ([]byte,
 		d.ours = false
 		d.mu.Unlock()
 	}()
-	f, err := d.way(ctx, l)
+	m, err := d.offerAmong(ctx, o, l, plain)
+	if err == nil {
+		err = statusError(m)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var attempt auth.Attempt
-	for {
-		m, err := d.offerOnce(ctx, o, f, l)
-		if err != nil {
-			return nil, err
-		}
-		if m.Status == 401 || m.Status == 407 {
-			if d.auth.Challenge(&attempt, m.Headers) == nil {
-				o.cseq, o.branch = d.nextCSeq(), ""
-				continue
-			}
-		}
-		d.mu.Lock()
-		longer := d.longer(m)
-		if longer {
-			d.cseq++
-			o.cseq, o.branch, o.headers = d.cseq, "", append(plain[:len(plain):len(plain)], d.asking(false)...)
-		}
-		d.mu.Unlock()
-		if longer {
-			continue
-		}
-		if err := statusError(m); err != nil {
-			return nil, err
-		}
-		d.mu.Lock()
-		d.body = body
-		d.agreed(m)
-		d.mu.Unlock()
-		_, answer := content(m)
-		return answer, nil
-	}
-}
-
-// offerOnce sends one re-INVITE and returns its final response; a 2xx is ACKed, each time it comes.
-func (d *Dialog) offerOnce(ctx context.Context, o *outgoing, f *flow.Flow, l *leg) (*wire.Message, error) {
-	credentials := d.auth.Headers("INVITE", o.sentURI())
-	req, f, err := d.ua.fit(ctx, o, f, credentials)
-	if err != nil {
-		return nil, err
-	}
-	final := make(chan *wire.Message, 1)
-	failed := make(chan error, 1)
-	cseq := o.cseq
-	t, err := d.ua.startClient(req, f, d.callID, func(m *wire.Message) {
-		if m.Status < 200 {
-			return
-		}
-		if m.Status < 300 {
-			d.mu.Lock()
-			l.retarget(m)
-			ack := &outgoing{
-				method: "ACK", uri: l.target, from: o.from, to: o.to, callID: d.callID, cseq: cseq, routes: l.routes, headers: credentials,
-			}
-			d.mu.Unlock()
-			d.sendAck(&leg{tag: l.tag, target: l.target, routes: l.routes, flow: l.flow, ack: ack})
-		}
-		select {
-		case final <- m:
-		default:
-		}
-	}, func(err error) { failed <- err })
-	if err != nil {
-		return nil, err
-	}
-	limit := time.NewTimer(d.ua.timers.life() + time.Second)
-	defer limit.Stop()
-	select {
-	case m := <-final:
-		if m.Status < 300 {
-			_ = d.ua.learn(d.auth, credentials, "INVITE", m)
-		}
-		return m, nil
-	case err := <-failed:
-		return nil, err
-	case <-d.gone:
-		t.fail(ErrEnded)
-		return nil, ErrEnded
-	case <-limit.C: // it was answered 1xx and nothing else
-		t.fail(ErrTimeout)
-		return nil, fmt.Errorf("sip: re-INVITE: %w", ErrTimeout)
-	case <-ctx.Done():
-		d.ua.later(d.ua.timers.life(), d.callID, func() { t.fail(ErrTimeout) })
-		return nil, fmt.Errorf("sip: re-INVITE: %w: %w", ErrTimeout, ctx.Err())
-	}
+	d.mu.Lock()
+	d.body = body
+	d.agreed(m)
+	d.mu.Unlock()
+	_, answer := content(m)
+	return answer, nil
 }

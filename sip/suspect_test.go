@@ -24,7 +24,7 @@ func guess(t *testing.T, p *siptest.Peer, user string, wait time.Duration) (m si
 	if err := client.Challenge(&attempt, m.Headers); err != nil {
 		t.Fatal(err)
 	}
-	h := client.Headers("REGISTER", "sip:127.0.0.1")[0]
+	h := client.Headers("REGISTER", "sip:127.0.0.1", nil)[0]
 	ask.CSeq, ask.Headers = 2, []string{h.Name + ": " + h.Value}
 	p.Write(ask)
 	return p.Receive(wait)

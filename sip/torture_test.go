@@ -191,7 +191,7 @@ func (b *bench) answers(text string, want verdict) {
 		if err := client.Challenge(&auth.Attempt{}, m.Headers); err != nil {
 			b.Fatal(err)
 		}
-		h := client.Headers("REGISTER", strings.Fields(text)[1])[0]
+		h := client.Headers("REGISTER", strings.Fields(text)[1], nil)[0]
 		head, rest, _ := strings.Cut(text, "\r\n")
 		rest = regexp.MustCompile(`(?m)^CSeq: (\d+) REGISTER`).ReplaceAllStringFunc(rest, func(s string) string {
 			n, _ := strconv.Atoi(strings.Fields(s)[1])

@@ -234,7 +234,7 @@ func (s *site) invite(t *testing.T, p *siptest.Peer) {
 		t.Fatal(err)
 	}
 	ask.CSeq, ask.Branch = ask.CSeq+1, ""
-	for _, h := range client.Headers("INVITE", ask.URI) {
+	for _, h := range client.Headers("INVITE", ask.URI, nil) {
 		ask.Headers = append(ask.Headers, h.Name+": "+h.Value)
 	}
 	p.Write(ask)
@@ -301,7 +301,7 @@ func TestWebOfficeOfRefreshesIsNotBanned(t *testing.T) {
 		if err := client.Challenge(&attempt, res.Headers); err != nil {
 			t.Fatal(err)
 		}
-		h := client.Headers("REGISTER", ask.URI)[0]
+		h := client.Headers("REGISTER", ask.URI, nil)[0]
 		ask.Headers = []string{h.Name + ": " + h.Value, p.Contact()}
 		send(200)
 		if res = send(401); !strings.Contains(res.Headers.Get("WWW-Authenticate"), "stale=true") {

@@ -79,7 +79,7 @@ func TestServerAndClient(t *testing.T) {
 			}
 			var last wire.Headers
 			for i := range 3 { // the nonce serves several requests
-				last = cl.Headers("INVITE", "sip:bob@home")
+				last = cl.Headers("INVITE", "sip:bob@home", nil)
 				if u, r := s.Verify(from, proxy, "INVITE", "sip:bob@home", last); u != "alice" || r != OK {
 					t.Fatalf("%v proxy=%v request %d: %q %v", algs, proxy, i, u, r)
 				}
@@ -94,16 +94,16 @@ func TestServerAndClient(t *testing.T) {
 			for what, check := range map[string]func() (string, Result){
 				"replay": func() (string, Result) { return s.Verify(from, proxy, "INVITE", "sip:bob@home", last) },
 				"other method": func() (string, Result) {
-					return s.Verify(from, proxy, "BYE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home"))
+					return s.Verify(from, proxy, "BYE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home", nil))
 				},
 				"other URI": func() (string, Result) {
-					return s.Verify(from, proxy, "INVITE", "sip:eve@home", cl.Headers("INVITE", "sip:bob@home"))
+					return s.Verify(from, proxy, "INVITE", "sip:eve@home", cl.Headers("INVITE", "sip:bob@home", nil))
 				},
 				"other source": func() (string, Result) {
-					return s.Verify(netip.MustParseAddr("192.0.2.2"), proxy, "INVITE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home"))
+					return s.Verify(netip.MustParseAddr("192.0.2.2"), proxy, "INVITE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home", nil))
 				},
 				"other header field": func() (string, Result) {
-					return s.Verify(from, !proxy, "INVITE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home"))
+					return s.Verify(from, !proxy, "INVITE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home", nil))
 				},
 			} {
 				want := map[string]Result{"replay": Replay, "other method": Wrong, "other URI": Wrong, "other source": Stale, "other header field": Missing}[what]
@@ -112,7 +112,7 @@ func TestServerAndClient(t *testing.T) {
 				}
 			}
 			c.now = c.now.Add(61 * time.Second)
-			if _, r := s.Verify(from, proxy, "INVITE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home")); r != Stale || !r.Stale() {
+			if _, r := s.Verify(from, proxy, "INVITE", "sip:bob@home", cl.Headers("INVITE", "sip:bob@home", nil)); r != Stale || !r.Stale() {
 				t.Errorf("after its life: %v", r)
 			}
 		}
@@ -127,7 +127,7 @@ func TestWrongAndUnknown(t *testing.T) {
 		if err := cl.Challenge(&at, s.Challenge(from, false, false)); err != nil {
 			t.Fatal(err)
 		}
-		if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home")); u != "" || r != Wrong || !r.Suspicious() {
+		if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home", nil)); u != "" || r != Wrong || !r.Suspicious() {
 			t.Errorf("%s: %q %v", c.Username, u, r)
 		}
 		if err := cl.Challenge(&at, s.Challenge(from, false, false)); !errors.Is(err, ErrRefused) {
@@ -137,7 +137,7 @@ func TestWrongAndUnknown(t *testing.T) {
 	cl := NewClient(Credentials{Username: "hashed", Password: "pw"})
 	var at Attempt
 	cl.Challenge(&at, s.Challenge(from, false, false))
-	if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home")); u != "hashed" {
+	if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home", nil)); u != "hashed" {
 		t.Errorf("HA1: %v", r)
 	}
 	if _, r := s.Verify(from, false, "REGISTER", "sip:home", nil); r != Missing {
@@ -164,7 +164,7 @@ func TestForeignNonceIsNoGuess(t *testing.T) {
 			if err := cl.Challenge(&Attempt{}, h); err != nil {
 				t.Fatal(err)
 			}
-			if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home")); u != "" || r != Stale || r.Suspicious() {
+			if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home", nil)); u != "" || r != Stale || r.Suspicious() {
 				t.Errorf("%s, password %s: %q %v, expected stale", what, password, u, r)
 			}
 		}
@@ -190,7 +190,7 @@ func TestClientLoops(t *testing.T) {
 	}
 	for _, h := range []wire.Headers{
 		nil, {{Name: "WWW-Authenticate", Value: "Basic realm=x"}}, {{Name: "WWW-Authenticate", Value: `Digest realm="r", nonce="n", algorithm=AKAv1-MD5`}},
-		{{Name: "WWW-Authenticate", Value: `Digest realm="r"`}}, {{Name: "WWW-Authenticate", Value: `Digest realm="r", nonce="n", qop="auth-int"`}},
+		{{Name: "WWW-Authenticate", Value: `Digest realm="r"`}}, {{Name: "WWW-Authenticate", Value: `Digest realm="r", nonce="n", qop="auth-conf"`}},
 		{{Name: "WWW-Authenticate", Value: `Digest realm="r", realm="s", nonce="n"`}},
 	} {
 		if err := cl.Challenge(&Attempt{}, h); !errors.Is(err, ErrNoChallenge) {
@@ -203,7 +203,7 @@ func TestClientLoops(t *testing.T) {
 		t.Error(err)
 	}
 	var none *Client
-	if err := none.Challenge(&Attempt{}, ch("")); !errors.Is(err, ErrNoCredentials) || none.Headers("A", "b") != nil {
+	if err := none.Challenge(&Attempt{}, ch("")); !errors.Is(err, ErrNoCredentials) || none.Headers("A", "b", nil) != nil {
 		t.Errorf("nil client: %v", err)
 	}
 	if err := NewClient(Credentials{Username: "a", Realm: "elsewhere"}).Challenge(&Attempt{}, ch("")); !errors.Is(err, ErrNoCredentials) {
@@ -214,20 +214,20 @@ func TestClientLoops(t *testing.T) {
 func TestNextNonce(t *testing.T) {
 	cl := NewClient(Credentials{Username: "a", Password: "b"})
 	cl.Challenge(&Attempt{}, wire.Headers{{Name: "WWW-Authenticate", Value: `Digest realm="r", nonce="one", qop="auth"`}})
-	sent := cl.Headers("INVITE", "sip:x")
+	sent := cl.Headers("INVITE", "sip:x", nil)
 	next := wire.Headers{{Name: "Authentication-Info", Value: `nextnonce="two", qop=auth`}}
-	if err := cl.Learn(sent, next); err != nil {
+	if err := cl.Learn(sent, next, nil); err != nil {
 		t.Error(err)
 	}
-	h := cl.Headers("INVITE", "sip:x")
+	h := cl.Headers("INVITE", "sip:x", nil)
 	if !strings.Contains(h[0].Value, `nonce="two"`) || !strings.Contains(h[0].Value, "nc=00000001") {
 		t.Errorf("%s", h[0].Value)
 	}
 	// What an older request's answer says doesn't undo it.
-	if err := cl.Learn(sent, wire.Headers{{Name: "Authentication-Info", Value: `nextnonce="three"`}}); err != nil {
+	if err := cl.Learn(sent, wire.Headers{{Name: "Authentication-Info", Value: `nextnonce="three"`}}, nil); err != nil {
 		t.Error(err)
 	}
-	if h := cl.Headers("INVITE", "sip:x")[0].Value; !strings.Contains(h, `nonce="two"`) || !strings.Contains(h, "nc=00000002") {
+	if h := cl.Headers("INVITE", "sip:x", nil)[0].Value; !strings.Contains(h, `nonce="two"`) || !strings.Contains(h, "nc=00000002") {
 		t.Errorf("%s", h)
 	}
 }
@@ -242,7 +242,7 @@ func TestRspauth(t *testing.T) {
 		if err := cl.Challenge(&Attempt{}, wire.Headers{challenge("one"), challenge("two")}); err != nil {
 			t.Fatal(err)
 		}
-		sent := cl.Headers("INVITE", "sip:x")
+		sent := cl.Headers("INVITE", "sip:x", nil)
 		if len(sent) != 2 {
 			t.Fatalf("%d credentials for two realms", len(sent))
 		}
@@ -256,17 +256,17 @@ func TestRspauth(t *testing.T) {
 			t.Fatalf("no credentials for %s", realm)
 			return nil
 		}
-		if err := cl.Learn(sent, info("two", "b")); err != nil {
+		if err := cl.Learn(sent, info("two", "b"), nil); err != nil {
 			t.Errorf("%s: a right rspauth: %v", alg, err)
 		}
-		all := fmt.Sprint(cl.Headers("BYE", "sip:x"))
+		all := fmt.Sprint(cl.Headers("BYE", "sip:x", nil))
 		if !strings.Contains(all, `nonce="next-two"`) || !strings.Contains(all, `nonce="n-one"`) {
 			t.Errorf("%s: nextnonce of one realm: %s", alg, all)
 		}
-		if err := cl.Learn(sent, info("one", "guessed")); !errors.Is(err, ErrImpostor) {
+		if err := cl.Learn(sent, info("one", "guessed"), nil); !errors.Is(err, ErrImpostor) {
 			t.Errorf("%s: a wrong rspauth: %v", alg, err)
 		}
-		if h := cl.Headers("BYE", "sip:x"); len(h) != 0 {
+		if h := cl.Headers("BYE", "sip:x", nil); len(h) != 0 {
 			t.Errorf("%s: after a wrong rspauth: %v", alg, h)
 		}
 	}
@@ -287,7 +287,7 @@ func TestStrongestOfWhatIsKnown(t *testing.T) {
 		if err := cl.Challenge(&Attempt{}, s.Challenge(from, false, false)); err != nil {
 			t.Fatal(err)
 		}
-		h := cl.Headers("REGISTER", "sip:home")
+		h := cl.Headers("REGISTER", "sip:home", nil)
 		if len(h) != 1 || !strings.Contains(h[0].Value, "algorithm="+string(c.want)+",") {
 			t.Errorf("%v: %v, expected %s", c.have, h, c.want)
 		}
@@ -302,7 +302,7 @@ func TestStrongestOfWhatIsKnown(t *testing.T) {
 	// As a server: who picks an algorithm that we hold nothing for is as wrong as an unknown user.
 	cl = NewClient(Credentials{Username: "hashed", Password: "pw"})
 	cl.Challenge(&Attempt{}, s.Challenge(from, false, false))
-	if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home")); u != "" || r != Wrong {
+	if u, r := s.Verify(from, false, "REGISTER", "sip:home", cl.Headers("REGISTER", "sip:home", nil)); u != "" || r != Wrong {
 		t.Errorf("an algorithm without HA1: %q %v", u, r)
 	}
 }
@@ -365,7 +365,7 @@ func FuzzParse(f *testing.F) {
 		if cl.Challenge(&Attempt{}, wire.Headers{{Name: "WWW-Authenticate", Value: v}}) != nil {
 			return
 		}
-		for _, h := range cl.Headers("INVITE", "sip:x") {
+		for _, h := range cl.Headers("INVITE", "sip:x", nil) {
 			if err := wire.CheckHeader(h); err != nil {
 				t.Errorf("%q made %v", v, err)
 			}

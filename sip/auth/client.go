@@ -32,18 +32,6 @@ type Client struct {
 	realms map[string]*session // by header field and realm
 }
 
-type session struct {
-	proxy     bool
-	realm     string
-	nonce     string
-	opaque    string
-	hasOpaque bool
-	algorithm Algorithm
-	explicit  bool // the algorithm was named
-	qop       string
-	count     uint32
-}
-
 // NewClient makes a client for these credentials.
 func NewClient(c Credentials) *Client { return &Client{creds: c, realms: map[string]*session{}} }
 
@@ -54,8 +42,9 @@ type Attempt struct {
 	stale    int
 }
 
-// Headers returns the credentials to send with a request, one per realm known so far: none at first.
-func (c *Client) Headers(method, uri string) []wire.Header {
+// Headers returns the credentials to send with a request, one per realm known so far: none at first. A peer may ask that they cover
+// the body too (qop auth-int).
+func (c *Client) Headers(method, uri string, body []byte) []wire.Header {
 	if c == nil {
 		return nil
 	}
@@ -63,7 +52,7 @@ func (c *Client) Headers(method, uri string) []wire.Header {
 	defer c.mu.Unlock()
 	var out []wire.Header
 	for _, s := range c.realms {
-		out = append(out, s.header(c.creds, method, uri))
+		out = append(out, s.header(c.creds, method, uri, body))
 	}
 	return out
 }
@@ -109,10 +98,10 @@ func (c *Client) Challenge(a *Attempt, h wire.Headers) error {
 	return nil
 }
 
-// Learn takes the header fields of a success; sent are the credentials that its request had. rspauth, if there is one, must
+// Learn takes the header fields and the body of a success; sent are the credentials that its request had. rspauth, if there is one, must
 // show that the peer knows the password too, or else the error is ErrImpostor and the nonce is forgotten; nextnonce is used from
 // now on (RFC 7616 3.5).
-func (c *Client) Learn(sent []wire.Header, h wire.Headers) error {
+func (c *Client) Learn(sent []wire.Header, h wire.Headers, body []byte) error {
 	if c == nil {
 		return nil
 	}
@@ -123,7 +112,7 @@ func (c *Client) Learn(sent []wire.Header, h wire.Headers) error {
 			if perr != nil || f["nextnonce"] == "" && f["rspauth"] == "" {
 				continue
 			}
-			if !c.learn(mine(sent, proxy), f, proxy) {
+			if !c.learn(mine(sent, proxy), f, body, proxy) {
 				err = fmt.Errorf("rspauth of user %q: %w", c.creds.Username, ErrImpostor)
 			}
 		}
@@ -153,12 +142,12 @@ func mine(sent []wire.Header, proxy bool) []fields {
 }
 
 // learn takes one Authentication-Info. It names no realm: that of the credentials which rspauth fits, or of the only ones.
-func (c *Client) learn(sent []fields, info fields, proxy bool) bool {
+func (c *Client) learn(sent []fields, info fields, body []byte, proxy bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var fits []fields
 	for _, f := range sent {
-		if info["rspauth"] == "" || c.answers(f, info["rspauth"]) {
+		if info["rspauth"] == "" || c.answers(f, info["rspauth"], body, c.realms[challengeField(proxy)+" "+f["realm"]]) {
 			fits = append(fits, f)
 		}
 	}
@@ -176,10 +165,18 @@ func (c *Client) learn(sent []fields, info fields, proxy bool) bool {
 	return true
 }
 
-// answers tells whether rspauth is the answer to credentials of ours: the digest of the same, for no method.
-func (c *Client) answers(sent fields, rspauth string) bool {
-	a := parseAlgorithm(sent["algorithm"])
-	want := Response(a, c.creds.ha1(a, sent["realm"]), sent["nonce"], sent["nc"], sent["cnonce"], sent["qop"], "", sent["uri"])
+// answers tells whether rspauth is the answer to credentials of ours: the digest of the same, for no method, and of the answer's body
+// if bodies are covered. s is the session of the credentials, nil if it is over; c.mu is held.
+func (c *Client) answers(sent fields, rspauth string, body []byte, s *session) bool {
+	a, sess := parseVariant(sent["algorithm"])
+	ha1 := c.creds.ha1(a, sent["realm"])
+	switch {
+	case sess && s != nil && s.cnonce == sent["cnonce"]:
+		ha1 = s.key
+	case sess: // challenged anew meanwhile
+		ha1 = a.sessionKey(ha1, sent["nonce"], sent["cnonce"])
+	}
+	want := a.response(ha1, sent["nonce"], sent["nc"], sent["cnonce"], sent["qop"], a.ha2(sent["qop"], "", sent["uri"], body))
 	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(rspauth))) == 1
 }
 
@@ -195,11 +192,6 @@ func credentialsField(proxy bool) string {
 		return "Proxy-Authorization"
 	}
 	return "Authorization"
-}
-
-type challenge struct {
-	session
-	stale bool
 }
 
 // strongest is, by header field and realm, the best challenge that the credentials can answer.
@@ -233,72 +225,6 @@ func (c Credentials) strongest(h wire.Headers) (map[string]challenge, error) {
 		return nil, err
 	}
 	return best, nil
-}
-
-func parseChallenge(line string) (challenge, error) {
-	f, err := parse(line)
-	if err != nil {
-		return challenge{}, err
-	}
-	ch := challenge{stale: strings.EqualFold(f["stale"], "true")}
-	ch.realm, ch.nonce, ch.opaque = f["realm"], f["nonce"], f["opaque"]
-	_, ch.hasOpaque = f["opaque"]
-	_, ch.explicit = f["algorithm"]
-	ch.algorithm = parseAlgorithm(f["algorithm"])
-	if ch.algorithm.strength() == 0 {
-		return ch, fmt.Errorf("auth: algorithm %.40q is not supported", f["algorithm"])
-	}
-	if ch.nonce == "" {
-		return ch, errors.New("auth: challenge without nonce")
-	}
-	if _, named := f["qop"]; named {
-		if !f.hasQop("auth") {
-			return ch, fmt.Errorf("auth: qop %.40q: expected auth among them", f["qop"])
-		}
-		ch.qop = "auth"
-	}
-	for _, v := range []string{ch.realm, ch.nonce, ch.opaque} {
-		if err := wire.Safe("challenge", v); err != nil {
-			return ch, err
-		}
-	}
-	return ch, nil
-}
-
-func (s *session) header(c Credentials, method, uri string) wire.Header {
-	var b strings.Builder
-	add := func(name, value string, quoted bool) {
-		if b.Len() > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(name + "=")
-		if quoted {
-			value = wire.Quote(value)
-		}
-		b.WriteString(value)
-	}
-	count, cnonce := "", ""
-	if s.qop != "" {
-		s.count++
-		count, cnonce = nc(s.count), random(8)
-	}
-	add("username", c.Username, true)
-	add("realm", s.realm, true)
-	add("nonce", s.nonce, true)
-	add("uri", uri, true)
-	add("response", Response(s.algorithm, c.ha1(s.algorithm, s.realm), s.nonce, count, cnonce, s.qop, method, uri), true)
-	if s.explicit {
-		add("algorithm", string(s.algorithm), false)
-	}
-	if s.hasOpaque {
-		add("opaque", s.opaque, true)
-	}
-	if s.qop != "" {
-		add("qop", s.qop, false)
-		add("nc", count, false)
-		add("cnonce", cnonce, true)
-	}
-	return wire.Header{Name: credentialsField(s.proxy), Value: "Digest " + b.String()}
 }
 
 func random(n int) string {

@@ -16,7 +16,7 @@ import (
 // Algorithm is a digest algorithm by its name in the header field.
 type Algorithm string
 
-// The algorithms of RFC 7616 and RFC 8760, without their -sess variants.
+// The algorithms of RFC 7616 and RFC 8760. A client answers their -sess variants too.
 const (
 	MD5       Algorithm = "MD5"
 	SHA256    Algorithm = "SHA-256"
@@ -41,6 +41,15 @@ func parseAlgorithm(s string) Algorithm {
 		return MD5 // RFC 7616 3.3
 	}
 	return Algorithm(strings.ToUpper(s))
+}
+
+// integrity is the qop that covers bodies.
+const integrity = "auth-int"
+
+// parseVariant is parseAlgorithm for a client: sess tells that it is a -sess variant.
+func parseVariant(s string) (a Algorithm, sess bool) {
+	name, sess := strings.CutSuffix(strings.ToUpper(s), "-SESS")
+	return parseAlgorithm(name), sess
 }
 
 // Algorithms are all that we know, best first.
@@ -85,12 +94,26 @@ func (c Credentials) ha1(a Algorithm, realm string) string {
 // Response is request-digest (RFC 7616 3.4.1), or with an empty method rspauth (3.5). qop is "auth" or "" (RFC 2069 style), nc is
 // eight hexadecimal digits.
 func Response(a Algorithm, ha1, nonce, nc, cnonce, qop, method, uri string) string {
-	ha2 := a.hex(method, uri)
+	return a.response(ha1, nonce, nc, cnonce, qop, a.hex(method, uri))
+}
+
+func (a Algorithm) response(ha1, nonce, nc, cnonce, qop, ha2 string) string {
 	if qop == "" {
 		return a.hex(ha1, nonce, ha2)
 	}
 	return a.hex(ha1, nonce, nc, cnonce, qop, ha2)
 }
+
+// ha2 is H(A2) (RFC 7616 3.4.3): with qop auth-int the body counts too.
+func (a Algorithm) ha2(qop, method, uri string, body []byte) string {
+	if qop != integrity {
+		return a.hex(method, uri)
+	}
+	return a.hex(method, uri, a.hex(string(body)))
+}
+
+// sessionKey is H(A1) of the -sess variants (RFC 7616 3.4.2), of the nonce and the client's that a session began with.
+func (a Algorithm) sessionKey(ha1, nonce, cnonce string) string { return a.hex(ha1, nonce, cnonce) }
 
 // fields are the parameters of a challenge or of credentials, names in lower case.
 type fields map[string]string
