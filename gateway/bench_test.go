@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var loopback = netip.MustParseAddr("127.0.0.1")
 
 // fast are timers that let a test see 64*T1 pass.
-var fast = sip.Timers{T1: 20 * time.Millisecond, T2: 80 * time.Millisecond}
+var fast = sip.Timers{T1: 60 * time.Millisecond, T2: 240 * time.Millisecond}
 
 // ledger is a journal that remembers, and does what a test says.
 type ledger struct {

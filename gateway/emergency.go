@@ -31,6 +31,12 @@ func (e Emergency) help(u sip.URI) (dial string, ok bool) {
 	return n, slices.Contains(e.Numbers, n)
 }
 
+// Calls tells whether a request-URI calls for help.
+func (e Emergency) Calls(u sip.URI) bool {
+	_, ok := e.help(u)
+	return ok
+}
+
 // noHelp is the cause of a call for help that has nowhere to go.
 func noHelp() call.Cause {
 	return call.Cause{Q850: 38, SIP: 503, Text: "no emergency route is configured: dial by another phone"}

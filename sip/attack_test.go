@@ -42,6 +42,7 @@ func TestAttack(t *testing.T) {
 		"tls_bad_certificates":          badCertificates,
 		"udp_forged_sources_leave_none": forgedSourcesLeaveNothing,
 		"udp_flood_of_registers":        floodOfRegisters,
+		"trunk_forged_flood":            floodFromATrunksAddress,
 		"crlf_in_our_values":            unsafeValuesAreRefused,
 		"crlf_in_theirs":                crlfIsNotCarriedOn,
 	} {

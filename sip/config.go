@@ -33,6 +33,8 @@ type FrontConfig struct {
 	DNS []netip.AddrPort
 	// Resolve finds the addresses of a host name instead of DNS; then nobody is asked for NAPTR and SRV.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Urgent tells whether a request-URI calls for help: such an INVITE is read and served beyond Limits. It must not block. nil: none is.
+	Urgent func(URI) bool
 	// Trace, if set, sees every message that is sent (in = false) or was accepted for a UA (in = true). It must
 	// return soon and keep nothing of data.
 	Trace func(in bool, ua, network string, local, remote netip.AddrPort, data []byte)
@@ -51,6 +53,7 @@ type Limits struct {
 	Dialogs              int           // dialogs of one UA; default 8192
 	StrangerMessages     int           // messages a second that are read from one address of nobody known; default 50
 	StrangersMessages    int           // from all of them together; default 2000
+	TrunkMessages        int           // from one address of a trunk, those within dialogs and transactions not counted; default 2000
 }
 
 // Inbound is what decides to which UA a request from outside belongs.

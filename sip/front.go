@@ -20,9 +20,10 @@ const (
 	DropMalformed    = "malformed"          // and couldn't be answered
 	DropResponse     = "response_unmatched" // response to nothing of ours
 	DropAck          = "ack_unmatched"
-	DropOverload     = "overload" // a bound is reached
-	DropSuspect      = "banned"   // too many wrong passwords from the source
-	DropFlood        = "flood"    // more than strangers may send
+	DropOverload     = "overload"    // a bound is reached
+	DropSuspect      = "banned"      // too many wrong passwords from the source
+	DropFlood        = "flood"       // more than strangers may send
+	DropTrunkFlood   = "flood_trunk" // more than a trunk's address may begin
 	DropTransactions = "transactions"
 )
 
@@ -41,6 +42,7 @@ type Front struct {
 	uas      []*UA
 	clients  map[string]*clientTx
 	servers  map[string]*answering
+	begun    int // of them, those that began something
 	merged   map[string]string
 	dialogs  map[string]*Dialog // by Call-ID and our tag
 	closed   bool
@@ -70,6 +72,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		{&l.MessageBytes, 65535, "MessageBytes"}, {&l.HeaderLines, 128, "HeaderLines"}, {&l.Connections, 4096, "Connections"},
 		{&l.ConnectionsPerSource, 64, "ConnectionsPerSource"}, {&l.Transactions, 16384, "Transactions"}, {&l.Dialogs, 8192, "Dialogs"},
 		{&l.StrangerMessages, strangerMessages, "StrangerMessages"}, {&l.StrangersMessages, strangersMessages, "StrangersMessages"},
+		{&l.TrunkMessages, trunkMessages, "TrunkMessages"},
 	} {
 		if *d.v == 0 {
 			*d.v = d.def
@@ -106,7 +109,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		parser:  wire.NewParser(wire.Limits{Bytes: l.MessageBytes, Headers: l.HeaderLines}),
 		serial:  flow.NewSerial(l.Transactions, 256),
 		clients: map[string]*clientTx{}, servers: map[string]*answering{}, merged: map[string]string{}, dialogs: map[string]*Dialog{},
-		suspects: newSuspects(), puzzled: newPuzzled(), gate: newGate(l.StrangerMessages, l.StrangersMessages),
+		suspects: newSuspects(), puzzled: newPuzzled(), gate: newGate(l.StrangerMessages, l.StrangersMessages, l.TrunkMessages),
 	}
 	rand.Read(f.secret[:])
 	var err error
@@ -256,10 +259,18 @@ func (f *Front) addServer(u *UA, fl *flow.Flow, m *wire.Message, at time.Time) (
 	if m.To.Tag() == "" && m.Method != "CANCEL" {
 		t.merged = strings.Join([]string{m.CallID, m.From.Tag(), strconv.FormatUint(uint64(m.CSeq), 10), m.Method}, "\x00")
 	}
+	t.begins = m.To.Tag() == "" && m.Method != "CANCEL"
 	f.mu.Lock()
-	if f.closed || len(f.servers) >= f.cfg.Limits.Transactions {
+	if f.closed || len(f.servers) >= f.cfg.Limits.Transactions || t.begins && f.crowded(u) && !f.urgent(m) {
 		f.mu.Unlock()
 		return nil, false, ErrOverloaded
+	}
+	if old := f.servers[t.key]; old != nil { // whoever sent both gave them one branch: the older isn't found any more
+		f.leave(old)
+	}
+	if t.begins {
+		f.begun++
+		u.begun++
 	}
 	if t.merged != "" {
 		if _, twice := f.merged[t.merged]; twice {
@@ -273,11 +284,32 @@ func (f *Front) addServer(u *UA, fl *flow.Flow, m *wire.Message, at time.Time) (
 	return t, merged, nil
 }
 
+// crowded tells whether a UA's peers must begin nothing more for now: half of all transactions may be such of one UA, three quarters such of all,
+// so that a flood at one trunk leaves room to the others, and to what calls still have to say. f.mu is held.
+func (f *Front) crowded(u *UA) bool {
+	most := f.cfg.Limits.Transactions
+	return u.begun >= most-most/2 || f.begun >= most-most/4
+}
+
+// leave stops counting a transaction; f.mu is held.
+func (f *Front) leave(t *answering) {
+	if t.begins {
+		t.begins = false
+		f.begun--
+		t.ua.begun--
+	}
+}
+
+func (f *Front) urgent(m *wire.Message) bool {
+	return m.Method == "INVITE" && f.cfg.Urgent != nil && f.cfg.Urgent(m.URI)
+}
+
 func (f *Front) removeServer(t *answering) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.servers[t.key] == t {
 		delete(f.servers, t.key)
+		f.leave(t)
 	}
 	if t.merged != "" && f.merged[t.merged] == t.key {
 		delete(f.merged, t.merged)

@@ -49,9 +49,11 @@ func (in *inlet) Closed(fl *flow.Flow) {
 // Message routes one message. It runs on the reader's goroutine; the work is queued by Call-ID.
 func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 	f := in.front
-	if !in.opened && !fl.Welcomed() && !f.gate.pass(fl.Remote().Addr(), f.vouched) {
-		in.drop(fl, DropFlood)
-		return
+	if !in.opened && (!fl.Welcomed() || !fl.Reliable()) { // a datagram's address may be forged whoever was there before
+		if reason := f.gate.pass(fl.Remote().Addr(), &seen{front: f, data: data}); reason != "" {
+			in.drop(fl, reason)
+			return
+		}
 	}
 	m, ref := in.parse(data, broken)
 	if m == nil || (ref != nil && !m.Answerable()) {

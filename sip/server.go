@@ -28,6 +28,7 @@ type answering struct {
 	callID string
 	tag    string // To-tag of our responses
 	invite bool
+	begins bool // it isn't within a dialog
 
 	mu     sync.Mutex
 	final  int

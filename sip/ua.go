@@ -40,6 +40,7 @@ type UA struct {
 	mu   sync.Mutex // guards closed against work
 	shut bool
 
+	begun  int // server transactions that began something; front.mu guards it
 	faces  faces
 	widths widths
 	says   says

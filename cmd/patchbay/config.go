@@ -88,6 +88,7 @@ type SIP struct {
 	RegisterMin     time.Duration    `yaml:"register_min"`     // shortest registration of a user that is granted (else 423, RFC 3261 10.3)
 	RegisterMax     time.Duration    `yaml:"register_max"`     // longest; what asks for more gets this
 	DSCP            int              `yaml:"dscp"`             // of what is sent over UDP, TCP and TLS (RFC 2474); 0 = not marked
+	TrunkMessages   int              `yaml:"trunk_messages"`   // a second, from one address of a trunk, those of its calls not counted
 }
 
 // Listen is one SIP listener.

@@ -102,6 +102,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"ptime", oneTrunk + "    ptime: 80ms\n", `: trunks[0].ptime is "80ms": expected 10ms to 60ms`},
 	{"ptime's unit", oneTrunk + "    ptime: 20500us\n", `: trunks[0].ptime is "20500us": expected whole milliseconds`},
 	{"DSCP of media", "media: {dscp: 64}", `: media.dscp is "64": expected 0 to 63`},
+	{"messages of trunks", "sip: {trunk_messages: 49}", `: sip.trunk_messages is "49": expected 50 to 1000000`},
 	{"DSCP of SIP", "sip: {dscp: ef}", `: sip.dscp is "ef": expected`},
 	{"RTP advertise family", "media: {addresses: [{bind: 127.0.0.1, advertise: \"::1\"}]}", `: media.addresses[0].advertise is "::1": expected the same address family`},
 	{"RTP advertise missing", "media: {addresses: [{bind: 0.0.0.0}]}", `: media.addresses[0].advertise: missing`},

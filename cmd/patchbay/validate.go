@@ -107,6 +107,7 @@ func (d *document) sip(s *SIP) {
 	d.session("sip.session", s.Session)
 	d.between("sip.register_min", s.RegisterMin, 10*time.Second, time.Hour)
 	d.count("sip.dscp", s.DSCP, 0, 63)
+	d.count("sip.trunk_messages", s.TrunkMessages, 50, 1000000)
 	d.between("sip.register_max", s.RegisterMax, max(s.RegisterMin, 10*time.Second), 24*time.Hour)
 }
 

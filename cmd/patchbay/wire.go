@@ -168,7 +168,8 @@ func (c Config) billing(log *slog.Logger) billing.Config {
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 func (c Config) front(log *slog.Logger) (sip.FrontConfig, error) {
-	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS, DSCP: c.SIP.DSCP}
+	help := gateway.Emergency{Numbers: c.Emergency.Numbers}
+	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS, DSCP: c.SIP.DSCP, Limits: sip.Limits{TrunkMessages: c.SIP.TrunkMessages}, Urgent: help.Calls}
 	for _, l := range c.SIP.Listen {
 		adv, err := hostPort(l.Advertise)
 		if err != nil {

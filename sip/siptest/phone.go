@@ -13,8 +13,8 @@ import (
 	"github.com/patchbay/patchbay/sip"
 )
 
-// Patience is how long Phone and Peer wait for what a test expects.
-const Patience = 5 * time.Second
+// Patience is how long Phone and Peer wait for what a test expects, on a machine that has much else to do.
+const Patience = 15 * time.Second
 
 // SDP is an offer or answer that gateways accept: one PCMA and PCMU audio stream at a loopback port.
 const SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n" +
