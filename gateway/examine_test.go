@@ -50,7 +50,7 @@ func TestExamineOverREST(t *testing.T) {
 		}
 		return r, by
 	}
-	r, by := report("carrier", `{}`)
+	r, by := report("carrier", `{"timeout": "25s"}`)
 	if !r.OK || r.Trunk != "carrier" || r.Via != "the running gateway" || by["options"].Verdict != doctor.OK || by["digest"].Verdict != doctor.OK {
 		t.Errorf("%+v", r)
 	}
@@ -58,20 +58,21 @@ func TestExamineOverREST(t *testing.T) {
 		t.Errorf("asked from another socket than %s: %+v", own, by["address"])
 	}
 	eventually(t, "it registers", func() bool { return b.trunks["third"].reg.Load() != nil })
-	if _, by = report("third", `{}`); by["digest"].Verdict != doctor.Fail || by["registration"].Step == "" {
+	if _, by = report("third", `{"timeout": "25s"}`); by["digest"].Verdict != doctor.Fail || by["registration"].Step == "" {
 		t.Errorf("a carrier without a registrar: %+v", by)
 	}
-	go func() { // beside it
-		_, _ = b.Examine(context.WithoutCancel(ctx), "second", doctor.Exam{Timeout: 2 * time.Second})
-	}()
+	beside, enough := context.WithCancel(context.WithoutCancel(ctx))
+	defer enough()
+	go func() { _, _ = b.Examine(beside, "second", doctor.Exam{Timeout: 25 * time.Second}) }()
 	eventually(t, "it is examined", func() bool { return b.trunks["second"].examined.Load() })
 	if said := test("second", `{}`, 409); !strings.Contains(said, "examined already") {
 		t.Errorf("said %s", said)
 	}
+	enough()
 	eventually(t, "it was examined", func() bool { return !b.trunks["second"].examined.Load() })
 	begun := time.Now()
 	r, by = report("second", `{"timeout": "2s"}`)
-	if r.OK || by["options"].Verdict != doctor.Fail || time.Since(begun) > 10*time.Second {
+	if r.OK || by["options"].Verdict != doctor.Fail || time.Since(begun) > 15*time.Second {
 		t.Errorf("a dead trunk, after %v: %+v", time.Since(begun), r)
 	}
 	for _, x := range []struct {

@@ -86,7 +86,7 @@ func (c *Call) transferOf(l *sipLeg, target, replaces string) (*referring, call.
 		}
 		r.passed = replaces
 	}
-	if l.user != nil && uri.Scheme != "" && uri.Scheme != "tel" && !c.g.ours(uri.Host) {
+	if uri.Scheme != "" && uri.Scheme != "tel" && !c.g.ours(uri.Host) && (l.trunk == nil || !l.trunk.own(uri.Host)) {
 		return no(404, clip(uri.Host)+" is not ours")
 	}
 	return r, call.Cause{}

@@ -276,7 +276,11 @@ func TestTransfersAreRefused(t *testing.T) {
 // A carrier that may transfers our user to another one.
 func TestTrunkTransfers(t *testing.T) {
 	v := newVisit(t, func(s *settings) { s.Trunks[0].Transfers = true })
-	v.refers(v.a, "sip:4930101@anything.test", "")
+	foreign, _ := sip.ParseURI("sip:4930101@anything.test")
+	if err := v.a.Refer(t.Context(), foreign, ""); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("to a host that is neither ours nor the carrier's: %v", err)
+	}
+	v.refers(v.a, "sip:4930101@carrier.test", "")
 	if e := v.a.Wait(sip.KindNotify); e.Status != 100 {
 		t.Errorf("told %d", e.Status)
 	}

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"strings"
+	"time"
 
 	"github.com/patchbay/patchbay/sip/wire"
 )
@@ -43,6 +44,28 @@ func (f *Front) replaced(v string, ua *UA) (*Dialog, *wire.Refusal) {
 func (f *Front) Replaced(value string) *Dialog {
 	d, _ := f.replaced(value, nil)
 	return d
+}
+
+// catchUp bounds how long an INVITE with Replaces waits for what has come before it.
+const catchUp = 200 * time.Millisecond
+
+// caughtUp waits until what came before, in the dialog whose place an INVITE shall take, has been looked at: each Call-ID has a queue of its
+// own, and the response that has made an early dialog may still stand in it when the INVITE that names its tag comes.
+func (u *UA) caughtUp(m *wire.Message) {
+	callID, _, _ := strings.Cut(m.Headers.Get("Replaces"), ";")
+	if callID = strings.TrimSpace(callID); callID == "" || callID == m.CallID {
+		return
+	}
+	done := make(chan struct{})
+	if !u.front.serial.Do(callID, func() { close(done) }) {
+		return
+	}
+	limit := time.NewTimer(catchUp) // the other may wait for us just so
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+	}
 }
 
 // replacing finds the dialog whose place an INVITE shall take; nil: none. One that may not be taken is refused: served as a

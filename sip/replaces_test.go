@@ -42,7 +42,7 @@ func TestReplacesIsRefused(t *testing.T) {
 	} {
 		ask := q.Write(siptest.Ask{Method: "INVITE", Body: siptest.SDP, Headers: append(c.headers, q.Contact())})
 		got, ok := q.Receive(siptest.Patience)
-		for ok && got.Status() == 100 {
+		for ok && (got.Status() == 100 || got.Headers.Get("Call-ID") != ask.CallID) { // an earlier answer is repeated until its ACK is there
 			got, ok = q.Receive(siptest.Patience)
 		}
 		if got.Status() != c.status {
@@ -70,4 +70,33 @@ func TestReplacesIsRefused(t *testing.T) {
 		}
 	}
 	ended(t, d, sip.ByPeer, 0)
+}
+
+// An INVITE that takes the place of a dialog which rings finds it as soon as the response that has made that dialog has come, though
+// nobody has looked at that response yet.
+func TestReplacesRightAfterItsDialog(t *testing.T) {
+	b := newBench(t, nil)
+	p := siptest.NewPeer(t, b.addr)
+	for range 40 {
+		d := b.dial(p, nil)
+		inv := p.Request("INVITE")
+		p.Reply(inv, 180, "peer", "", p.Contact())
+		ask := p.Write(siptest.Ask{Method: "INVITE", Body: siptest.SDP,
+			Headers: []string{"Replaces: " + inv.Headers.Get("Call-ID") + ";to-tag=" + inv.Tag("From") + ";from-tag=peer", p.Contact()}})
+		got, ok := p.Receive(siptest.Patience)
+		for ok && (got.Status() <= 100 || got.Headers.Get("Call-ID") != ask.CallID) {
+			got, ok = p.Receive(siptest.Patience)
+		}
+		if got.Status() != 420 { // it is there, but may not be taken
+			t.Fatalf("%q, expected 420", got.Start)
+		}
+		p.Ack(ask, got, "")
+		p.Reply(inv, 486, "peer", "")
+		p.Request("ACK")
+		for e := range d.Events() {
+			if e.Kind == sip.KindEnded {
+				break
+			}
+		}
+	}
 }

@@ -198,6 +198,7 @@ func (u *UA) serveInvite(t *serverTx) {
 	if !u.here(t) {
 		return
 	}
+	u.caughtUp(t.m)
 	other, ref := u.replacing(t.m)
 	if ref != nil {
 		t.refuse(ref)
