@@ -31,7 +31,7 @@ type Config struct {
 	CommitWarn   time.Duration // a commit slower than this is a stalled disk: Stalled says so. Default 500 ms
 	Reserve      int64         // bytes kept allocated for the calls that run when the disk fills. Default 64 MiB
 	MinFree      int64         // less free space than this is an alarm. Default 512 MiB
-	SegmentBytes int64         // size of a file of the journal, 256 KiB to 1 GiB. Default 16 MiB
+	SegmentBytes int64         // size of a file of the journal, 256 KiB to 1 GiB. Default a quarter of Reserve, 16 MiB at most
 	Buffer       int64         // bytes of events that wait for the disk at most. Default 16 MiB
 	Rating       Rating        // without tariffs calls aren't rated
 
@@ -87,7 +87,7 @@ func (c Config) defaults() (Config, error) {
 	}
 	or(&c.Reserve, 64<<20)
 	or(&c.MinFree, 512<<20)
-	or(&c.SegmentBytes, 16<<20)
+	or(&c.SegmentBytes, min(16<<20, max(256<<10, c.Reserve/4))) // a full disk has room for one more, or the reserve is none
 	or(&c.Buffer, 16<<20)
 	if c.CommitWarn == 0 {
 		c.CommitWarn = 500 * time.Millisecond

@@ -60,7 +60,7 @@ func fields() map[string]field {
 	return map[string]field{
 		"prefix": func(r *Rate, v string) string {
 			r.Prefix = strings.TrimPrefix(v, "+")
-			if _, err := keyOf(r.Prefix); err != nil {
+			if err := checkPrefix(r.Prefix); err != nil {
 				return "1 to 18 digits, with or without +"
 			}
 			return ""

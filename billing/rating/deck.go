@@ -4,10 +4,9 @@ package rating
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/shopspring/decimal"
 )
@@ -39,17 +38,10 @@ type Deck struct {
 	Version  int
 	Currency string // ISO 4217
 
-	entries []entry
-	index   map[uint64]int32 // of entries by the prefix as a number behind a 1
-	lengths uint32           // bit n: there are prefixes of n digits
-	heads   []uint32         // likewise, of those that a number with these first four digits can have
+	entries []entry // by prefix
+	trie    *trie
 	rows    int
 }
-
-const (
-	head      = 4
-	headCount = 10_000
-)
 
 // entry is a prefix.
 type entry struct {
@@ -66,13 +58,12 @@ type windowed struct {
 // NewDeck makes a deck of its rows, in any order. Each prefix needs a row of no window, each window of a prefix one from
 // second 0.
 func NewDeck(name string, version int, currency string, rows []Rate) (*Deck, error) {
-	d := &Deck{Name: name, Version: version, Currency: currency, index: make(map[uint64]int32, len(rows)), rows: len(rows),
-		heads: make([]uint32, headCount)}
+	d := &Deck{Name: name, Version: version, Currency: currency, rows: len(rows)}
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, order)
+	var prefixes []string
 	for i, r := range rows {
-		key, err := keyOf(r.Prefix)
-		if err != nil {
+		if err := checkPrefix(r.Prefix); err != nil {
 			return nil, fmt.Errorf("deck %s: %w", name, err)
 		}
 		if r.Next < 1 || r.From == 0 && r.First < 1 || r.Price.IsNegative() || r.Fee.IsNegative() || r.MinCharge.IsNegative() || r.MaxCost.IsNegative() {
@@ -81,28 +72,26 @@ func NewDeck(name string, version int, currency string, rows []Rate) (*Deck, err
 		if i > 0 && order(rows[i-1], r) == 0 {
 			return nil, fmt.Errorf("deck %s: prefix %s stands twice with the same window and step", name, r.Prefix)
 		}
-		at, known := d.index[key]
-		if !known {
+		if i == 0 || rows[i-1].Prefix != r.Prefix {
 			if r.Window != "" {
 				return nil, fmt.Errorf("deck %s: prefix %s has a row for window %s only, expected one without a window too", name, r.Prefix, r.Window)
 			}
-			at = int32(len(d.entries))
-			d.index[key] = at
+			prefixes = append(prefixes, r.Prefix)
 			d.entries = append(d.entries, entry{})
-			d.lengths |= 1 << len(r.Prefix)
-			if len(r.Prefix) >= head {
-				first, _ := keyOf(r.Prefix[:head]) // the whole prefix was read before
-				d.heads[first-headCount] |= 1 << len(r.Prefix)
-			}
 		}
-		if err := d.entries[at].add(r); err != nil {
+		if err := d.entries[len(d.entries)-1].add(r); err != nil {
 			return nil, fmt.Errorf("deck %s: prefix %s: %w", name, r.Prefix, err)
 		}
 	}
-	for i := range d.heads {
-		d.heads[i] |= d.lengths & (1<<head - 1)
-	}
+	d.trie = newTrie(prefixes)
 	return d, nil
+}
+
+func checkPrefix(p string) error {
+	if len(p) == 0 || len(p) > MaxPrefix || strings.Trim(p, "0123456789") != "" {
+		return fmt.Errorf("prefix %q: expected 1 to %d digits", p, MaxPrefix)
+	}
+	return nil
 }
 
 func (e *entry) add(r Rate) error {
@@ -125,50 +114,14 @@ func order(a, b Rate) int {
 	return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), cmp.Compare(a.Window, b.Window), cmp.Compare(a.From, b.From))
 }
 
-var errPrefix = errors.New("expected 1 to 18 digits")
-
-func keyOf(prefix string) (uint64, error) {
-	if len(prefix) == 0 || len(prefix) > MaxPrefix {
-		return 0, fmt.Errorf("prefix %q: %w", prefix, errPrefix)
-	}
-	key := uint64(1)
-	for i := 0; i < len(prefix); i++ {
-		c := prefix[i] - '0'
-		if c > 9 {
-			return 0, fmt.Errorf("prefix %q: %w", prefix, errPrefix)
-		}
-		key = key*10 + uint64(c)
-	}
-	return key, nil
-}
-
 // find is the entry of the longest prefix that the number begins with; nil: there is none. A leading + is passed over, and
 // the number ends where its digits do.
 func (d *Deck) find(number string) *entry {
 	if len(number) > 0 && number[0] == '+' {
 		number = number[1:]
 	}
-	var keys [MaxPrefix + 1]uint64
-	keys[0] = 1
-	n := 0
-	for n < len(number) && n < MaxPrefix {
-		c := number[n] - '0'
-		if c > 9 {
-			break
-		}
-		keys[n+1] = keys[n]*10 + uint64(c)
-		n++
-	}
-	left := d.lengths
-	if n >= head {
-		left = d.heads[keys[head]-headCount]
-	}
-	for left &= 1<<(n+1) - 1; left != 0; {
-		l := bits.Len32(left) - 1
-		if at, ok := d.index[keys[l]]; ok {
-			return &d.entries[at]
-		}
-		left &^= 1 << l
+	if i := d.trie.find(number); i >= 0 {
+		return &d.entries[i]
 	}
 	return nil
 }
