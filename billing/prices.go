@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,13 +18,19 @@ import (
 // Rating says which tariffs calls are rated by. Tariffs are named by their ids.
 type Rating struct {
 	Tariffs  []*rating.Tariff
-	Users    map[string]string // what a user pays; where there is none, the tenant's
+	Users    map[string]string // what a user pays for calls through trunks; where there is none, the tenant's
 	Tenants  map[string]string
 	Trunks   map[string]string // what we pay for calls through a trunk
+	Sources  map[string]string // what a trunk pays for calls that it brings and that go out through another
+	In       Parties           // of calls that come in: what is paid by who takes them, and by us to the trunks
+	Internal Parties           // of calls between parties of the house; no trunk has a part in them
 	Runs     []Run
 	Currency string                     // the house's
 	FX       map[string]decimal.Decimal // units of the house's currency for one of another
 }
+
+// Parties have tariffs, by their ids. Where a user has none, it is the tenant's.
+type Parties struct{ Users, Tenants, Trunks map[string]string }
 
 // Run is another rating of calls, beside what is sold and bought: a reseller's.
 type Run struct {
@@ -147,20 +154,46 @@ FROM patchbay.deck WHERE effective_from IS NOT NULL AND name = ANY($1)) d WHERE 
 type Quote struct {
 	Tariff, Prefix, Destination, Currency string
 	PerMinute                             decimal.Decimal
+	Minute                                decimal.Decimal // what a call of a minute costs, with its fee and whole units
 	Blocked                               bool
 	Talk                                  time.Duration // the tariff ends the call after; 0 = it doesn't
 }
 
-// Sell is what a call of a user, or of a tenant's, would be charged with. Without a tariff, a price or a database known is false.
-func (s *Store) Sell(user, tenant, number string) (q Quote, known bool) {
+// Payer is who would pay for a call.
+type Payer struct {
+	User   string // id; "" = none
+	Trunk  string // that brought a call for which no user pays
+	Tenant string
+}
+
+// Sell is what a call through a trunk would be charged with. Without a tariff, a price or a database known is false.
+func (s *Store) Sell(p Payer, number string) (q Quote, known bool) {
 	if s.prices == nil {
 		return q, false
 	}
-	id := s.prices.cfg.Users[user]
-	if id == "" {
-		id = s.prices.cfg.Tenants[tenant]
+	cfg, id := &s.prices.cfg, ""
+	if p.User != "" {
+		id = cfg.Users[p.User]
+	} else if p.Trunk != "" {
+		id = cfg.Sources[p.Trunk]
 	}
-	return s.prices.quote(id, number, time.Now())
+	return s.prices.quote(cmp.Or(id, cfg.Tenants[p.Tenant]), number, time.Now())
+}
+
+// InHouse is an amount in the house's currency; false if what the other is worth isn't known.
+func (s *Store) InHouse(amount decimal.Decimal, currency string) (decimal.Decimal, bool) {
+	if s.prices == nil {
+		return amount, false
+	}
+	return s.prices.cfg.house(amount, currency)
+}
+
+func (r *Rating) house(amount decimal.Decimal, currency string) (decimal.Decimal, bool) {
+	if currency == r.Currency {
+		return amount, true
+	}
+	f, known := r.FX[currency]
+	return amount.Mul(f), known
 }
 
 // Buy is what a call through a trunk would cost us.
@@ -180,11 +213,11 @@ func (p *prices) quote(id, number string, at time.Time) (q Quote, known bool) {
 	if d == nil {
 		return q, false
 	}
-	r, err := t.Rate(d, rating.Call{Number: number, At: at})
+	r, err := t.Rate(d, rating.Call{Number: number, At: at, Answered: true, Talk: time.Minute})
 	if err != nil {
 		return q, false
 	}
-	q = Quote{Tariff: id, Prefix: r.Prefix, Destination: r.Destination, Currency: d.Currency, PerMinute: r.Price, Blocked: r.Blocked}
+	q = Quote{Tariff: id, Prefix: r.Prefix, Destination: r.Destination, Currency: d.Currency, PerMinute: r.Price, Minute: r.Amount, Blocked: r.Blocked}
 	if talk, bounded := t.Limit(d, number, at); bounded {
 		q.Talk = max(talk, time.Second)
 	}

@@ -1,9 +1,11 @@
 package billing
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,40 +36,67 @@ type Rated struct {
 	Result  rating.Result `json:"result"`
 }
 
-// jobs are the ratings of an ended call: those of calls that were answered through a trunk.
+// Runs of the sides sell and buy. A call that came in and was forwarded out has ratings of both parts.
+const (
+	runIn       = "in"       // that the call came in from a trunk
+	runInternal = "internal" // that it was between parties of the house
+)
+
+// jobs are the ratings of an ended call that was answered.
 func (r *Rating) jobs(c *call.Call) (out []job) {
 	if c.AnsweredAt == nil || c.EndedAt == nil {
 		return nil
 	}
-	trunk := ""
+	from, to, callee := "", "", ""
 	for _, l := range c.Legs {
-		if l.Role == call.CalleeLeg && l.Trunk != "" && l.AnsweredAt != nil {
-			trunk = l.Trunk
+		switch {
+		case l.Role == call.CallerLeg:
+			from = l.Trunk
+		case l.AnsweredAt != nil:
+			to, callee = cmp.Or(l.Trunk, to), cmp.Or(l.User, callee)
 		}
 	}
-	if trunk == "" {
-		return nil
-	}
-	if id := r.Users[c.Payer]; c.Payer != "" && id != "" {
-		out = append(out, job{SideSell, "", id, "user:" + c.Payer})
-	} else if id := r.Tenants[c.Tenant]; id != "" {
-		out = append(out, job{SideSell, "", id, "tenant:" + c.Tenant})
-	}
-	if id := r.Trunks[trunk]; id != "" {
-		out = append(out, job{SideBuy, "", id, "trunk:" + trunk})
-	}
-	for _, run := range r.Runs {
-		if (run.Tenant == "" || run.Tenant == c.Tenant) && (run.Trunk == "" || run.Trunk == trunk) {
-			out = append(out, job{SideCustom, run.Name, run.Tariff, "tenant:" + c.Tenant})
+	one := func(side, run, account, tariff string) bool {
+		if tariff != "" {
+			out = append(out, job{side, run, tariff, account})
 		}
+		return tariff != ""
+	}
+	if to != "" {
+		_ = c.Payer != "" && one(SideSell, "", "user:"+c.Payer, r.Users[c.Payer]) ||
+			c.Payer == "" && from != "" && one(SideSell, "", "trunk:"+from, r.Sources[from]) ||
+			one(SideSell, "", "tenant:"+c.Tenant, r.Tenants[c.Tenant])
+		one(SideBuy, "", "trunk:"+to, r.Trunks[to])
+		for _, run := range r.Runs {
+			if (run.Tenant == "" || run.Tenant == c.Tenant) && (run.Trunk == "" || run.Trunk == to) {
+				one(SideCustom, run.Name, "tenant:"+c.Tenant, run.Tariff)
+			}
+		}
+	}
+	switch taker := cmp.Or(callee, c.Payer); {
+	case from != "" && (to == "" || taker != ""): // a user took it, or had it forwarded
+		_ = taker != "" && one(SideSell, runIn, "user:"+taker, r.In.Users[taker]) || one(SideSell, runIn, "tenant:"+c.Tenant, r.In.Tenants[c.Tenant])
+		one(SideBuy, runIn, "trunk:"+from, r.In.Trunks[from])
+	case from == "" && to == "":
+		_ = c.Payer != "" && one(SideSell, runInternal, "user:"+c.Payer, r.Internal.Users[c.Payer]) ||
+			one(SideSell, runInternal, "tenant:"+c.Tenant, r.Internal.Tenants[c.Tenant])
 	}
 	return out
+}
+
+// outside tells whether a call was answered through a trunk.
+func outside(c *call.Call) bool {
+	return slices.ContainsFunc(c.Legs, func(l *call.Leg) bool { return l.Role == call.CalleeLeg && l.Trunk != "" && l.AnsweredAt != nil })
 }
 
 // rate does a job by the decks of a book.
 func (r *Rating) rate(b *book, c *call.Call, j job) Rated {
 	out := Rated{Call: c.ID, Side: j.side, Run: j.run, Account: j.account, Tariff: j.tariff}
-	out.Result = rating.Result{Tariff: j.tariff, Number: c.Dialled(), At: *c.AnsweredAt, TalkMS: c.Bill, Currency: r.Currency, Segments: []rating.Segment{}}
+	number := c.Dialled()
+	if j.run == runIn && outside(c) { // not where it was forwarded to
+		number = c.To
+	}
+	out.Result = rating.Result{Tariff: j.tariff, Number: number, At: *c.AnsweredAt, TalkMS: c.Bill, Currency: r.Currency, Segments: []rating.Segment{}}
 	t := r.tariff(j.tariff)
 	if t == nil {
 		out.Problem = "there is no tariff " + j.tariff
@@ -79,9 +108,9 @@ func (r *Rating) rate(b *book, c *call.Call, j job) Rated {
 		out.Problem = fmt.Sprintf("no version of deck %s held when the call was answered", t.Deck)
 		return out
 	}
-	res, err := t.Rate(d, rating.Call{Number: c.Dialled(), At: *c.AnsweredAt, Answered: true, Talk: time.Duration(c.Bill) * time.Millisecond})
+	res, err := t.Rate(d, rating.Call{Number: number, At: *c.AnsweredAt, Answered: true, Talk: time.Duration(c.Bill) * time.Millisecond})
 	if errors.Is(err, rating.ErrNoRate) {
-		out.Problem = fmt.Sprintf("deck %s version %d has no prefix of %s", d.Name, d.Version, c.Dialled())
+		out.Problem = fmt.Sprintf("deck %s version %d has no prefix of %s", d.Name, d.Version, number)
 	}
 	out.Result = res
 	return out

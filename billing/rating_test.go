@@ -185,7 +185,7 @@ func TestRatedOnce(t *testing.T) {
 	wants(t, "ratings", ratingsOf(t, d, e[0].Call), "sell  0 0.000820 USD 0.900000000", "custom agent 0 0.110000 EUR 1.000000000", "buy  0 0.000820 USD 0.900000000")
 	c.Rating.Users["alice"] = "retail"
 	for number, blocked := range map[string]bool{"+4990012": true, "+4930": false} {
-		if q, ok := s.Sell("alice", "default", number); !ok && number != "+4930" || q.Blocked && !blocked {
+		if q, ok := s.Sell(Payer{User: "alice", Tenant: "default"}, number); !ok && number != "+4930" || q.Blocked && !blocked {
 			t.Errorf("%s: %+v %v", number, q, ok)
 		}
 	}
@@ -210,6 +210,9 @@ func TestCallsWithoutAPrice(t *testing.T) {
 	if got := r.jobs(c); got != nil {
 		t.Errorf("not answered: %v", got)
 	}
+	if got := (&Rating{}).jobs(c); got != nil {
+		t.Errorf("without tariffs: %v", got)
+	}
 	c.AnsweredAt = &answered
 	rows, err := rating.ReadCSV(strings.NewReader(carrierCSV))
 	if err != nil {
@@ -230,6 +233,48 @@ func TestCallsWithoutAPrice(t *testing.T) {
 	}
 	if v := r.rate(b, c, job{SideBuy, "", "gone", ""}); v.Problem != "there is no tariff gone" {
 		t.Errorf("%+v", v)
+	}
+}
+
+// Calls that come in, go through, are forwarded out and stay in the house: who pays for what.
+func TestWhoPays(t *testing.T) {
+	at := time.Now()
+	r := &Rating{Users: map[string]string{"bob": "out"}, Tenants: map[string]string{"default": "all-out"}, Trunks: map[string]string{"carrier": "buys"},
+		Sources:  map[string]string{"customer": "transit"},
+		In:       Parties{map[string]string{"bob": "bob-in"}, map[string]string{"default": "all-in"}, map[string]string{"carrier": "freephone"}},
+		Internal: Parties{map[string]string{"bob": "bob-at-home"}, map[string]string{"default": "at-home"}, nil}}
+	caller := func(user, trunk string) *call.Leg {
+		return &call.Leg{No: 1, Role: call.CallerLeg, User: user, Trunk: trunk}
+	}
+	callee := func(user, trunk string) *call.Leg {
+		return &call.Leg{No: 2, Role: call.CalleeLeg, User: user, Trunk: trunk, AnsweredAt: &at}
+	}
+	for _, v := range []struct {
+		what, payer string
+		legs        []*call.Leg
+		want        string
+	}{
+		{"a user calls out", "bob", []*call.Leg{caller("bob", ""), callee("", "carrier")}, "[{sell  out user:bob} {buy  buys trunk:carrier}]"},
+		{"a user without a tariff calls out", "eve", []*call.Leg{caller("eve", ""), callee("", "carrier")}, "[{sell  all-out tenant:default} {buy  buys trunk:carrier}]"},
+		{"a customer's call goes through", "", []*call.Leg{caller("", "customer"), callee("", "carrier")}, "[{sell  transit trunk:customer} {buy  buys trunk:carrier}]"},
+		{"another trunk's call goes through", "", []*call.Leg{caller("", "carrier"), callee("", "other")}, "[{sell  all-out tenant:default}]"},
+		{"a call comes in", "", []*call.Leg{caller("", "carrier"), callee("bob", "")}, "[{sell in bob-in user:bob} {buy in freephone trunk:carrier}]"},
+		{"to a user without a tariff", "", []*call.Leg{caller("", "carrier"), callee("eve", "")}, "[{sell in all-in tenant:default} {buy in freephone trunk:carrier}]"},
+		{"to an application", "", []*call.Leg{caller("", "customer"), callee("", "")}, "[{sell in all-in tenant:default}]"},
+		{"it is forwarded out", "bob", []*call.Leg{caller("", "carrier"), callee("", "carrier")},
+			"[{sell  out user:bob} {buy  buys trunk:carrier} {sell in bob-in user:bob} {buy in freephone trunk:carrier}]"},
+		{"users among themselves", "bob", []*call.Leg{caller("bob", ""), callee("eve", "")}, "[{sell internal bob-at-home user:bob}]"},
+		{"without a tariff", "eve", []*call.Leg{caller("eve", ""), callee("bob", "")}, "[{sell internal at-home tenant:default}]"},
+		{"a user's call is forwarded out", "bob", []*call.Leg{caller("eve", ""), callee("", "carrier")}, "[{sell  out user:bob} {buy  buys trunk:carrier}]"},
+	} {
+		c := &call.Call{Tenant: "default", Payer: v.payer, AnsweredAt: &at, EndedAt: &at, Legs: v.legs}
+		if got := fmt.Sprint(r.jobs(c)); got != v.want {
+			t.Errorf("%s: %s, expected %s", v.what, got, v.want)
+		}
+	}
+	forwarded := &call.Call{To: "4930102", ToN: "+33123", AnsweredAt: &at, EndedAt: &at, Legs: []*call.Leg{caller("", "carrier"), callee("", "carrier")}}
+	if v := r.rate(&book{}, forwarded, job{SideSell, runIn, "bob-in", "user:bob"}); v.Result.Number != "4930102" {
+		t.Errorf("what came in is rated by %s, expected the number that was called", v.Result.Number)
 	}
 }
 

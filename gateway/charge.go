@@ -44,6 +44,7 @@ func (k *clocks) set(c *Call) {
 type lease struct {
 	grant Grant
 	until time.Time // zero: without end, or it hasn't begun
+	of    string    // who pays, and the number; "" = it isn't for a call through a trunk
 }
 
 // due is when it is used up, once somebody talks; zero: never.

@@ -20,6 +20,7 @@ type Config struct {
 	Journal Journal
 	Router  Router  // nil: Routes, behind the users' own numbers
 	Charger Charger // nil: every call is allowed, none is charged
+	Margins Margins // nil: calls may be at a loss
 	Front   *sip.Front
 	Media   Media
 	Domain  string // of our users
@@ -102,6 +103,13 @@ type Journal interface {
 type Rates interface {
 	// Cost is the price of a minute to a number, as the trunk is given it; known is false where the settings' holds.
 	Cost(ctx context.Context, trunk, number string) (perMinute Price, known bool)
+}
+
+// Margins keeps calls from being sold below what they cost. It must return soon: a call waits for it.
+type Margins interface {
+	// Loss is why a call isn't made over a hop, which has a trunk and a number: a minute costs more there than who pays for
+	// the call is charged with; "" = it doesn't, or a price isn't known.
+	Loss(ctx context.Context, c *call.Call, h Hop) string
 }
 
 // Router says where a call goes: hops in the order of trying. Errors that hold a *Refusal tell the caller why not.

@@ -252,6 +252,9 @@ func (c *Call) authorize(plan Plan) (Plan, call.Cause, bool) {
 		return plan, call.Failure, false
 	}
 	c.lease = &lease{grant: grant}
+	if dir == call.Out {
+		c.lease.of = leaseOf(c.charged(plan.Number))
+	}
 	return plan, call.Cause{}, true
 }
 

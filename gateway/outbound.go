@@ -124,6 +124,9 @@ func (c *Call) atTrunk(hop Hop, number string) (list []attempt, r tried, ok bool
 	if cause := c.unavailable(hop); !cause.IsZero() {
 		return nil, c.passes(hop, cause), false
 	}
+	if why := c.loss(hop); why != "" {
+		return nil, c.passes(hop, call.Cause{Q850: 21, SIP: 403, Text: why}), false
+	}
 	targets, cause := c.g.targets(hop, hop.Number, &c.rec.call, c.src)
 	if !cause.IsZero() {
 		c.decide(hop.String() + ": " + cause.Text)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -70,7 +71,7 @@ func (c *Call) mayCall(number string) call.Cause {
 			c.goesAbroad(a, number)
 		}
 	}
-	return call.Cause{}
+	return c.leave(number)
 }
 
 // never is why who pays may not call a number through a trunk, whenever.
@@ -93,6 +94,54 @@ func (g *Gateway) dialledAs(number string) string {
 		return n
 	}
 	return number
+}
+
+// charged is the call as the charger sees it where it goes through a trunk: who pays for that, and the number.
+func (c *Call) charged(number string) *call.Call {
+	as := c.rec.call
+	as.Payer, as.Direction, as.To, as.ToN = "", call.Out, number, c.g.dialledAs(number)
+	if u := c.payer(); u != nil {
+		as.Payer, as.Tenant = u.ID, u.Tenant
+	}
+	return &as
+}
+
+func leaseOf(c *call.Call) string { return c.Payer + " " + c.ToN }
+
+// leave asks the charger for leave to call a number through a trunk, unless it has given it: who forwards a call, or redirects it,
+// changes the number and perhaps who pays. The cause is why not.
+func (c *Call) leave(number string) call.Cause {
+	if c.g.cfg.Charger == nil {
+		return call.Cause{}
+	}
+	as := c.charged(number)
+	key := leaseOf(as)
+	if c.lease != nil && c.lease.of == key {
+		return call.Cause{}
+	}
+	grant, err := c.g.cfg.Charger.Authorize(c.ctx, as)
+	if err != nil {
+		var r *Refusal
+		if errors.As(err, &r) {
+			c.decide(r.Cause.Text)
+			return r.Cause
+		}
+		c.log.Error("charging", "err", err)
+		return call.Failure
+	}
+	if c.lease != nil { // nothing came of it
+		c.g.cfg.Charger.Settle(c.lease.grant, Used{})
+	}
+	c.lease = &lease{grant: grant, of: key}
+	return call.Cause{}
+}
+
+// loss is why a hop isn't taken that would cost more than it brings; "" = it may be.
+func (c *Call) loss(h Hop) string {
+	if c.g.cfg.Margins == nil || c.src.urgent {
+		return ""
+	}
+	return c.g.cfg.Margins.Loss(c.ctx, c.charged(h.Number), h)
 }
 
 // locked tells everybody whom it concerns that an account was locked.

@@ -229,7 +229,10 @@ type User struct {
 	Duration   time.Duration `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
 	Forward    Forward       `yaml:"forward"`
 	Outbound   Outbound      `yaml:"outbound"`
-	Tariff     string        `yaml:"tariff"` // what the user pays; the tenant's if empty
+	Tariff     string        `yaml:"tariff"`    // what the user pays for calls through trunks; the tenant's if empty, as with those that follow
+	TariffIn   string        `yaml:"tariff_in"` // for calls from trunks that the user takes, or has forwarded
+
+	TariffInternal string `yaml:"tariff_internal"` // for calls to others of the house
 }
 
 // HA1 are hashes that stand for a password (RFC 7616 3.4.2), in hex; one value alone is that of MD5.
@@ -279,14 +282,16 @@ type Trunk struct {
 	Numbers    Numbers        `yaml:"numbers"`
 	Caller     TrunkCaller    `yaml:"caller"`
 	Headers    TrunkHeaders   `yaml:"headers"`
-	MaxCalls   int            `yaml:"max_calls"` // both ways together; 0 = limits.calls
-	In         Bounds         `yaml:"in"`        // of calls from the carrier
-	Out        Bounds         `yaml:"out"`       // of calls to it
-	Duration   time.Duration  `yaml:"duration"`  // of one call, from its answer; 0 = limits.duration
-	Failover   Outcomes       `yaml:"failover"`  // of hops that say nothing else
-	Called     string         `yaml:"called"`    // uri, to: where the called number of its calls stands
-	Redirects  string         `yaml:"redirects"` // refuse, own: what becomes of the carrier's 3xx
-	Tariff     string         `yaml:"tariff"`    // what we pay for calls to it
+	MaxCalls   int            `yaml:"max_calls"`   // both ways together; 0 = limits.calls
+	In         Bounds         `yaml:"in"`          // of calls from the carrier
+	Out        Bounds         `yaml:"out"`         // of calls to it
+	Duration   time.Duration  `yaml:"duration"`    // of one call, from its answer; 0 = limits.duration
+	Failover   Outcomes       `yaml:"failover"`    // of hops that say nothing else
+	Called     string         `yaml:"called"`      // uri, to: where the called number of its calls stands
+	Redirects  string         `yaml:"redirects"`   // refuse, own: what becomes of the carrier's 3xx
+	Tariff     string         `yaml:"tariff"`      // what we pay for calls to it
+	TariffIn   string         `yaml:"tariff_in"`   // what we pay for calls from it
+	TariffSell string         `yaml:"tariff_sell"` // what it pays for calls that it brings and that go out through another
 }
 
 // App is an application that takes calls over JSON-RPC, and makes them. Calls can be made without being one.

@@ -23,6 +23,7 @@ type Window struct {
 // Rating is what calls are rated by beside the tariffs that users, tenants and trunks have.
 type Rating struct {
 	Currency string      `yaml:"currency"` // the house's
+	Loss     string      `yaml:"loss"`     // allow, refuse: what becomes of a hop that costs more than the call brings
 	Exchange []Exchange  `yaml:"exchange"`
 	Runs     []RatingRun `yaml:"runs"`
 }

@@ -37,8 +37,11 @@ type Outbound struct {
 // Tenant is an owner of users, trunks and routes.
 type Tenant struct {
 	ID       string   `yaml:"id"`
-	Outbound Outbound `yaml:"outbound"` // of all its users and applications together
-	Tariff   string   `yaml:"tariff"`   // what its users and applications pay
+	Outbound Outbound `yaml:"outbound"`  // of all its users and applications together
+	Tariff   string   `yaml:"tariff"`    // what its users and applications pay for calls through trunks
+	TariffIn string   `yaml:"tariff_in"` // for calls from trunks
+
+	TariffInternal string `yaml:"tariff_internal"` // for calls within the house
 }
 
 // or takes from another what is nothing here.

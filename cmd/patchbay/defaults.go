@@ -50,7 +50,7 @@ func defaults() Config {
 		Routing:   Routing{Order: "listed"},
 		Emergency: Emergency{Numbers: []string{"112", "911"}},
 		Outbound:  Outbound{Allow: []string{gateway.Home}, Premium: "refuse", LockAfter: 3},
-		Rating:    Rating{Currency: "EUR"},
+		Rating:    Rating{Currency: "EUR", Loss: "allow"},
 		RPC:       RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},
 	}
 }
@@ -108,9 +108,7 @@ func (c *Config) complete() {
 		a.Tenant, a.MaxCalls = cmp.Or(a.Tenant, "default"), cmp.Or(a.MaxCalls, c.Limits.Calls)
 	}
 	for i := range c.Tariffs {
-		t := &c.Tariffs[i]
-		t.Deck, t.Zone, t.Spanning = cmp.Or(t.Deck, t.ID), cmp.Or(t.Zone, "UTC"), cmp.Or(t.Spanning, "at_start")
-		t.Seconds, t.Rounding, t.Decimals, t.Over = cmp.Or(t.Seconds, "ceil"), cmp.Or(t.Rounding, "half-up"), cmp.Or(t.Decimals, 4), cmp.Or(t.Over, "free")
+		c.Tariffs[i].complete()
 	}
 	for i := range c.Webhooks {
 		h := &c.Webhooks[i]
@@ -139,6 +137,11 @@ func (c *Config) complete() {
 			c.completeHop(&r.To[j])
 		}
 	}
+}
+
+func (t *Tariff) complete() {
+	t.Deck, t.Zone, t.Spanning = cmp.Or(t.Deck, t.ID), cmp.Or(t.Zone, "UTC"), cmp.Or(t.Spanning, "at_start")
+	t.Seconds, t.Rounding, t.Decimals, t.Over = cmp.Or(t.Seconds, "ceil"), cmp.Or(t.Rounding, "half-up"), cmp.Or(t.Decimals, 4), cmp.Or(t.Over, "free")
 }
 
 // completeHop leaves the failover of a hop to its trunk's table if it has none of its own.

@@ -16,6 +16,7 @@ func (d *document) rating(c *Config) {
 		f := fmt.Sprintf("tariffs[%d]", i)
 		d.id(f+".id", t.ID)
 		d.once(ids, f+".id", t.ID, "this id")
+		t.complete() // what isn't said is right
 		d.id(f+".deck", t.Deck)
 		d.choice(f+".spanning", t.Spanning, []string{"at_start", "split"})
 		d.choice(f+".seconds", t.Seconds, []string{"ceil", "floor", "nearest"})
@@ -32,17 +33,27 @@ func (d *document) rating(c *Config) {
 		}
 	}
 	for i, u := range c.Users {
-		d.tariff(fmt.Sprintf("users[%d].tariff", i), u.Tariff, ids)
+		f := fmt.Sprintf("users[%d].tariff", i)
+		d.tariff(f, u.Tariff, ids)
+		d.tariff(f+"_in", u.TariffIn, ids)
+		d.tariff(f+"_internal", u.TariffInternal, ids)
 	}
 	for i, t := range c.Tenants {
-		d.tariff(fmt.Sprintf("tenants[%d].tariff", i), t.Tariff, ids)
+		f := fmt.Sprintf("tenants[%d].tariff", i)
+		d.tariff(f, t.Tariff, ids)
+		d.tariff(f+"_in", t.TariffIn, ids)
+		d.tariff(f+"_internal", t.TariffInternal, ids)
 	}
 	for i, t := range c.Trunks {
-		d.tariff(fmt.Sprintf("trunks[%d].tariff", i), t.Tariff, ids)
+		f := fmt.Sprintf("trunks[%d].tariff", i)
+		d.tariff(f, t.Tariff, ids)
+		d.tariff(f+"_in", t.TariffIn, ids)
+		d.tariff(f+"_sell", t.TariffSell, ids)
 	}
 	if !currencyCode.MatchString(c.Rating.Currency) {
 		d.bad("rating.currency", "expected three letters of ISO 4217, such as EUR")
 	}
+	d.choice("rating.loss", c.Rating.Loss, []string{"allow", "refuse"})
 	for i, x := range c.Rating.Exchange {
 		f := fmt.Sprintf("rating.exchange[%d]", i)
 		if !currencyCode.MatchString(x.Currency) || x.Currency == c.Rating.Currency {

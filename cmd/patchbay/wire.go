@@ -117,6 +117,9 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	gc.Journal, gc.Front = s.store, s.front
 	if len(cfg.Tariffs) > 0 {
 		gc.Charger, gc.Rates = charger{s.store}, charger{s.store}
+		if cfg.Rating.Loss == "refuse" {
+			gc.Margins = charger{s.store}
+		}
 	}
 	gc.Media.Net, gc.Media.Clock, gc.Media.Registry = s.net, s.clock, s.registry
 	gc.Media.WebRTC = s.browsers

@@ -31,7 +31,8 @@ func (t Tariff) rating() (*rating.Tariff, error) {
 
 // rating is who has which tariff; the settings were found good.
 func (c Config) rating() (billing.Rating, error) {
-	r := billing.Rating{Users: map[string]string{}, Tenants: map[string]string{}, Trunks: map[string]string{}, Currency: c.Rating.Currency, FX: map[string]decimal.Decimal{}}
+	r := billing.Rating{Users: map[string]string{}, Tenants: map[string]string{}, Trunks: map[string]string{}, Sources: map[string]string{},
+		In: noTariffs(), Internal: noTariffs(), Currency: c.Rating.Currency, FX: map[string]decimal.Decimal{}}
 	for _, t := range c.Tariffs {
 		x, err := t.rating()
 		if err != nil {
@@ -40,13 +41,13 @@ func (c Config) rating() (billing.Rating, error) {
 		r.Tariffs = append(r.Tariffs, x)
 	}
 	for _, u := range c.Users {
-		r.Users[u.ID] = u.Tariff
+		r.Users[u.ID], r.In.Users[u.ID], r.Internal.Users[u.ID] = u.Tariff, u.TariffIn, u.TariffInternal
 	}
 	for _, t := range c.Tenants {
-		r.Tenants[t.ID] = t.Tariff
+		r.Tenants[t.ID], r.In.Tenants[t.ID], r.Internal.Tenants[t.ID] = t.Tariff, t.TariffIn, t.TariffInternal
 	}
 	for _, t := range c.Trunks {
-		r.Trunks[t.ID] = t.Tariff
+		r.Trunks[t.ID], r.In.Trunks[t.ID], r.Sources[t.ID] = t.Tariff, t.TariffIn, t.TariffSell
 	}
 	for _, x := range c.Rating.Exchange {
 		p, err := rating.ParsePrice(x.Rate)
@@ -61,10 +62,15 @@ func (c Config) rating() (billing.Rating, error) {
 	return r, nil
 }
 
+func noTariffs() billing.Parties {
+	return billing.Parties{Users: map[string]string{}, Tenants: map[string]string{}, Trunks: map[string]string{}}
+}
+
 // quoter tells prices: the store of records.
 type quoter interface {
-	Sell(user, tenant, number string) (billing.Quote, bool)
+	Sell(p billing.Payer, number string) (billing.Quote, bool)
 	Buy(trunk, number string) (billing.Quote, bool)
+	InHouse(amount decimal.Decimal, currency string) (decimal.Decimal, bool)
 }
 
 // charger asks tariffs before a call goes to a trunk. A call that has no price is let go: records come first, and prices may be away
@@ -73,10 +79,10 @@ type charger struct{ q quoter }
 
 // Authorize implements gateway.Charger: who pays may call the number, as long as the tariff lets a call last.
 func (c charger) Authorize(_ context.Context, x *call.Call) (gateway.Grant, error) {
-	if x.Direction == call.Internal {
+	if x.Direction != call.Out {
 		return gateway.Grant{}, nil
 	}
-	q, known := c.q.Sell(x.Payer, x.Tenant, x.Dialled())
+	q, known := c.q.Sell(payer(x), x.Dialled())
 	if !known {
 		return gateway.Grant{}, nil
 	}
@@ -88,6 +94,39 @@ func (c charger) Authorize(_ context.Context, x *call.Call) (gateway.Grant, erro
 		return gateway.Grant{}, &gateway.Refusal{Cause: call.Cause{Q850: 21, SIP: 403, Text: text}}
 	}
 	return gateway.Grant{ID: q.Tariff, Price: millionths(q.PerMinute), For: q.Talk}, nil
+}
+
+// payer is who pays where a call goes out through a trunk.
+func payer(x *call.Call) billing.Payer {
+	p := billing.Payer{User: x.Payer, Tenant: x.Tenant}
+	if x.User == "" && x.App == "" {
+		p.Trunk = x.Trunk
+	}
+	return p
+}
+
+// Loss implements gateway.Margins.
+func (c charger) Loss(_ context.Context, x *call.Call, h gateway.Hop) string {
+	sell, known := c.q.Sell(payer(x), x.Dialled())
+	if !known {
+		return ""
+	}
+	brings, known := c.q.InHouse(sell.Minute, sell.Currency)
+	if !known {
+		return ""
+	}
+	buy, known := c.q.Buy(h.Trunk, h.Number)
+	costs, source := decimal.New(int64(h.Cost), -6), "the route's cost"
+	if known {
+		source = "tariff " + buy.Tariff + ", prefix " + buy.Prefix
+		costs, known = c.q.InHouse(buy.Minute, buy.Currency)
+	} else {
+		known = h.Priced
+	}
+	if !known || costs.LessThanOrEqual(brings) {
+		return ""
+	}
+	return fmt.Sprintf("it would be at a loss: a call of a minute costs %s there (%s) and brings %s (tariff %s, prefix %s)", costs, source, brings, sell.Tariff, sell.Prefix)
 }
 
 // Extend ends the call: it costs the most that a call may.

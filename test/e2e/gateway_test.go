@@ -31,6 +31,8 @@ type settings struct {
 	advertise             netip.Addr // for media; zero: the address itself
 	allow                 string     // destinations of users; empty: any
 	more                  string     // whole further sections
+	billing               string     // further keys of billing, each with a comma in front
+	disk                  string     // size of a disk of its own for Patchbay's data; empty: the test's
 	level                 string     // of the log; empty: debug
 	cores, others         string     // that Patchbay, and its Postgres, may use, as taskset takes them; empty: all
 }
@@ -61,16 +63,16 @@ sip:
 %smedia:
   addresses: [{bind: %s, advertise: %s}%s]
   ports: {min: 20000, max: 24999}
-%sbilling: {database: "${DATABASE}", stall: 5s}
+%sbilling: {database: "${DATABASE}", stall: 5s%s}
 outbound: {allow: [%s]}
-`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.addresses, s.media, cmp.Or(s.allow, "any"))
+`, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.addresses, s.media, s.billing, cmp.Or(s.allow, "any"))
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
 		if part.items != "" {
 			fmt.Fprintf(&b, "%s:\n%s", part.key, part.items)
 		}
 	}
 	b.WriteString(s.more)
-	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{Settings: b.String(), HTTP: http, Env: []string{"DATABASE=" + g.db.DSN()}, Cores: s.cores})
+	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{Settings: b.String(), HTTP: http, Env: []string{"DATABASE=" + g.db.DSN()}, Cores: s.cores, Disk: s.disk})
 	return g
 }
 

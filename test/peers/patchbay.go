@@ -26,6 +26,7 @@ type PatchbayConfig struct {
 	Env      []string // NAME=value
 	Args     []string // more flags of serve
 	Cores    string   // that it may use, as taskset takes them; empty: all
+	Disk     string   // size of the file system of its own that its data are on, as mount takes it: 16m. It ends with the process. Empty: the test's
 }
 
 // Patchbay is a running gateway.
@@ -66,8 +67,29 @@ func (p *Patchbay) Start(t testing.TB) {
 	t.Helper()
 	p.starts++
 	args := append([]string{"serve", "--config", p.file, "--data", filepath.Join(p.dir, "data")}, p.cfg.Args...)
-	p.Process = start(t, command{name: fmt.Sprintf("serve-%d", p.starts), dir: p.dir, path: Binary(t), args: args, env: p.cfg.Env, cores: p.cfg.Cores})
+	c := command{name: fmt.Sprintf("serve-%d", p.starts), dir: p.dir, path: Binary(t), args: args, env: p.cfg.Env, cores: p.cfg.Cores}
+	if p.cfg.Disk != "" {
+		c = p.onDisk(t, c)
+	}
+	p.Process = start(t, c)
 	p.Process.ready(t, 20*time.Second, func() bool { return p.Ready() })
+}
+
+// onDisk is the command in a mount namespace of its own, with its data on a small file system.
+func (p *Patchbay) onDisk(t testing.TB, c command) command {
+	t.Helper()
+	args := []string{"--mount", "--propagation", "private"}
+	if os.Getuid() != 0 {
+		args = append(args, "--map-root-user")
+	}
+	args = append(args, "sh", "-c", `mount -t tmpfs -o size="$1",mode=755 tmpfs "$2" && shift 2 && exec "$@"`, "sh", p.cfg.Disk, subfolder(t, p.dir, "data"), c.path)
+	c.path, c.args = "unshare", append(args, c.args...)
+	return c
+}
+
+// Data is the path of a file among the data of the running process, also when they are on a disk of its own.
+func (p *Patchbay) Data(name string) string {
+	return filepath.Join("/proc", strconv.Itoa(p.PID()), "root", p.dir, "data", name)
 }
 
 // Ready tells whether /readyz says 200 now.

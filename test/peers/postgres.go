@@ -31,6 +31,7 @@ type Postgres struct {
 	bin    string
 	uid    *syscall.Credential
 	starts int
+	slow   string // library that makes its disk slow; empty: it is as it is
 }
 
 // StartPostgres makes a cluster and starts it; as root it runs as the user
@@ -110,11 +111,15 @@ func (p *Postgres) DSN() string { return p.dsn(p.cfg.Database) }
 func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	p.starts++
-	p.Process = start(t, command{
+	c := command{
 		name: fmt.Sprintf("postgres-%d", p.starts), dir: p.logs, work: p.dir, path: filepath.Join(p.bin, "postgres"), uid: p.uid, cores: p.cfg.Cores,
 		args: []string{"-D", p.data(), "-c", "listen_addresses=", "-c", "unix_socket_directories=" + p.dir,
 			"-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=50", "-c", "shared_buffers=32MB"},
-	})
+	}
+	if p.slow != "" {
+		c.env, c.args = []string{"LD_PRELOAD=" + p.slow}, append(c.args, "-c", "fsync=on", "-c", "wal_sync_method=fdatasync")
+	}
+	p.Process = start(t, c)
 	p.ready(t, 15*time.Second, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -125,6 +130,27 @@ func (p *Postgres) Start(t testing.TB) {
 		_ = conn.Close(ctx)
 		return true
 	})
+}
+
+// slowSync makes each fdatasync, and so each commit, take longer.
+const slowSync = `#include <unistd.h>
+#include <sys/syscall.h>
+int fdatasync(int fd) { usleep(%d); return syscall(SYS_fdatasync, fd); }
+`
+
+// Slow makes each commit take at least so long, from the next Start on; 0 = no longer. It needs gcc.
+func (p *Postgres) Slow(t testing.TB, commit time.Duration) {
+	t.Helper()
+	p.slow = ""
+	if commit == 0 {
+		return
+	}
+	file := filepath.Join(p.dir, "slow.c")
+	write(t, file, fmt.Sprintf(slowSync, commit.Microseconds()))
+	p.slow = filepath.Join(p.dir, "slow.so")
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-w", "-o", p.slow, file).CombinedOutput(); err != nil {
+		t.Fatalf("peers: postgres: gcc: %v: %s", err, out)
+	}
 }
 
 // StopFast ends the cluster in an orderly way, its clients' transactions rolled back.
