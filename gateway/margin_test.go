@@ -39,6 +39,8 @@ func (k *clerk) Settle(Grant, Used) {
 }
 
 func (k *clerk) Loss(_ context.Context, _ *call.Call, h Hop) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.loses == h.Trunk+" "+h.Number {
 		return "it would be at a loss"
 	}
