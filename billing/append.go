@@ -12,6 +12,7 @@ func (j *journal) write(entries []entry) error {
 	lsn, durable := j.durable, j.durable
 	j.mu.Unlock()
 	j.buf = j.buf[:0]
+	first := 0 // of those that aren't synced
 	for i := range entries {
 		e := &entries[i]
 		if e.skip {
@@ -19,10 +20,10 @@ func (j *journal) write(entries []entry) error {
 		}
 		need := e.size()
 		if j.file == nil || j.offset+int64(len(j.buf))+need > j.cfg.SegmentBytes {
-			if err := j.sync(lsn); err != nil {
+			if err := j.sync(lsn, entries[first:i]); err != nil {
 				return err
 			}
-			durable = lsn
+			durable, first = lsn, i
 			if err := j.roll(lsn + 1); err != nil {
 				return err
 			}
@@ -32,11 +33,11 @@ func (j *journal) write(entries []entry) error {
 		e.lsn, e.pos = lsn, position{s.no, uint32(j.offset + int64(len(j.buf))), uint32(need)}
 		j.buf = appendRecord(j.buf, s.seed, lsn, durable, e.kind, e.payload)
 	}
-	return j.sync(lsn)
+	return j.sync(lsn, entries[first:])
 }
 
-// sync writes the buffered records, the last of which is lsn, and makes them durable.
-func (j *journal) sync(lsn uint64) error {
+// sync writes the buffered records, which are entries and the last of which is lsn, and makes them durable.
+func (j *journal) sync(lsn uint64, entries []entry) error {
 	if len(j.buf) == 0 {
 		return nil
 	}
@@ -53,6 +54,11 @@ func (j *journal) sync(lsn uint64) error {
 	j.durable = lsn
 	s := j.segments[len(j.segments)-1]
 	s.size, s.last = j.offset, lsn
+	for i := range entries {
+		if e := &entries[i]; !e.skip {
+			j.tail.add(record{lsn: e.lsn, kind: e.kind, payload: e.payload, pos: e.pos, held: e.event, data: e.data})
+		}
+	}
 	j.mu.Unlock()
 	return nil
 }

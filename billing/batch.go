@@ -13,6 +13,8 @@ type entry struct {
 	kind    recordKind
 	begins  bool
 	payload []byte
+	event   call.Event // what the payload says; without data if it wasn't made here
+	data    int        // where in the payload the event's data begin
 	pos     position
 	lsn     uint64 // 0 until it's written
 	skip    bool   // its call was refused while it waited

@@ -102,7 +102,7 @@ func BenchmarkEncode(b *testing.B) {
 	b.ReportAllocs()
 	n := 0
 	for i := range b.N {
-		p, err := encode(e[i%12])
+		p, _, err := encode(&e[i%12])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -223,7 +223,8 @@ func (s *Store) startCourier(source databaseSource) {
 }
 
 // Commit writes the events and returns when they are durable (fdatasync has returned). Events of one call must come in the order
-// of their numbers, without gaps; one that came before is not written twice.
+// of their numbers, without gaps; one that came before is not written twice. What an event's data point to is never changed
+// again: the projection reads it later.
 //
 // An error means that the events are not known to be durable. The start of a new call is then forgotten: the call must
 // be refused. An event of a call that runs is kept and written as soon as the disk takes it, so that its record still ends.
@@ -232,7 +233,7 @@ func (s *Store) Commit(ctx context.Context, events ...call.Event) error {
 }
 
 // Note writes the event with the next commit, within 50 ms. It never waits. An event that finds the buffer full is
-// dropped and counted, and its call's record is marked incomplete.
+// dropped and counted, and its call's record is marked incomplete. As with Commit, what the event points to stays as it is.
 func (s *Store) Note(e call.Event) { s.journal.note(e) }
 
 // Epoch counts the starts on this folder, from 1.

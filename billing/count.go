@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/patchbay/patchbay/gateway/call"
 )
@@ -14,9 +15,9 @@ const countCalls = `SELECT patchbay.count_calls($1::uuid[], $2::timestamptz[], $
 
 // countArgs are those of countCalls.
 func (p *prices) countArgs(calls []*call.Call) []any {
-	ids, times, destinations := make([]uuid.UUID, len(calls)), make([]time.Time, len(calls)), make([]string, len(calls))
+	ids, times, destinations := make([]pgtype.UUID, len(calls)), make([]time.Time, len(calls)), make([]string, len(calls))
 	for i, c := range calls {
-		ids[i], times[i], destinations[i] = uuid.UUID(c.ID), c.ID.Started(), clean(p.destination(c))
+		ids[i], times[i], destinations[i] = pgtype.UUID{Bytes: c.ID, Valid: true}, c.ID.Started(), clean(p.destination(c))
 	}
 	return []any{ids, times, destinations}
 }
@@ -57,5 +58,5 @@ func (p *projector) counts(w *work) []statement {
 	if len(ended) == 0 {
 		return nil
 	}
-	return []statement{{w.last, "reports", uuid.UUID(ended[0].ID), countCalls, p.prices.countArgs(ended)}}
+	return []statement{{w.last, "reports", uuid.UUID(ended[0].ID), countCalls, p.prices.countArgs(ended), ended}}
 }

@@ -21,7 +21,7 @@ func FuzzScan(f *testing.F) {
 	}
 	var b []byte
 	for i, e := range story(time.Now(), 1) {
-		p, err := encode(e)
+		p, _, err := encode(&e)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func FuzzCleanJSON(f *testing.F) {
 			return
 		}
 		var got map[string]string
-		if err := json.Unmarshal([]byte(cleanJSON(string(b))), &got); err != nil {
+		if err := json.Unmarshal(cleanJSON(b), &got); err != nil {
 			t.Fatal(err)
 		}
 		for gk, gv := range got {

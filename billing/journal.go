@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,6 +41,7 @@ type journal struct {
 	durable    uint64      // lsn that fdatasync has covered
 	projected  uint64      // lsn that the database holds
 	damage     []Damage
+	tail       tail
 	lost       map[call.ID]uint64 // calls whose beginning isn't in the journal, by the lsn of the first event found
 
 	disk disk
@@ -54,6 +56,7 @@ type journal struct {
 	soon    chan struct{} // a note waits
 	tidyUp  chan struct{} // the projection went on
 	grown   chan struct{} // there is more to project
+	enough  atomic.Uint64 // lsn from which on somebody wants to know that
 	stop    chan struct{}
 	stopped chan struct{}
 }
@@ -105,8 +108,10 @@ func (j *journal) commit(ctx context.Context, events []call.Event) error {
 // note implements Store.Note.
 func (j *journal) note(e call.Event) {
 	entries, err := prepare([]call.Event{e})
+	first := false
 	if err == nil {
 		j.mu.Lock()
+		first = len(j.pending.entries) == 0
 		_, _, _, err = j.accept(entries, false)
 		j.mu.Unlock()
 	}
@@ -115,7 +120,9 @@ func (j *journal) note(e call.Event) {
 		j.log.Error("event dropped", "call", e.Call, "seq", e.Seq, "err", err)
 		return
 	}
-	wake(j.soon)
+	if first { // behind another the writer knows already
+		wake(j.soon)
+	}
 }
 
 func prepare(events []call.Event) ([]entry, error) {
@@ -130,11 +137,11 @@ func prepare(events []call.Event) ([]entry, error) {
 		if (e.Seq == 1) != (e.Data.Kind() == call.KindStart) {
 			return nil, fmt.Errorf("event %s/%d is %s: %w", e.Call, e.Seq, e.Data.Kind(), ErrStart)
 		}
-		p, err := encode(e)
+		p, data, err := encode(&e)
 		if err != nil {
 			return nil, err
 		}
-		n := entry{call: e.Call, seq: e.Seq, kind: recordEvent, begins: e.Seq == 1, payload: p}
+		n := entry{call: e.Call, seq: e.Seq, kind: recordEvent, begins: e.Seq == 1, payload: p, event: e, data: data}
 		if k := e.Data.Kind(); k == call.KindEnd || k == call.KindRecovered {
 			n.kind = recordClosing
 		}
@@ -244,7 +251,9 @@ func (j *journal) flush() {
 		j.log.Error("write journal", "events", len(b.entries), "err", err)
 	}
 	close(b.done)
-	wake(j.grown)
+	if j.end() >= j.enough.Load() {
+		wake(j.grown)
+	}
 }
 
 // settle takes note of what became of the batch. j.mu is held.

@@ -67,7 +67,7 @@ func note(kind string, e call.Event, c *call.Call, ratings []call.Rating) (notic
 		c = &short
 	}
 	b, err := json.Marshal(message{messageID(e.Call, e.Seq), kind, e.At, c, ratings})
-	return notice{kind, e.Seq, []byte(cleanJSON(string(b)))}, err
+	return notice{kind, e.Seq, []byte(cleanJSON(b))}, err
 }
 
 // tell notes what the call's new events are worth telling; answered is whether the call was before them.
@@ -127,7 +127,7 @@ func (p *projector) deliveries(t *touched, rated *call.Event) []statement {
 			}
 		}
 		if len(to) > 0 {
-			out = append(out, statement{t.lsn, "webhook " + n.kind, id, insertDelivery, []any{to, id, n.seq, n.kind, string(n.body)}})
+			out = append(out, statement{t.lsn, "webhook " + n.kind, id, insertDelivery, []any{to, id, n.seq, n.kind, string(n.body)}, n.body})
 			p.told = true
 		}
 	}

@@ -59,6 +59,7 @@ func connect(ctx context.Context, c *pgx.ConnConfig) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	takeArrays(conn.TypeMap())
 	_, err = conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	batchEvents  = 500
+	batchEvents  = 2000
 	batchDelay   = 200 * time.Millisecond // an event waits this long for company
 	batchTimeout = 30 * time.Second
 	backoffMin   = 50 * time.Millisecond
@@ -31,6 +31,7 @@ type projector struct {
 	journal *journal
 	source  databaseSource
 	prices  *prices // nil: calls aren't rated
+	batch   int     // events that one transaction is for at most
 
 	conn    *pgx.Conn
 	months  map[month]bool // whose partitions are there
@@ -49,7 +50,8 @@ type projector struct {
 }
 
 func newProjector(cfg Config, epoch uint64, j *journal, source databaseSource) *projector {
-	return &projector{cfg: cfg, log: cfg.Log, epoch: epoch, journal: j, source: source, after: func(string) {}, courier: make(chan struct{}, 1),
+	j.follow(true)
+	return &projector{cfg: cfg, log: cfg.Log, epoch: epoch, journal: j, source: source, batch: batchEvents, after: func(string) {}, courier: make(chan struct{}, 1),
 		calls: make(map[call.ID]*builder), draining: make(chan struct{}), finished: make(chan struct{})}
 }
 
@@ -66,6 +68,7 @@ func (p *projector) drain(ctx context.Context) {
 // run projects until ctx ends, or all is drained.
 func (p *projector) run(ctx context.Context) {
 	defer close(p.finished)
+	defer p.journal.follow(false)
 	defer p.disconnect()
 	var wait time.Duration
 	for ctx.Err() == nil {
@@ -155,7 +158,9 @@ func (p *projector) follow(ctx context.Context) error {
 func (p *projector) gather(ctx context.Context, draining <-chan struct{}) {
 	t := time.NewTimer(batchDelay)
 	defer t.Stop()
-	for p.journal.behind(p.cur.want) < batchEvents {
+	p.journal.enough.Store(p.cur.want + uint64(p.batch) - 1)
+	defer p.journal.enough.Store(0)
+	for p.journal.behind(p.cur.want) < uint64(p.batch) {
 		select {
 		case <-ctx.Done():
 			return

@@ -185,6 +185,7 @@ func TestConnectionKilledEverywhere(t *testing.T) {
 			s := openStopped(t, config(folder(t), url))
 			killer := dial(t, url)
 			kills, visits := 0, 0
+			s.projector.batch = 200
 			s.projector.after = func(at string) {
 				if at != stage || kills >= 5 {
 					return

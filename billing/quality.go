@@ -3,9 +3,6 @@ package billing
 import (
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/patchbay/patchbay/gateway/call"
 )
@@ -58,9 +55,11 @@ func measured(rows []eventRow) []eventRow {
 }
 
 func qualityArgs(rows []eventRow) []any {
-	ids, started, data := make([]uuid.UUID, len(rows)), make([]time.Time, len(rows)), make([]string, len(rows))
-	for i, r := range rows {
-		ids[i], started[i], data[i] = uuid.UUID(r.e.Call), r.e.Call.Started(), r.data
+	ids, started, data := newArray("uuid"), newArray("timestamptz"), newArray("text")
+	for _, r := range rows {
+		ids.uuid(r.e.Call)
+		started.time(r.e.Call.Started())
+		data.bytes(r.data)
 	}
-	return []any{ids, started, data}
+	return []any{ids.param(), started.param(), data.param()}
 }

@@ -54,6 +54,7 @@ func TestQualityRows(t *testing.T) {
 	url, dir := database(t), folder(t)
 	s := openStopped(t, config(dir, url))
 	killer, kills, stages := dial(t, url), 0, 0
+	s.projector.batch = 40
 	s.projector.after = func(string) {
 		if stages++; stages%7 != 5 || kills > 10 {
 			return

@@ -144,7 +144,7 @@ func (r *Rating) args(v Rated, revision int) ([]any, error) {
 	x := v.Result
 	return []any{uuid.UUID(v.Call), v.Call.Started(), v.Side, v.Run, revision, supersedes, clean(v.Account), clean(v.Tariff), x.Currency, clean(x.Deck), x.Version,
 		clean(x.Number), x.Prefix, clean(x.Destination), x.Price.String(), x.First, x.Next, x.TalkMS, x.Rated, x.Fee.String(), x.Amount.String(), x.Rounded.String(),
-		r.fx(x.Currency), text(v.Problem), cleanJSON(string(calc))}, nil
+		r.fx(x.Currency), text(v.Problem), string(cleanJSON(calc))}, nil
 }
 
 // event tells of ratings, as the event that follows an ended call's last.
@@ -190,7 +190,7 @@ func (p *projector) ratings(t *touched) ([]statement, *call.Event) {
 			p.log.Warn("a call has no price", "call", t.call.ID, "side", j.side, "account", j.account, "problem", v.Problem)
 		}
 		list = append(list, v)
-		out = append(out, statement{t.lsn, "rating " + j.side + j.run, id, insertRating, args})
+		out = append(out, statement{t.lsn, "rating " + j.side + j.run, id, insertRating, args, v})
 	}
 	e := ratedEvent(t.call, list)
 	data, err := json.Marshal(e.Data)
@@ -198,7 +198,8 @@ func (p *projector) ratings(t *touched) ([]statement, *call.Event) {
 		p.log.Error("rating", "call", t.call.ID, "err", err)
 		return out, nil
 	}
-	return append(out, statement{t.lsn, "event rated", id, insertEvents, eventArgs([]eventRow{{t.lsn, e, cleanJSON(string(data))}})}), &e
+	row := eventRow{t.lsn, e, cleanJSON(data)}
+	return append(out, statement{t.lsn, "event rated", id, insertEvents, eventArgs([]eventRow{row}), row.e}), &e
 }
 
 // priced reads the decks that the batch's ended calls need.

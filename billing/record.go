@@ -49,6 +49,10 @@ type record struct {
 	kind         recordKind
 	payload      []byte
 	pos          position
+
+	// Of an event that this process has written: itself, and where its data begin in the payload.
+	held call.Event
+	data int
 }
 
 // position of a record in the journal.
@@ -66,8 +70,11 @@ func (r record) key() (id call.ID, seq uint64) {
 	return id, binary.LittleEndian.Uint64(r.payload[16:])
 }
 
-// event decodes the record's JSON.
+// event is the record's event: the one that it was made of, if that is known, else what its JSON says.
 func (r record) event() (call.Event, error) {
+	if r.held.Data != nil {
+		return r.held, nil
+	}
 	var e call.Event
 	if err := e.UnmarshalJSON(r.payload[eventHeader:]); err != nil {
 		return e, err
@@ -78,19 +85,21 @@ func (r record) event() (call.Event, error) {
 	return e, nil
 }
 
-// encode makes the payload of an event's record.
-func encode(e call.Event) ([]byte, error) {
-	j, err := e.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	if len(j) > maxEvent {
-		return nil, fmt.Errorf("event %s/%d (%s) has %d bytes, expected at most %d", e.Call, e.Seq, e.Data.Kind(), len(j), maxEvent)
-	}
-	b := make([]byte, 0, eventHeader+len(j))
+// usualEvent is what most events have room in.
+const usualEvent = 640
+
+// encode makes the payload of an event's record, and tells where in it the event's data begin.
+func encode(e *call.Event) (payload []byte, data int, err error) {
+	b := make([]byte, 0, usualEvent)
 	b = append(b, e.Call[:]...)
 	b = binary.LittleEndian.AppendUint64(b, e.Seq)
-	return append(b, j...), nil
+	if b, data, err = e.AppendJSON(b); err != nil {
+		return nil, 0, err
+	}
+	if n := len(b) - eventHeader; n > maxEvent {
+		return nil, 0, fmt.Errorf("event %s/%d (%s) has %d bytes, expected at most %d", e.Call, e.Seq, e.Data.Kind(), n, maxEvent)
+	}
+	return b, data, nil
 }
 
 func appendRecord(b []byte, seed uint32, lsn, durable uint64, kind recordKind, payload []byte) []byte {

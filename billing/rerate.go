@@ -238,7 +238,7 @@ func (r *Reader) supersede(ctx context.Context, p *prices, calls []*call.Call, d
 		}
 		b.Queue(`INSERT INTO patchbay.call_event (call_id, seq, started_at, at, mono_ns, leg_no, kind, data)
 SELECT $1, max(seq) + 1, $2, now(), 0, 0, $3, $4::jsonb FROM patchbay.call_event WHERE call_id = $1 AND started_at = $2 HAVING max(seq) IS NOT NULL`,
-			uuid.UUID(c.ID), c.ID.Started(), string(call.KindRerated), cleanJSON(string(data)))
+			uuid.UUID(c.ID), c.ID.Started(), string(call.KindRerated), string(cleanJSON(data)))
 	}
 	b.Queue(countCalls, p.countArgs(again)...)
 	var missing []month

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type work struct {
 type eventRow struct {
 	lsn  uint64
 	e    call.Event
-	data string // JSON
+	data []byte // JSON
 }
 
 // touched is a call that the batch changed, as it is behind the batch's last event.
@@ -52,7 +53,7 @@ type deadLetter struct {
 
 // next reads the next batch from the journal; work stays nil if there is none.
 func (p *projector) next() error {
-	records, damage, err := p.journal.read(&p.cur, batchEvents)
+	records, damage, err := p.journal.read(&p.cur, p.batch)
 	if err != nil {
 		return err
 	}
@@ -125,18 +126,24 @@ func (p *projector) take(w *work, at map[call.ID]*touched, r record) {
 		return
 	}
 	for _, e := range out {
-		w.enter(r.lsn, e, b.call, at)
+		var data []byte
+		if r.data > 0 && e.Seq == seq {
+			data = r.payload[r.data : len(r.payload)-1]
+		}
+		w.enter(r.lsn, e, data, b.call, at)
 	}
 	p.tell(at[id], out, answered)
 }
 
-// enter adds the event's row and marks what it changed.
-func (w *work) enter(lsn uint64, e call.Event, c *call.Call, at map[call.ID]*touched) {
-	data, err := json.Marshal(e.Data)
-	if err != nil { // it was read from JSON a moment ago
-		data = []byte(`{}`)
+// enter adds the event's row and marks what it changed. data are the event's in JSON, if that was made already.
+func (w *work) enter(lsn uint64, e call.Event, data []byte, c *call.Call, at map[call.ID]*touched) {
+	if data == nil {
+		var err error
+		if data, err = json.Marshal(e.Data); err != nil { // it was read from JSON a moment ago
+			data = []byte(`{}`)
+		}
 	}
-	w.events = append(w.events, eventRow{lsn, e, cleanJSON(string(data))})
+	w.events = append(w.events, eventRow{lsn, e, cleanJSON(data)})
 	if w.oldest.IsZero() || e.At.Before(w.oldest) {
 		w.oldest = e.At
 	}
@@ -173,23 +180,23 @@ func clean(s string) string {
 }
 
 // cleanJSON does the same to JSON, where the character is written \u0000.
-func cleanJSON(s string) string {
-	if !strings.Contains(s, `\u0000`) {
+func cleanJSON(s []byte) []byte {
+	if !bytes.Contains(s, []byte(`\u0000`)) {
 		return s
 	}
-	var b strings.Builder
+	var b []byte
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' || i+1 == len(s) {
-			b.WriteByte(s[i])
+			b = append(b, s[i])
 			continue
 		}
-		if strings.HasPrefix(s[i:], `\u0000`) {
-			b.WriteString(`\ufffd`)
+		if bytes.HasPrefix(s[i:], []byte(`\u0000`)) {
+			b = append(b, `\ufffd`...)
 			i += 5
 			continue
 		}
-		b.WriteString(s[i : i+2]) // so that an escaped backslash doesn't begin another escape
+		b = append(b, s[i:i+2]...) // so that an escaped backslash doesn't begin another escape
 		i++
 	}
-	return b.String()
+	return b
 }

@@ -2,18 +2,23 @@ package billing
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/patchbay/patchbay/gateway/call"
 )
 
 const (
 	insertEvents = `INSERT INTO patchbay.call_event (call_id, seq, started_at, at, mono_ns, leg_no, kind, data)
-SELECT a, b, c, d, e, f, g, h::jsonb FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::int[], $7::text[], $8::text[])
+SELECT a, b, c, d, e, f, g, h::jsonb FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
 AS t(a, b, c, d, e, f, g, h) ON CONFLICT DO NOTHING`
 	insertDead = `INSERT INTO patchbay.dead_letter (node_id, journal, lsn, part, call_id, seq, raw, error)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`
@@ -21,13 +26,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`
 ON CONFLICT (node_id, journal) DO UPDATE SET epoch = excluded.epoch, last_lsn = excluded.last_lsn, at = now()`
 )
 
-// statement is one row to write, or for the events of a batch all of them.
+// statement writes one row, or a batch's rows of one table.
 type statement struct {
-	lsn  uint64
+	lsn  uint64 // these three are of the first row
 	part string
 	id   uuid.UUID
 	sql  string
 	args []any
+	row  any // what it is made of
 }
 
 // write commits the batch at hand.
@@ -88,14 +94,12 @@ func (p *projector) commit(ctx context.Context, w *work) error {
 		return err
 	}
 	p.after("begun")
+	list, err := p.statements(w, false)
+	if err != nil {
+		return errors.Join(err, tx.Rollback(ctx))
+	}
 	var b pgx.Batch
-	if len(w.events) > 0 {
-		b.Queue(insertEvents, eventArgs(w.events)...)
-	}
-	if rows := measured(w.events); len(rows) > 0 {
-		b.Queue(insertQuality(), qualityArgs(rows)...)
-	}
-	for _, s := range p.statements(w) {
+	for _, s := range list {
 		b.Queue(s.sql, s.args...)
 	}
 	err = tx.SendBatch(ctx, &b).Close()
@@ -116,16 +120,12 @@ func (p *projector) commitCarefully(ctx context.Context, w *work) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // does nothing behind Commit
-	var rows []statement
-	for i := range w.events {
-		e := w.events[i : i+1]
-		rows = append(rows, statement{e[0].lsn, fmt.Sprintf("event %d", e[0].e.Seq), uuid.UUID(e[0].e.Call), insertEvents, eventArgs(e)})
-	}
-	for _, r := range measured(w.events) {
-		rows = append(rows, statement{r.lsn, fmt.Sprintf("quality %d", r.e.Seq), uuid.UUID(r.e.Call), insertQuality(), qualityArgs([]eventRow{r})})
+	list, err := p.statements(w, true)
+	if err != nil {
+		return err
 	}
 	dead := uint64(0)
-	for _, s := range append(rows, p.statements(w)...) {
+	for _, s := range list {
 		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, s.sql, s.args...)
 			return err
@@ -137,7 +137,7 @@ func (p *projector) commitCarefully(ctx context.Context, w *work) error {
 			return err
 		}
 		p.log.Error("row can't be written: it goes to the dead letters", "call", s.id, "part", s.part, "err", err)
-		_, err = tx.Exec(ctx, insertDead, p.cfg.Node, p.journal.id, s.lsn, s.part, s.id, nil, []byte(fmt.Sprint(s.args...)), clean(err.Error()))
+		_, err = tx.Exec(ctx, insertDead, p.cfg.Node, p.journal.id, s.lsn, s.part, s.id, nil, s.raw(), clean(err.Error()))
 		if err != nil {
 			return err
 		}
@@ -150,23 +150,61 @@ func (p *projector) commitCarefully(ctx context.Context, w *work) error {
 	return nil
 }
 
-// statements of the batch, without its events. Rows of calls come in the order of their ids, so that two writers can't
-// wait for each other.
-func (p *projector) statements(w *work) []statement {
+// raw is what a dead letter keeps of a row.
+func (s *statement) raw() []byte {
+	if b, ok := s.row.([]byte); ok {
+		return b
+	}
+	b, err := json.Marshal(s.row)
+	if err != nil {
+		return fmt.Append(nil, s.row)
+	}
+	return b
+}
+
+// statements write the batch: one for each table, or if alone is set one for each row. Rows of calls come in the order of their ids,
+// so that two writers can't wait for each other.
+func (p *projector) statements(w *work, alone bool) ([]statement, error) {
 	var out []statement
-	calls := callColumns()
-	legs := legColumns()
-	intoCall := upsert("call", calls, "call_id", "started_at")
-	intoLeg := upsert("leg", legs, "call_id", "leg_no", "started_at")
+	for rows := range together(w.events, alone) {
+		e := rows[0].e
+		out = append(out, statement{rows[0].lsn, fmt.Sprintf("event %d", e.Seq), uuid.UUID(e.Call), insertEvents, eventArgs(rows), e})
+	}
+	for rows := range together(measured(w.events), alone) {
+		e := rows[0].e
+		out = append(out, statement{rows[0].lsn, fmt.Sprintf("quality %d", e.Seq), uuid.UUID(e.Call), insertQuality(), qualityArgs(rows), e})
+	}
 	slices.SortFunc(w.calls, func(a, b *touched) int { return slices.Compare(a.call.ID[:], b.call.ID[:]) })
+	columns := callColumns()
+	for rows := range together(w.calls, alone) {
+		of := make([]*call.Call, len(rows))
+		for i, t := range rows {
+			of[i] = t.call
+		}
+		args, err := arrays(columns, of)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, statement{rows[0].lsn, "call", uuid.UUID(rows[0].call.ID), upsert("call", columns, "call_id", "started_at"), args, rows[0].call})
+	}
+	var legs []legOf
 	for _, t := range w.calls {
-		id := uuid.UUID(t.call.ID)
-		out = append(out, statement{t.lsn, "call", id, intoCall, values(calls, t.call)})
 		for _, l := range t.call.Legs {
 			if t.all || t.legs[l.No] {
-				out = append(out, statement{t.lsn, fmt.Sprintf("leg %d", l.No), id, intoLeg, values(legs, legOf{t.call, l})})
+				legs = append(legs, legOf{t.call, l, t.lsn})
 			}
 		}
+	}
+	ofLeg := legColumns()
+	for rows := range together(legs, alone) {
+		args, err := arrays(ofLeg, rows)
+		if err != nil {
+			return nil, err
+		}
+		r := rows[0]
+		out = append(out, statement{r.lsn, fmt.Sprintf("leg %d", r.l.No), uuid.UUID(r.c.ID), upsert("leg", ofLeg, "call_id", "leg_no", "started_at"), args, r.l})
+	}
+	for _, t := range w.calls {
 		ratings, rated := p.ratings(t)
 		out = append(append(out, ratings...), p.deliveries(t, rated)...)
 	}
@@ -178,18 +216,32 @@ func (p *projector) statements(w *work) []statement {
 		}
 		out = append(out, statement{sql: insertDead, args: []any{p.cfg.Node, p.journal.id, d.lsn, d.part, id, d.seq, d.raw, clean(d.err)}})
 	}
-	return append(out, statement{sql: upsertIngest, args: []any{p.cfg.Node, p.journal.id, p.epoch, max(p.done, w.last)}})
+	return append(out, statement{sql: upsertIngest, args: []any{p.cfg.Node, p.journal.id, p.epoch, max(p.done, w.last)}}), nil
+}
+
+// together are all rows at once, or if alone is set each one; nothing of none.
+func together[T any](rows []T, alone bool) iter.Seq[[]T] {
+	n := max(1, len(rows))
+	if alone {
+		n = 1
+	}
+	return slices.Chunk(rows, n)
 }
 
 func eventArgs(rows []eventRow) []any {
-	n := len(rows)
-	ids, seqs, started := make([]uuid.UUID, n), make([]uint64, n), make([]time.Time, n)
-	ats, monos, legs := make([]time.Time, n), make([]int64, n), make([]int64, n)
-	kinds, data := make([]string, n), make([]string, n)
-	for i, r := range rows {
-		ids[i], seqs[i], started[i] = uuid.UUID(r.e.Call), r.e.Seq, r.e.Call.Started()
-		ats[i], monos[i], legs[i] = r.e.At, r.e.Mono, int64(r.e.Leg)
-		kinds[i], data[i] = string(r.e.Data.Kind()), r.data
+	ids, seqs, started := newArray("uuid"), newArray("bigint"), newArray("timestamptz")
+	ats, monos, legs := newArray("timestamptz"), newArray("bigint"), newArray("bigint")
+	kinds, data := newArray("text"), newArray("text")
+	for i := range rows {
+		e := &rows[i].e
+		ids.uuid(e.Call)
+		seqs.int(int64(e.Seq))
+		started.time(e.Call.Started())
+		ats.time(e.At)
+		monos.int(e.Mono)
+		legs.int(int64(e.Leg))
+		kinds.text(string(e.Data.Kind()))
+		data.bytes(rows[i].data)
 	}
-	return []any{ids, seqs, started, ats, monos, legs, kinds, data}
+	return []any{ids.param(), seqs.param(), started.param(), ats.param(), monos.param(), legs.param(), kinds.param(), data.param()}
 }

@@ -291,19 +291,8 @@ type wire struct {
 
 // MarshalJSON writes the stored form.
 func (e Event) MarshalJSON() ([]byte, error) {
-	if e.Data == nil {
-		return nil, fmt.Errorf("event %s/%d: no data", e.Call, e.Seq)
-	}
-	d, err := json.Marshal(e.Data)
-	if err != nil {
-		return nil, fmt.Errorf("event %s/%d: %w", e.Call, e.Seq, err)
-	}
-	b, err := json.Marshal(wire{e.Call, e.Seq, e.At, e.Mono, e.Leg, e.Data.Kind(), nil})
-	if err != nil {
-		return nil, err
-	}
-	// What was just made need not be read through again: it takes the place of the null that stands last.
-	return append(append(b[:len(b)-len("null}")], d...), '}'), nil
+	b, _, err := e.AppendJSON(nil)
+	return b, err
 }
 
 // UnmarshalJSON reads the stored form. An unknown kind is an error: a journal is never read by an older program
