@@ -74,14 +74,17 @@ func (r *Registry) converter(from, to *Format) Converter {
 	return &chain{first: a.New(), second: b.New(), hub: a.To, mid: Frame{Payload: make([]byte, 0, maxPayload)}}
 }
 
-// path finds the cheapest way of one or two conversions.
+// path finds the conversion, or the cheapest way of two where there is none: a way round may be cheaper, but what it loses on the
+// way is lost.
 func (r *Registry) path(from, to *Format) (first, second *Conversion) {
 	least := 0
 	for i := range r.ways[from.String()] {
-		a := &r.ways[from.String()][i]
-		if a.To.Same(to) && (first == nil || a.Cost <= least) {
-			first, second, least = a, nil, a.Cost
+		if a := &r.ways[from.String()][i]; a.To.Same(to) {
+			return a, nil
 		}
+	}
+	for i := range r.ways[from.String()] {
+		a := &r.ways[from.String()][i]
 		for j := range r.ways[a.To.String()] {
 			b := &r.ways[a.To.String()][j]
 			if b.To.Same(to) && (first == nil || a.Cost+b.Cost < least) {

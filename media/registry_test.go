@@ -46,6 +46,23 @@ func TestTwoConversionsInARow(t *testing.T) {
 	}
 }
 
+// A direct conversion is taken though a way round costs less: it may be by a lower rate.
+func TestDirectConversionComesFirst(t *testing.T) {
+	reg := media.NewRegistry()
+	far := wide("FAR")
+	reg.Register(
+		media.Conversion{From: media.PCMU(), To: wide("MID"), Cost: 1, New: func() media.Converter { return doubling{} }},
+		media.Conversion{From: wide("MID"), To: far, Cost: 1, New: func() media.Converter { return doubling{} }},
+		media.Conversion{From: media.PCMU(), To: far, Cost: 9, New: func() media.Converter { return doubling{} }},
+	)
+	s, k := mediatest.NewTalker(reg, media.PCMU()), mediatest.NewRecorder(far)
+	s.Link(k)
+	s.Say([]byte{7})
+	if got := k.Frames(); len(got) != 1 || string(got[0].Payload) != "\x07\x07" {
+		t.Fatalf("got %+v, want what the direct conversion makes", got)
+	}
+}
+
 func TestRegisterPanicsOnMistakes(t *testing.T) {
 	good := g711.Conversions()[0]
 	for name, c := range map[string]media.Conversion{

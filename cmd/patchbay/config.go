@@ -107,6 +107,8 @@ type Media struct {
 	DTMF      string           `yaml:"dtmf"`    // rfc4733, info, none
 	Timeout   time.Duration    `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
 	DSCP      int              `yaml:"dscp"`    // of RTP and RTCP (RFC 2474); 0 = not marked
+	Root      string           `yaml:"root"`    // folder of the files that programs play and record; media in node.data if empty
+	URLs      URLs             `yaml:"urls"`
 }
 
 // MediaInterface is where RTP is received, with a name that users and trunks may pick it by.

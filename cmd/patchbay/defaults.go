@@ -41,6 +41,7 @@ func defaults() Config {
 			DTMF:      "rfc4733",
 			Timeout:   30 * time.Second,
 			DSCP:      46,
+			URLs:      URLs{Schemes: []string{"file", "http", "https"}, Private: []netip.Prefix{}, MaxSize: 1 << 30, MaxAll: 8 << 30, MaxTime: 4 * time.Hour, Stall: 10 * time.Second},
 		},
 		TURN: TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked",
@@ -83,6 +84,7 @@ func (c *Config) complete() {
 	if len(c.Outbound.Allow) == 0 {
 		c.Outbound.Allow = []string{gateway.Home}
 	}
+	c.Media.Root = cmp.Or(c.Media.Root, filepath.Join(c.Node.Data, "media"))
 	for i := range c.Users {
 		u := &c.Users[i]
 		u.Tenant, u.Login = cmp.Or(u.Tenant, "default"), cmp.Or(u.Login, u.ID)

@@ -29,6 +29,7 @@ func (s *server) serveRPC() (err error) {
 		RTP:      s.newRTP,
 		WebRTC:   s.webEndpoints(),
 		Room:     newRoom,
+		Player:   s.newPlayer,
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()

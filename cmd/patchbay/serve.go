@@ -201,6 +201,9 @@ func (s *server) close() error {
 	if s.browsers != nil {
 		errs = append(errs, s.browsers.Close())
 	}
+	if s.files != nil {
+		errs = append(errs, s.files.Close())
+	}
 	if s.registry != nil {
 		errs = append(errs, s.registry.Close())
 	}

@@ -28,6 +28,7 @@ func TestKurentoSurface(t *testing.T) {
 		Room:   newRoom,
 		RTP:    func(kurento.RTPOptions) (kurento.RTP, error) { return nil, nil },
 		WebRTC: func(kurento.WebRTCOptions) (kurento.WebRTC, error) { return nil, nil },
+		Player: func(kurento.PlayerOptions) (kurento.Player, error) { return nil, nil },
 	}
 	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(has.Missing()), Values: map[string]any{
 		"WebRtcEndpoint.networkInterfaces": "lo", "WebRtcEndpoint.turnUrl": "user:password@127.0.0.1:3478",

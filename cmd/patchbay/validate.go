@@ -26,6 +26,7 @@ func (d *document) validate(c *Config) {
 	d.media(&c.Media)
 	d.ice(c)
 	d.billing(&c.Billing)
+	d.mediaFiles(c)
 	d.rpc(c)
 	d.digest(c)
 	d.users(c)

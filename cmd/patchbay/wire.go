@@ -22,6 +22,7 @@ import (
 	"github.com/patchbay/patchbay/media/opus"
 	"github.com/patchbay/patchbay/media/resample"
 	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/media/uri"
 	"github.com/patchbay/patchbay/media/webrtc"
 	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/sip"
@@ -36,6 +37,7 @@ type server struct {
 	net          *udp.Net
 	clock        *media.Clock
 	registry     *media.Registry
+	files        *uri.Opener
 	browsers     *webrtc.Port // nil: browsers can't call
 	front        *sip.Front
 	gateway      *gateway.Gateway
@@ -91,6 +93,7 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 	s.registry.Register(g711.Conversions()...)
 	s.registry.Register(opus.Conversions()...)
 	s.registry.Register(resample.Conversions()...)
+	s.files = cfg.opener(log)
 	if s.browsers, err = cfg.browsers(s.net, log); err != nil {
 		return nil, fmt.Errorf("media.webrtc.port: %w", err)
 	}

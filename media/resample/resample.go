@@ -118,7 +118,7 @@ type Resampler struct {
 	ahead int // samples that are yet to come and that it doesn't need
 }
 
-// New makes a resampler between two of Rates. Of equal ones it copies.
+// New makes a resampler between two rates in Hz, any above 0. Of equal ones it copies.
 func New(from, to int) *Resampler {
 	if from == to {
 		return &Resampler{}

@@ -24,30 +24,7 @@ func (k *Core) httpPostEndpointClass(http *rpc.Class) *rpc.Class {
 func (*absentHTTP) url() (string, error) { return "", missing("HttpEndpoint") }
 
 // absentURI stands for endpoints that open media by URI, which can't be made.
-type absentURI struct{ Element }
-
-func (k *Core) uriEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "UriEndpoint", Doc: "Opens media by URI.", Extends: k.Endpoint, Abstract: true, Type: reflect.TypeFor[*absentURI](),
-		Props: []rpc.Prop{
-			rpc.Final("uri", (*absentURI).uri),
-			rpc.ReadOnly("state", (*absentURI).state),
-		},
-		Ops:    []rpc.Op{rpc.Method("pause", (*absentURI).act), rpc.Method("stop", (*absentURI).act)},
-		Events: []string{"UriEndpointStateChanged"}}
-}
-
-func (k *Core) playerEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "PlayerEndpoint", Doc: "Plays what a URI names.", Extends: k.UriEndpoint, Parent: k.Pipeline,
-		New: rpc.Make(func(_ *Pipeline, _ string, _ bool, _ int) (*absentURI, error) { return nil, missing("PlayerEndpoint") },
-			rpc.Arg("mediaPipeline"), rpc.Arg("uri"), rpc.OptArg("useEncodedMedia", false), rpc.OptArg("networkCache", 2000)),
-		Props: []rpc.Prop{
-			rpc.ReadOnly("videoInfo", (*absentURI).videoInfo),
-			rpc.ReadOnly("elementGstreamerDot", (*absentURI).uri),
-			rpc.Property("position", (*absentURI).position, (*absentURI).setPosition),
-		},
-		Ops:    []rpc.Op{rpc.Method("play", (*absentURI).act)},
-		Events: []string{"EndOfStream"}}
-}
+type absentURI struct{ UriEndpoint }
 
 func (k *Core) recorderEndpointClass() *rpc.Class {
 	return &rpc.Class{Name: "RecorderEndpoint", Doc: "Records to what a URI names.", Extends: k.UriEndpoint, Parent: k.Pipeline,
@@ -58,9 +35,4 @@ func (k *Core) recorderEndpointClass() *rpc.Class {
 		Events: []string{"Recording", "Paused", "Stopped"}}
 }
 
-func (*absentURI) uri() (string, error)             { return "", missing("UriEndpoint") }
-func (*absentURI) state() (UriEndpointState, error) { return "", missing("UriEndpoint") }
-func (*absentURI) act() error                       { return missing("UriEndpoint") }
-func (*absentURI) videoInfo() (VideoInfo, error)    { return VideoInfo{}, missing("PlayerEndpoint") }
-func (*absentURI) position() (int64, error)         { return 0, missing("PlayerEndpoint") }
-func (*absentURI) setPosition(int64) error          { return missing("PlayerEndpoint") }
+func (*absentURI) act() error { return missing("RecorderEndpoint") }

@@ -27,8 +27,6 @@ func Missing() []Exception {
 		{"Composite.picture", "Composite mixes audio and shows no picture: this server doesn't decode video."},
 		{"HttpEndpoint", "HttpEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"HttpPostEndpoint", "HttpPostEndpoint isn't available: this server doesn't take media over HTTP."},
-		{"UriEndpoint", "UriEndpoint isn't available: this server doesn't open media by URI."},
-		{"PlayerEndpoint", "PlayerEndpoint isn't available: this server doesn't play files or streams."},
 		{"RecorderEndpoint", "RecorderEndpoint isn't available: this server doesn't record."},
 		{"WebRtcEndpoint.createDataChannel", "Data channels aren't available: this server's WebRtcEndpoint carries audio."},
 		{"WebRtcEndpoint.closeDataChannel", "Data channels aren't available: this server's WebRtcEndpoint carries audio."},
@@ -53,8 +51,13 @@ func (cfg Config) Missing() []Exception {
 	if cfg.Room == nil {
 		list = append(list, Exception{"Mixer", noRoom("Mixer")}, Exception{"Composite", noRoom("Composite")})
 	}
+	if cfg.Player == nil {
+		list = append(list, Exception{"PlayerEndpoint", noPlayer})
+	}
 	return list
 }
+
+const noPlayer = "PlayerEndpoint isn't available on this server."
 
 const noWebRTC = "WebRtcEndpoint isn't available: browsers' media is switched off on this server."
 

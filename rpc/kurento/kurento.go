@@ -38,6 +38,7 @@ type Config struct {
 	RTP    func(RTPOptions) (RTP, error)       // stands behind RtpEndpoint; nil = there is none
 	WebRTC func(WebRTCOptions) (WebRTC, error) // stands behind WebRtcEndpoint; nil = there is none
 	Room   func(RoomOptions) (Room, error)     // stands behind hubs that mix; nil = there are none
+	Player func(PlayerOptions) (Player, error) // stands behind PlayerEndpoint; nil = there is none
 }
 
 // Modules are Kurento's, for rpc.NewClasses.

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patchbay/patchbay/rpc"
+	"github.com/patchbay/patchbay/rpc/kurento/kurentotest"
+)
+
+// waveFile is a WAV of a tone at 8 kHz.
+func waveFile(length time.Duration) []byte {
+	n := int(length * 8000 / time.Second)
+	b := append([]byte("RIFF"), binary.LittleEndian.AppendUint32(nil, uint32(36+2*n))...)
+	b = append(b, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data"...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(2*n))
+	for i := range n {
+		b = binary.LittleEndian.AppendUint16(b, uint16(int16(8000*math.Sin(float64(i)/8*math.Pi*2))))
+	}
+	return b
+}
+
+// mediaClient is a program that is connected to a server.
+type mediaClient struct {
+	*testing.T
+	*kurentotest.WebSocket
+	pipe  string
+	heard []rpc.Event
+}
+
+func newMediaClient(t *testing.T, s *running) *mediaClient {
+	ws, err := kurentotest.Dial(t.Context(), "ws://"+s.plain+"/kurento")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ws.Close() })
+	c := &mediaClient{T: t, WebSocket: ws}
+	if c.pipe, err = ws.Create("MediaPipeline", nil); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *mediaClient) make(class string, params map[string]any, events ...string) string {
+	c.Helper()
+	params["mediaPipeline"] = c.pipe
+	id, err := c.Create(class, params)
+	if err != nil {
+		c.Fatalf("create %s %v: %v", class, params, err)
+	}
+	for _, e := range events {
+		if _, err := c.Subscribe(id, e); err != nil {
+			c.Fatal(err)
+		}
+	}
+	return id
+}
+
+func (c *mediaClient) call(id, op string, params map[string]any) string {
+	c.Helper()
+	b, err := c.Invoke(id, op, params)
+	if err != nil {
+		c.Fatalf("%s %v: %v", op, params, err)
+	}
+	return string(b)
+}
+
+// until waits for an event, and gives its data.
+func (c *mediaClient) until(event string) map[string]any {
+	c.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		c.heard = append(c.heard, c.Events()...)
+		for i, e := range c.heard {
+			if e.Type == event {
+				var data map[string]any
+				if err := json.Unmarshal(e.Data, &data); err != nil {
+					c.Fatal(err)
+				}
+				c.heard = c.heard[i+1:]
+				return data
+			}
+		}
+	}
+	c.Fatalf("no %s within 30 s: %v", event, c.heard)
+	return nil
+}
+
+// A program plays files of its folder and of servers, in a browser's codec or a telephone's; what it may not have, or what isn't there,
+// is an error with Kurento's words, and never a call that hangs.
+func TestPlayerOfPrograms(t *testing.T) {
+	hold := make(chan struct{})
+	wave := waveFile(300 * time.Millisecond)
+	var root string
+	s := startServer(t, func(c *Config) {
+		c.Media.URLs.Private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.Media.URLs.Stall = 300 * time.Millisecond
+		c.Tokens = nil // one tenant
+		root = filepath.Join(c.Node.Data, "media")
+	})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		switch q.URL.Path {
+		case "/a":
+			_, _ = w.Write(wave)
+		case "/cut":
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(wave[:2000])
+		case "/stall":
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(wave[:1000])
+			_ = http.NewResponseController(w).Flush()
+			<-hold
+		case "/text":
+			_, _ = io.WriteString(w, strings.Repeat("text ", 100))
+		case "/away":
+			http.Redirect(w, q, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(web.Close)
+	t.Cleanup(func() { close(hold) })
+	if err := os.MkdirAll(filepath.Join(root, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "x", "a.wav"), wave, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newMediaClient(t, s)
+	for _, uri := range []string{"x/a.wav", "file:///x/a.wav", "file://" + root + "/x/a.wav", web.URL + "/a"} {
+		p := c.make("PlayerEndpoint", map[string]any{"uri": uri}, "EndOfStream", "Error", "MediaFlowOutStateChanged")
+		c.call(p, "pause", nil)
+		for end := time.Now().Add(20 * time.Second); !strings.HasPrefix(c.call(p, "getVideoInfo", nil), `{"isSeekable":true,"seekableInit":0,"seekableEnd":300,"duration":300`); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: info %s", uri, c.call(p, "getVideoInfo", nil))
+			}
+		}
+		c.call(p, "play", nil)
+		c.until("MediaFlowOutStateChanged")
+		c.until("EndOfStream")
+		if err := c.Release(p); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []struct{ uri, kind string }{
+		{web.URL + "/none", "RESOURCE_ERROR_OPEN"}, {web.URL + "/cut", "RESOURCE_ERROR_READ"}, {web.URL + "/stall", "RESOURCE_ERROR_READ"},
+		{web.URL + "/text", "STREAM_ERROR_FAILED"}, {web.URL + "/away", "INVALID_URI"}, {"http://169.254.169.254/a.wav", "INVALID_URI"}, {"none.wav", "RESOURCE_ERROR_OPEN"}, {"x", "RESOURCE_ERROR_OPEN"},
+		{"http://127.0.0.1:1/", "RESOURCE_ERROR_OPEN"}, {"file:///etc/passwd", "RESOURCE_ERROR_OPEN"},
+	} {
+		p := c.make("PlayerEndpoint", map[string]any{"uri": bad.uri}, "Error")
+		c.call(p, "play", nil)
+		if e := c.until("Error"); e["type"] != bad.kind || e["description"] == "" {
+			t.Errorf("%s: %v, want %s", bad.uri, e, bad.kind)
+		}
+		if got := c.call(p, "getState", nil); got != `"STOP"` {
+			t.Errorf("%s: state %s", bad.uri, got)
+		}
+	}
+	for _, uri := range []string{"../a.wav", "file:///%2e%2e/secret", "ftp://x/y", "", "file://host/x"} {
+		_, err := c.Create("PlayerEndpoint", map[string]any{"mediaPipeline": c.pipe, "uri": uri})
+		if out := rpc.Outside(err); out.Code != rpc.IllegalParam || !strings.HasPrefix(out.Message, "'uri': bad URI") {
+			t.Errorf("%q: %v", uri, err)
+		}
+	}
+}
+
+// Tenants have folders of their own: none reaches another's.
+func TestTenantsFiles(t *testing.T) {
+	s := startServer(t, func(c *Config) { c.Media.Root = filepath.Join(c.Node.Data, "media") })
+	if !s.cfg.severalTenants() {
+		t.Fatal("the test's tokens are of one tenant")
+	}
+	for _, tenant := range []string{"default", "other"} {
+		dir := filepath.Join(s.cfg.Media.Root, tenant)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a.wav"), []byte(tenant), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tenant := range []string{"default", "other"} {
+		p, err := s.place("a.wav", tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.files.Open(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(io.NewSectionReader(f, 0, 100))
+		if string(b) != tenant || err != nil {
+			t.Errorf("%s reads %q, %v", tenant, b, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.place(fmt.Sprintf("../%s/a.wav", "other"), tenant); err == nil {
+			t.Errorf("%s reaches another's folder", tenant)
+		}
+	}
+}

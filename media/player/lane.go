@@ -1,0 +1,94 @@
+package player
+
+import (
+	"time"
+
+	"github.com/patchbay/patchbay/media"
+)
+
+const (
+	most  = 128     // units that wait
+	large = 4 << 20 // bytes that wait, unless one unit alone is larger
+)
+
+// lane is what waits for one pad, and how it is numbered on its way out.
+type lane struct {
+	src   *media.Source
+	slots [most]slot
+	head  int // the oldest
+	count int
+	bytes int
+
+	format *media.Format
+	frame  media.Frame
+	base   uint32 // timestamp at position 0 of this epoch
+	began  bool   // this epoch has sent
+	pack   packer // of video; nil: a unit is a frame
+}
+
+// slot is a unit that waits.
+type slot struct {
+	at   time.Duration
+	data []byte
+}
+
+// packer makes the payloads of RTP packets out of a unit.
+type packer interface {
+	Packets(unit []byte, send func(payload []byte, last bool))
+}
+
+func (l *lane) init(kind media.Kind, reg *media.Registry) {
+	l.src = media.NewSource(reg, nil)
+	l.frame.Kind = kind
+}
+
+// clear forgets what waits; what comes next is a new epoch.
+func (l *lane) clear() {
+	l.head, l.count, l.bytes, l.began = 0, 0, 0, false
+	l.frame.Epoch++
+	l.base = l.frame.Timestamp
+}
+
+func (l *lane) full() bool { return l.count == most || l.count > 0 && l.bytes > large }
+
+// put adds a unit. There is room.
+func (l *lane) put(at time.Duration, data []byte) {
+	s := &l.slots[(l.head+l.count)%most]
+	s.at, s.data = at, append(s.data[:0], data...)
+	l.count++
+	l.bytes += len(data)
+}
+
+func (l *lane) send(s *slot) {
+	if l.format == nil {
+		return
+	}
+	if !l.began { // what came before is the base of what comes now
+		l.base -= stamp(s.at, l.format.Clock)
+	}
+	f := &l.frame
+	f.Format = l.format
+	f.Timestamp = l.base + stamp(s.at, l.format.Clock)
+	if l.pack != nil {
+		l.pack.Packets(s.data, l.packet)
+		return
+	}
+	f.Payload, f.Marker = s.data, !l.began && f.Kind == media.Audio
+	l.began = true
+	l.src.Send(f)
+	f.Payload = nil
+	f.Sequence++
+}
+
+// packet sends one of the packets of a picture.
+func (l *lane) packet(payload []byte, last bool) {
+	l.began = true
+	l.frame.Payload, l.frame.Marker = payload, last
+	l.src.Send(&l.frame)
+	l.frame.Payload = nil
+	l.frame.Sequence++
+}
+
+func stamp(at time.Duration, clock int) uint32 {
+	return uint32(int64(at/time.Second)*int64(clock) + int64(at%time.Second)*int64(clock)/int64(time.Second))
+}

@@ -1,0 +1,340 @@
+// Package player is an element that plays what a stream of units holds: a file, say. Sound goes out as the file has it wherever
+// sinks take that; what is linear at a rate that nobody speaks is brought to one that is.
+package player
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/container"
+)
+
+// Stream is what is played. Close has a Read that is waiting return.
+type Stream interface {
+	container.Reader
+	Close() error
+}
+
+// Config of a player.
+type Config struct {
+	// Open opens what is to be played, from its beginning. It is called at each Play after a Stop or the end, and gives up when
+	// ctx ends.
+	Open     func(ctx context.Context) (Stream, error)
+	Ahead    time.Duration // what must be there before it begins, and goes on after it had to wait; at most a second and a half
+	Clock    *media.Clock
+	Registry *media.Registry
+	// Post is told media.Ended and media.Failed, Changed each other state, before them. Both may be nil; neither blocks or calls
+	// the player.
+	Post    func(media.Notice)
+	Changed func(State)
+}
+
+// State of a player.
+type State uint8
+
+const (
+	Stopped State = iota
+	Playing
+	Paused
+)
+
+// Info is what is known of the stream once it is open.
+type Info struct {
+	Known    bool
+	Duration time.Duration // 0 = unknown
+	Seekable bool
+}
+
+// Errors.
+var (
+	ErrNothing = errors.New("player: nothing in it can be played")
+	ErrClosed  = errors.New("player: closed")
+	ErrStopped = errors.New("player: stopped")
+)
+
+// Player is the element. It is silent until Play.
+type Player struct {
+	cfg   Config
+	audio lane
+	video lane
+
+	control sync.Mutex // one of Play, Pause, Stop, Seek and Close at a time
+	stop    func()     // of the clock; may be nil
+	closed  bool
+
+	mu       sync.Mutex // of what follows, which the clock and the reading goroutine change; short
+	state    State
+	ticking  bool
+	run      *run          // what is open; nil while stopped
+	at       time.Duration // what has been played
+	waiting  bool          // for Ahead
+	starved  uint64        // ticks
+	released sync.WaitGroup
+	frames   atomic.Uint64
+}
+
+// New makes a player.
+func New(cfg Config) (*Player, error) {
+	if cfg.Open == nil || cfg.Clock == nil {
+		return nil, errors.New("player: needs something to play, and a clock")
+	}
+	cfg.Ahead = min(cfg.Ahead, 1500*time.Millisecond)
+	p := &Player{cfg: cfg}
+	p.audio.init(media.Audio, cfg.Registry)
+	p.video.init(media.Video, cfg.Registry)
+	return p, nil
+}
+
+// Play begins, or goes on after Pause. While it plays it does nothing.
+func (p *Player) Play() error {
+	p.control.Lock()
+	defer p.control.Unlock()
+	if err := p.open(); err != nil {
+		return err
+	}
+	if p.become(Playing) {
+		p.stop = p.cfg.Clock.While(func(time.Time) bool { return p.tick() })
+	}
+	return nil
+}
+
+// Pause stands still; before Play it makes everything ready.
+func (p *Player) Pause() error {
+	p.control.Lock()
+	defer p.control.Unlock()
+	if err := p.open(); err != nil {
+		return err
+	}
+	p.become(Paused)
+	p.rest()
+	return nil
+}
+
+// Stop ends playing; the next Play begins anew.
+func (p *Player) Stop() {
+	p.control.Lock()
+	defer p.control.Unlock()
+	p.end(Stopped)
+}
+
+// open has a stream read, if none is. The control is held.
+func (p *Player) open() error {
+	if p.closed {
+		return ErrClosed
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil {
+		return nil
+	}
+	p.waiting = true
+	p.audio.clear()
+	p.video.clear()
+	p.run = newRun(p)
+	if p.at > 0 { // it was sought before
+		p.run.wanted = &seeking{p.at, make(chan error, 1)}
+	}
+	p.released.Go(p.run.read)
+	return nil
+}
+
+// become changes the state and tells. It reports whether the clock must begin to tick.
+func (p *Player) become(s State) (begin bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run == nil { // it ended, or failed, meanwhile
+		return false
+	}
+	p.change(s)
+	begin = s == Playing && !p.ticking
+	p.ticking = p.ticking || begin
+	return begin
+}
+
+// change tells of another state; the lock is held, so that it is told in order.
+func (p *Player) change(s State) {
+	if p.state != s {
+		p.state = s
+		if p.cfg.Changed != nil {
+			p.cfg.Changed(s)
+		}
+	}
+}
+
+func (p *Player) post(n media.Notice) {
+	if p.cfg.Post != nil {
+		p.cfg.Post(n)
+	}
+}
+
+// end closes what is open. The control is held.
+func (p *Player) end(s State) {
+	p.mu.Lock()
+	run := p.run
+	p.run = nil
+	p.at = 0
+	p.change(s)
+	p.mu.Unlock()
+	p.rest()
+	if run != nil {
+		run.close()
+	}
+	p.released.Wait()
+}
+
+// rest stops the clock. The control is held.
+func (p *Player) rest() {
+	if p.stop != nil {
+		p.stop()
+		p.stop = nil
+	}
+	p.mu.Lock()
+	p.ticking = false
+	p.mu.Unlock()
+}
+
+// Position is what has been played.
+func (p *Player) Position() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at
+}
+
+// Seek goes on from another position; while nothing is played, the next Play begins there. It waits until the stream is open, and
+// fails with container.ErrSeek where the position can't be found.
+func (p *Player) Seek(ctx context.Context, to time.Duration) error {
+	p.control.Lock()
+	defer p.control.Unlock()
+	p.mu.Lock()
+	run := p.run
+	if run == nil && !p.closed {
+		p.at = max(to, 0)
+	}
+	p.mu.Unlock()
+	if run == nil {
+		return nil
+	}
+	return run.seek(ctx, max(to, 0))
+}
+
+// Info is what is known by now.
+func (p *Player) Info() Info {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run == nil {
+		return Info{}
+	}
+	return p.run.info
+}
+
+// State is the player's now.
+func (p *Player) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// tick sends what is due within the next 20 ms. It reports whether there is more to come.
+func (p *Player) tick() (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	run := p.run
+	if run == nil || p.state != Playing {
+		p.ticking = false
+		return false
+	}
+	ended := run.done
+	if !ended && p.hold(run) {
+		p.starved++
+		return true
+	}
+	p.at += media.Tick
+	p.send(&p.audio)
+	p.send(&p.video)
+	run.more.Broadcast()
+	if !ended || p.audio.count > 0 || p.video.count > 0 || p.at < run.until {
+		return true
+	}
+	p.run, p.at, p.ticking = nil, 0, false
+	run.cancel()
+	p.change(Stopped)
+	if run.err != nil {
+		p.post(media.Failed{Err: run.err})
+	} else {
+		p.post(media.Ended{})
+	}
+	return false
+}
+
+// hold reports whether there is too little to go on with.
+func (p *Player) hold(run *run) bool {
+	ahead := p.ahead(run)
+	switch {
+	case p.waiting:
+		p.waiting = ahead < cmp.Or(p.cfg.Ahead, media.Tick) && !p.audio.full() && !p.video.full()
+	case ahead < media.Tick:
+		p.waiting = true
+	}
+	return p.waiting
+}
+
+// ahead is how much can be played.
+func (p *Player) ahead(run *run) time.Duration {
+	if !run.opened {
+		return 0
+	}
+	return run.last - p.at
+}
+
+// send sends a lane's frames that are due. The lock is held, and a sink may post, but calls nothing of the player's.
+func (p *Player) send(l *lane) {
+	for l.count > 0 {
+		s := &l.slots[l.head]
+		if s.at >= p.at {
+			return
+		}
+		l.send(s)
+		p.frames.Add(1)
+		l.head = (l.head + 1) % len(l.slots)
+		l.count--
+		l.bytes -= len(s.data)
+	}
+}
+
+// Source is the audio, or the video, of the stream.
+func (p *Player) Source(pad media.Pad) *media.Source {
+	switch pad {
+	case media.Pad{}:
+		return p.audio.src
+	case media.Pad{Kind: media.Video}:
+		return p.video.src
+	}
+	return nil
+}
+
+// Sink is nil: a player hears nothing.
+func (p *Player) Sink(media.Pad) media.Sink { return nil }
+
+// Stats notes frames sent, and ticks at which there was nothing to send.
+func (p *Player) Stats(s *media.Snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Note("player.frames", float64(p.frames.Load()))
+	s.Note("player.starved", float64(p.starved))
+}
+
+// Close ends playing, for good. Nothing is posted but the change of state.
+func (p *Player) Close() error {
+	p.control.Lock()
+	defer p.control.Unlock()
+	p.closed = true
+	p.end(Stopped)
+	p.audio.src.Close()
+	p.video.src.Close()
+	return nil
+}

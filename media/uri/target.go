@@ -1,0 +1,160 @@
+package uri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"sync"
+)
+
+// Target is a file that is being recorded. What is for a server is written to the spool first, so that neither a slow server nor
+// the death of this process costs any of it, and sent by Finish. One goroutine at a time uses it.
+type Target struct {
+	of     *Opener
+	place  Place
+	remote bool
+	name   string // in the folder that root is
+	root   *os.Root
+
+	mu     sync.Mutex
+	file   *os.File
+	size   int64
+	closed bool
+}
+
+// Create makes the file that a place names, with the folders it is in. One that was there is emptied.
+func (o *Opener) Create(p Place) (*Target, error) {
+	t := &Target{of: o, place: p, name: p.path, remote: p.scheme != "file"}
+	var err error
+	if !t.remote {
+		if t.root, err = o.root(p.folder); err != nil {
+			return nil, err
+		}
+		t.file, err = o.create(p)
+		return t, err
+	}
+	if p.scheme == "s3" && o.cfg.S3.Endpoint == "" {
+		return nil, fmt.Errorf("%w: there is no object store", ErrURI)
+	}
+	dir := o.cfg.Spool
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if t.root, err = o.open(dir, "spool"); err != nil {
+		return nil, err
+	}
+	ext := p.Ext()
+	if !regexp.MustCompile(`^\.[a-z0-9]{1,8}$`).MatchString(ext) {
+		ext = ""
+	}
+	if t.file, err = os.CreateTemp(dir, "out-*"+ext); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	t.name = filepath.Base(t.file.Name())
+	return t, nil
+}
+
+// Place is where the recording goes.
+func (t *Target) Place() Place { return t.place }
+
+// Write adds to the end. It fails with ErrSize where more isn't allowed.
+func (t *Target) Write(p []byte) (int, error) { return t.write(p, t.size) }
+
+// WriteAt writes over what is there, or behind it.
+func (t *Target) WriteAt(p []byte, off int64) (int, error) { return t.write(p, off) }
+
+func (t *Target) write(p []byte, off int64) (int, error) {
+	if grow := off + int64(len(p)) - t.size; grow > 0 {
+		if err := t.of.fits(t.size, grow, t.remote); err != nil {
+			return 0, fmt.Errorf("%s: %w", t.place, err)
+		}
+		t.size += grow
+	}
+	n, err := t.file.WriteAt(p, off)
+	if err != nil {
+		err = t.place.failed(err)
+	}
+	return n, err
+}
+
+// fits notes that a file grows.
+func (o *Opener) fits(size, n int64, spooled bool) error {
+	if spooled {
+		return o.take(size, n)
+	}
+	if size+n > o.cfg.MaxSize {
+		return fmt.Errorf("%w: more than %d bytes", ErrSize, o.cfg.MaxSize)
+	}
+	return nil
+}
+
+// ReadAt reads what was written.
+func (t *Target) ReadAt(p []byte, off int64) (int, error) { return t.file.ReadAt(p, off) }
+
+// Size is how much was written, bytes.
+func (t *Target) Size() int64 { return t.size }
+
+// Replace puts what do writes in the place of what was written, in one step: whoever looks, or a crash, finds one or the other.
+func (t *Target) Replace(do func(f *os.File) error) error {
+	other := path.Join(path.Dir(t.name), "."+path.Base(t.name)+".new")
+	f, err := t.root.OpenFile(other, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return t.place.failed(err)
+	}
+	var size int64
+	err = do(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		size, err = t.place.regular(f, 1<<62)
+	}
+	if err == nil {
+		err = t.root.Rename(other, t.name)
+	}
+	if err != nil {
+		return errors.Join(t.place.failed(err), f.Close(), t.root.Remove(other))
+	}
+	if t.remote {
+		t.of.used.Add(size - t.size)
+	}
+	old := t.file
+	t.file, t.size = f, size
+	return old.Close()
+}
+
+// Finish makes the file last: on disk, and with the server that it is for. It may take as long as Config.MaxTime allows, or until
+// ctx ends. What couldn't be sent stays in the spool, and the error says under which name.
+func (t *Target) Finish(ctx context.Context) error {
+	if err := t.file.Sync(); err != nil {
+		return errors.Join(t.place.failed(err), t.Close())
+	}
+	if !t.remote {
+		return t.Close()
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.of.cfg.MaxTime)
+	defer cancel()
+	if err := t.of.send(ctx, t); err != nil {
+		t.of.cfg.Log.Error("recording isn't sent: it stays in the spool", "uri", t.place.String(), "file", t.name, "err", err)
+		return errors.Join(fmt.Errorf("%s: %w; it is kept as %s", t.place, err, t.name), t.Close())
+	}
+	return errors.Join(t.Close(), t.root.Remove(t.name))
+}
+
+// Close closes the file as it is. What is for a server stays in the spool. After the first time it does nothing.
+func (t *Target) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	if t.remote {
+		t.of.used.Add(-t.size)
+	}
+	return t.file.Close()
+}
