@@ -349,6 +349,7 @@ func (s *server) handlers() *http.Server {
 	// The guard has looked at the Origin.
 	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))
 	s.reports.mount(mux)
+	mux.HandleFunc("GET "+openAPIPath, serveOpenAPI())
 	proving := append(s.me.mount(mux), "GET /sip")
 	route := func(r *http.Request) string {
 		_, pattern := mux.Handler(r)
