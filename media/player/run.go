@@ -306,6 +306,13 @@ func (r *run) sought() error {
 	if s == nil {
 		return nil
 	}
+	if !r.begun {
+		var u container.Unit
+		if err := r.stream.Read(&u); err != nil {
+			return err
+		}
+		r.begin, r.begun = u.At, true
+	}
 	if d := r.stream.Duration(); d > 0 {
 		s.to = min(s.to, d)
 	}
