@@ -303,6 +303,19 @@ type App struct {
 	CallerID   string `yaml:"caller_id"`   // of calls that it makes, unless it says otherwise; anonymous if empty
 	CallerName string `yaml:"caller_name"` // likewise
 	MaxCalls   int    `yaml:"max_calls"`   // at a time, both ways; 0 = limits.calls
+
+	Stream AppStream `yaml:"stream"` // its calls go to a WebSocket server
+}
+
+// AppStream is a WebSocket server that takes an application's calls, one connection for each (docs/streams.md).
+type AppStream struct {
+	URL        string        `yaml:"url"`   // ws or wss; none: clients take the calls over JSON-RPC
+	Token      Secret        `yaml:"token"` // sent as Authorization: Bearer
+	Encoding   string        `yaml:"encoding"`
+	Rate       int           `yaml:"rate"`       // Hz
+	Binary     bool          `yaml:"binary"`     // audio to the application in binary messages
+	Buffer     time.Duration `yaml:"buffer"`     // of what waits to be played
+	Parameters []string      `yaml:"parameters"` // name=value, told in start
 }
 
 // Bounds of the calls of one direction.

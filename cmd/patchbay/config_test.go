@@ -15,7 +15,7 @@ import (
 
 func testEnv(name string) (string, bool) {
 	v, ok := map[string]string{
-		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "BACKUP_PASSWORD": "planted-secret",
+		"PW": "planted-secret", "PORT": "5062", "ANNA_PASSWORD": "planted-secret", "BACKUP_PASSWORD": "planted-secret", "AGENT_TOKEN": "planted-secret",
 		"FRONT_DESK_SHA256": strings.Repeat("0123456789abcdef", 4), "FRONT_DESK_SHA512": strings.Repeat("0123456789abcdef", 4),
 		"TELCO_HA1": "0123456789abcdef0123456789abcdef", "TELCO_SHA256": strings.Repeat("0123456789abcdef", 4), "TELCO_SHA512": strings.Repeat("0123456789abcdef", 4),
 		"FRONT_DESK_HA1": "0123456789abcdef0123456789abcdef", "TURN_SECRET": "planted-secret", "S3_SECRET": "planted-secret",
@@ -245,6 +245,11 @@ var mistakes = []struct{ name, file, want string }{
 	{"app twice", oneApp + "  - id: ivr", `: apps[1].id is "ivr": this id is already that of apps[0].id in line 2`},
 	{"app's caller", "apps:\n  - {id: a, caller_id: \"1 2\"}", `: apps[0].caller_id is "1 2": expected a number or a SIP user name`},
 	{"app's name", "apps:\n  - {id: a, caller_name: 'a\"b'}", `: apps[0].caller_name is "a\"b": expected printable text`},
+	{"app's stream without a URL", "apps:\n  - {id: a, stream: {rate: 8000}}", `: apps[0].stream.url is "": expected ws:// or wss:// with a host`},
+	{"app's stream elsewhere", "apps:\n  - {id: a, stream: {url: \"http://h/\"}}", `: apps[0].stream.url is "http://h/": expected ws:// or wss:// with a host`},
+	{"app's encoding", "apps:\n  - {id: a, stream: {url: \"ws://h/\", encoding: mp3}}", `: apps[0].stream.encoding is "mp3": expected pcm16, pcmu or pcma`},
+	{"app's rate", "apps:\n  - {id: a, stream: {url: \"ws://h/\", rate: 11025}}", `: apps[0].stream.rate is "11025": expected 8000, 16000 or 24000`},
+	{"app's parameter", "apps:\n  - {id: a, stream: {url: \"ws://h/\", parameters: [de]}}", `: apps[0].stream.parameters[0] is "de": expected name=value`},
 	{"app's limit", "apps:\n  - {id: a, max_calls: -1}", `: apps[0].max_calls is "-1": expected`},
 	{"user's rate", "users:\n  - {id: a, password: abcdefgh, max_rate: -1}", `: users[0].max_rate is "-1": expected 0.01 to 10000 calls a second`},
 	{"trunk's rate", "trunks:\n  - {id: a, mode: address, proxy: h, addresses: [192.0.2.1], out: {max_rate: fast}}", `: trunks[0].out.max_rate is "fast": expected`},

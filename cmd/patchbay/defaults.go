@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway"
+	"github.com/patchbay/patchbay/media/stream"
 )
 
 // defaults is what holds where the file says nothing. The per-user, per-trunk and per-route ones are in complete.
@@ -108,6 +109,13 @@ func (c *Config) complete() {
 	for i := range c.Apps {
 		a := &c.Apps[i]
 		a.Tenant, a.MaxCalls = cmp.Or(a.Tenant, "default"), cmp.Or(a.MaxCalls, c.Limits.Calls)
+		if t := &a.Stream; t.URL != "" {
+			t.Encoding, t.Buffer = cmp.Or(t.Encoding, string(stream.PCM16)), cmp.Or(t.Buffer, stream.DefaultBuffer)
+			if t.Rate == 0 && t.Encoding == string(stream.PCM16) {
+				t.Rate = 16000
+			}
+			t.Rate = cmp.Or(t.Rate, 8000)
+		}
 	}
 	for i := range c.Tariffs {
 		c.Tariffs[i].complete()

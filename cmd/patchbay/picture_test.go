@@ -45,7 +45,7 @@ var doors = map[string][]string{
 	"github.com/nyaruka/phonenumbers":     {"gateway/numbering"},
 	"github.com/emiago/sipgo":             {"sip/siptest/foreign"},
 	"github.com/miekg/dns":                {"sip/dns", "sip/siptest"},
-	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "web/webtest"},
+	"github.com/gorilla/websocket":        {"sip/flow", "sip/siptest", "rpc/...", "media/stream", "web/webtest"},
 	"github.com/jackc/pgx/v5":             {"billing/..."},
 	"github.com/pressly/goose/v3":         {"billing/..."},
 	"go.etcd.io/bbolt":                    {"billing/..."},

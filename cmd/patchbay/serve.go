@@ -195,6 +195,9 @@ func (s *server) close() error {
 	if s.gateway != nil {
 		errs = append(errs, s.gateway.Close())
 	}
+	if s.streams != nil {
+		s.streams.close()
+	}
 	if s.front != nil {
 		errs = append(errs, s.front.Close())
 	}

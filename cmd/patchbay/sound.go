@@ -11,16 +11,16 @@ import (
 func sound(l *call.Leg) string {
 	var parts []string
 	if b := l.In; b != nil {
-		parts = append(parts, "from it "+stream(b))
+		parts = append(parts, "from it "+bucket(b))
 	}
 	if b := l.Out; b != nil && b.MOS() != nil {
-		parts = append(parts, "to it "+stream(b))
+		parts = append(parts, "to it "+bucket(b))
 	}
 	return strings.Join(parts, "; ")
 }
 
-// stream is a bucket in words.
-func stream(b *call.Bucket) string {
+// bucket is one in words.
+func bucket(b *call.Bucket) string {
 	mos := b.MOS()
 	if mos == nil {
 		if b.OneWay {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway"
+	"github.com/patchbay/patchbay/media/stream"
 )
 
 // parties are what routes speak of: tenant by id.
@@ -176,6 +177,26 @@ func (d *document) apps(c *Config) {
 			d.bad(f+".caller_name", `expected printable text without " and \`)
 		}
 		d.count(f+".max_calls", a.MaxCalls, 0, 100_000)
+		d.stream(f+".stream", a.Stream)
+	}
+}
+
+// stream checks where an application's calls go.
+func (d *document) stream(f string, s AppStream) {
+	if s.URL == "" {
+		if s.Encoding != "" || s.Rate != 0 || s.Token != "" || s.Binary || s.Buffer != 0 || len(s.Parameters) > 0 {
+			d.bad(f+".url", "expected ws:// or wss:// with a host: the other settings of the stream need it")
+		}
+		return
+	}
+	cfg := stream.Config{URL: s.URL, Encoding: stream.Encoding(s.Encoding), Rate: s.Rate, Buffer: s.Buffer}
+	if field, problem, ok := cfg.Check(); !ok {
+		d.bad(f+"."+field, "%s", problem)
+	}
+	for i, p := range s.Parameters {
+		if name, value, ok := strings.Cut(p, "="); !ok || name == "" || !printable(p) || len(value) > 1000 {
+			d.bad(fmt.Sprintf("%s.parameters[%d]", f, i), "expected name=value, a printable one of at most 1000 characters")
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ type server struct {
 	rtpShare     share // of media ports, and of the endpoints of browsers' port: what RPC clients take
 	webShare     share
 	telephony    *telephony.Telephony
+	streams      *streams // nil: not yet
 	plain        net.Listener
 	secure       net.Listener
 	certificates *certificates
@@ -135,6 +136,9 @@ func wire(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err err
 		return nil, err
 	}
 	if err := s.serveRPC(); err != nil {
+		return nil, err
+	}
+	if err := s.serveStreams(); err != nil {
 		return nil, err
 	}
 	s.past = newPast(cfg.billing(log))

@@ -118,22 +118,27 @@ type Stream struct {
 	reason  string // of the end, as the application is told; set before quit is closed
 }
 
-// Check tells what is wrong with a configuration, the member first: "encoding is …".
-func (cfg *Config) Check() error {
+// Check tells which member of a configuration is wrong, by its name in settings, and what was expected.
+func (cfg *Config) Check() (field, expected string, ok bool) {
 	u, err := url.Parse(cfg.URL)
 	switch {
 	case err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" || u.User != nil || u.Fragment != "":
-		return fmt.Errorf("url is %q: expected ws:// or wss:// with a host, without user and fragment", cfg.URL)
+		return "url", "expected ws:// or wss:// with a host, without user and fragment", false
 	case !slices.Contains(Encodings(), cfg.encoding()):
-		return fmt.Errorf("encoding is %q: expected pcm16, pcmu or pcma", cfg.Encoding)
+		return "encoding", "expected pcm16, pcmu or pcma", false
 	case cfg.encoding() == PCM16 && !slices.Contains(Rates(), cfg.rate()):
-		return fmt.Errorf("rate is %d: expected 8000, 16000 or 24000", cfg.Rate)
+		return "rate", "expected 8000, 16000 or 24000", false
 	case cfg.encoding() != PCM16 && cfg.rate() != 8000:
-		return fmt.Errorf("rate is %d: expected 8000, as %s has no other", cfg.Rate, cfg.Encoding)
+		return "rate", fmt.Sprintf("expected 8000, as %s has no other", cfg.Encoding), false
 	case cfg.buffer() < time.Second || cfg.buffer() > maxBuffer:
-		return fmt.Errorf("buffer is %s: expected 1s to 10m", cfg.Buffer)
+		return "buffer", "expected 1s to 10m", false
 	}
-	return nil
+	return "", "", true
+}
+
+// value is what a configuration has for one of the members that Check names.
+func (cfg *Config) value(field string) any {
+	return map[string]any{"url": host(cfg.URL), "encoding": cfg.Encoding, "rate": cfg.Rate, "buffer": cfg.Buffer}[field]
 }
 
 func (cfg *Config) encoding() Encoding {
@@ -173,8 +178,8 @@ func (cfg *Config) format() *media.Format {
 
 // Open connects to the application and tells it of the stream. Media flows once it returns.
 func Open(ctx context.Context, cfg Config) (*Stream, error) {
-	if err := cfg.Check(); err != nil {
-		return nil, fmt.Errorf("stream: %w", err)
+	if field, expected, ok := cfg.Check(); !ok {
+		return nil, fmt.Errorf("stream: %s is %v: %s", field, cfg.value(field), expected)
 	}
 	cfg.Encoding, cfg.Rate, cfg.Buffer = cfg.encoding(), cfg.rate(), cfg.buffer()
 	if cfg.Log == nil {

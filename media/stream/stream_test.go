@@ -458,9 +458,9 @@ func TestRefusedConnections(t *testing.T) {
 		cfg  Config
 		says string
 	}{
-		{Config{URL: "http://127.0.0.1/"}, `url is "http://127.0.0.1/": expected ws:// or wss:// with a host`},
+		{Config{URL: "http://127.0.0.1/"}, `url is http://127.0.0.1: expected ws:// or wss:// with a host`},
 		{Config{URL: "ws://u:p@127.0.0.1/"}, "without user"},
-		{Config{URL: "ws://h", Encoding: "mp3"}, `encoding is "mp3": expected pcm16, pcmu or pcma`},
+		{Config{URL: "ws://h", Encoding: "mp3"}, `encoding is mp3: expected pcm16, pcmu or pcma`},
 		{Config{URL: "ws://h", Rate: 11025}, "rate is 11025: expected 8000, 16000 or 24000"},
 		{Config{URL: "ws://h", Encoding: PCMU, Rate: 16000}, "rate is 16000: expected 8000, as pcmu has no other"},
 		{Config{URL: "ws://h", Buffer: time.Hour}, "buffer is 1h0m0s: expected 1s to 10m"},

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/gateway"
+	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/stream"
+)
+
+// connectTime is how long an application has to take the WebSocket of a call, within the time that its hop may ring.
+const connectTime = 10 * time.Second
+
+// streams takes the calls of applications that have a URL: each is a WebSocket of its own.
+type streams struct {
+	gateway  *gateway.Gateway
+	clock    *media.Clock
+	registry *media.Registry
+	log      *slog.Logger
+
+	stops []func()
+	calls sync.WaitGroup
+}
+
+// serveStreams listens for the calls of all applications that have a URL.
+func (s *server) serveStreams() error {
+	s.streams = &streams{gateway: s.gateway, clock: s.clock, registry: s.registry, log: s.log}
+	for _, a := range s.cfg.Apps {
+		if a.Stream.URL == "" {
+			continue
+		}
+		stop, err := s.gateway.Listen(a.Tenant, a.ID, func(o gateway.Offer) {
+			s.streams.calls.Go(func() { s.streams.take(a, o) })
+		})
+		if err != nil {
+			return fmt.Errorf("apps: %w", err)
+		}
+		s.streams.stops = append(s.streams.stops, stop)
+	}
+	return nil
+}
+
+// close takes no more calls, and waits for the end of those there are: the gateway has ended them.
+func (s *streams) close() {
+	for _, stop := range s.stops {
+		stop()
+	}
+	s.calls.Wait()
+}
+
+// take is one call, from its offer to its end. If the application can't be reached the route's next hop has it.
+func (s *streams) take(a App, o gateway.Offer) {
+	log := s.log.With("call", o.ID, "app", a.ID)
+	c, err := s.gateway.Claim(o.Tenant, o.ID, "")
+	if err != nil {
+		return // it is over, or a client listens as the application, too, and has it
+	}
+	limit := connectTime
+	if o.Limit > 0 {
+		limit = min(limit, o.Limit)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	// The caller may hang up meanwhile.
+	go func() {
+		select {
+		case <-c.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	f := newFollower()
+	st, err := stream.Open(ctx, a.Stream.config(o, s, f.post))
+	if err != nil {
+		log.Warn("application can't be reached", "err", err)
+		if err := c.Reject(context.WithoutCancel(ctx), http.StatusServiceUnavailable, "the application can't be reached"); err != nil && !errors.Is(err, gateway.ErrNoCall) {
+			log.Warn("call not rejected", "err", err)
+		}
+		for range c.Events() { // until its end
+		}
+		return
+	}
+	f.run(c, st, log)
+}
+
+// config is that of one call's stream.
+func (a AppStream) config(o gateway.Offer, s *streams, post func(stream.Event)) stream.Config {
+	cfg := stream.Config{URL: a.URL, Encoding: stream.Encoding(a.Encoding), Rate: a.Rate, Binary: a.Binary, Buffer: a.Buffer,
+		Clock: s.clock, Registry: s.registry, Log: s.log, Post: post,
+		Start: stream.Start{ID: o.ID.String(), Call: o.ID.String(), From: o.From, To: o.To}}
+	for _, p := range a.Parameters {
+		if cfg.Start.Parameters == nil {
+			cfg.Start.Parameters = map[string]string{}
+		}
+		name, value, _ := strings.Cut(p, "=")
+		cfg.Start.Parameters[name] = value
+	}
+	if a.Token != "" {
+		cfg.Header = http.Header{"Authorization": {"Bearer " + string(a.Token)}}
+	}
+	for _, h := range o.Headers {
+		if cfg.Start.Headers == nil {
+			cfg.Start.Headers = map[string]string{}
+		}
+		cfg.Start.Headers[h.Name] = h.Value
+	}
+	return cfg
+}
+
+// follower joins a call and its stream.
+type follower struct {
+	dials chan string
+	over  chan stream.Event
+}
+
+func newFollower() *follower {
+	return &follower{dials: make(chan string, 16), over: make(chan stream.Event, 1)}
+}
+
+// post takes what the application wants. Digits that it asks for faster than they are sent are lost.
+func (f *follower) post(e stream.Event) {
+	switch e.Kind {
+	case stream.Dial:
+		select {
+		case f.dials <- e.Text:
+		default:
+		}
+	case stream.Stopped:
+		f.over <- e // there is one
+	}
+}
+
+// run answers the call and follows both sides until it has ended.
+func (f *follower) run(c *gateway.AppCall, st *stream.Stream, log *slog.Logger) {
+	ctx, cancel := context.WithCancel(context.Background())
+	reason := "call ended"
+	var errands sync.WaitGroup
+	defer func() {
+		cancel()
+		errands.Wait()
+		if err := st.Hangup(reason); err != nil {
+			log.Warn("stream", "err", err)
+		}
+	}()
+	errand := func(what string, do func(context.Context) error) {
+		errands.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			if err := do(ctx); err != nil && !errors.Is(err, gateway.ErrNoCall) && !errors.Is(err, context.Canceled) {
+				log.Warn(what, "err", err)
+			}
+		})
+	}
+	errand("answer", c.Accept)
+	for {
+		select {
+		case e, ok := <-c.Events():
+			if !ok {
+				return
+			}
+			switch e.Kind {
+			case gateway.AppAnswered, gateway.AppEarlyMedia:
+				if e.Endpoint != nil {
+					bind(e.Endpoint, st)
+				}
+			case gateway.AppDigit:
+				st.Digit(e.Digit, e.Held)
+			case gateway.AppEnded:
+				reason = ending(e)
+			}
+		case digits := <-f.dials:
+			errand("digits", func(ctx context.Context) error { return c.SendDTMF(ctx, digits) })
+		case e := <-f.over:
+			cause := call.Normal
+			if e.Failed != nil {
+				log.Warn("stream broke", "err", e.Failed)
+				cause = call.Cause{Q850: 41, Text: e.Text}
+			}
+			errand("hang up", func(ctx context.Context) error { return c.Hangup(ctx, cause) })
+		}
+	}
+}
+
+// bind links a call's media and the stream, both ways.
+func bind(ep media.Endpoint, st *stream.Stream) {
+	ep.Source(media.Pad{}).Link(st.Sink(media.Pad{}))
+	st.Source(media.Pad{}).Link(ep.Sink(media.Pad{}))
+}
+
+// ending says why a call ended, as the application is told.
+func ending(e gateway.AppEvent) string {
+	if e.Cause.Text != "" {
+		return fmt.Sprintf("%s ended the call: %s", e.By, e.Cause.Text)
+	}
+	return fmt.Sprintf("%s ended the call, cause %d", e.By, e.Cause.Q850)
+}
