@@ -63,6 +63,8 @@ type Want struct {
 	Ptime      int  // ms; 0 = the peer's wish, else 20
 	Bandwidth  int  // kbit/s of audio that we want to receive at most, written as b=AS; 0 = not said
 	Video      bool // a first offer has a video line too; an endpoint that can't carry video refuses it from the start
+	NoAudio    bool // a first offer has no audio line
+	VideoRate  int  // kbit/s of video that we want to receive at most, written as b=AS; 0 = not said
 }
 
 // Order is what to negotiate, best first, of an endpoint whose own list is own, and whether the order is to be kept whatever
@@ -86,6 +88,13 @@ func (w Want) Order(own []*Format) (list []*Format, ordered bool) {
 		}
 	}
 	return list, ordered
+}
+
+// Rates are bounds of video's rate at an endpoint, in bit/s; 0 = none.
+type Rates struct {
+	MinSend, MaxSend int // what the sources of our pictures are told that the path takes
+	MinReceive       int // what the peer is asked for at least
+	MaxReceive       int // and at most
 }
 
 // SRTP policy of an endpoint.
@@ -132,4 +141,14 @@ type Stream struct {
 	Reported  bool          // outbound: the peer has reported of it, so that Lost, Fraction and Jitter are known
 	Bursts    uint64        // runs of packets lost in a row; inbound alone, as are Jitters
 	Jitters   Jitters       // what Jitter was from time to time
+
+	// Of video alone.
+	Layer    uint8  // of a simulcast, as in Frame
+	Pictures uint64 // ends of pictures that came, or were sent
+	Keys     uint64 // key pictures among them, as far as is known
+	NACKs    uint64 // requests for lost packets: inbound those that we sent, outbound those that came
+	PLIs     uint64 // and for key pictures (PLI)
+	FIRs     uint64 // the same by FIR
+	Resent   uint64 // packets sent again, outbound
+	Target   uint64 // bit/s: outbound what the path can take, inbound what the peer was asked to send at most; 0 = not said
 }

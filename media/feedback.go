@@ -6,6 +6,7 @@ import "math"
 type Feedback struct {
 	Kind  FeedbackKind
 	Value float64 // Bitrate: bit/s that the sink can take; Loss: fraction lost, 0 to 1; KeyFrame: unused
+	Layer uint8   // KeyFrame: of which layer, where the source has several; 0 = of the one that the sink gets
 }
 
 // FeedbackKind says what a sink asks of, or tells, its source.
@@ -13,7 +14,7 @@ type FeedbackKind uint8
 
 const (
 	KeyFrame FeedbackKind = iota // merged by passing on each
-	Bitrate                      // merged to the least
+	Bitrate                      // merged to the least; of a sink that gets a layer it chooses the layer, and isn't passed on
 	Loss                         // merged to the greatest
 )
 
@@ -21,6 +22,17 @@ const (
 func (s *Source) heard(in *Inlet, fb Feedback) {
 	if s.back == nil || math.IsNaN(fb.Value) {
 		return
+	}
+	if y := in.layers.Load(); y != nil {
+		switch fb.Kind {
+		case Bitrate:
+			y.limit.Store(math.Float64bits(max(fb.Value, 1)))
+			return
+		case KeyFrame:
+			if fb.Layer == 0 {
+				fb.Layer = uint8(y.now.Load())
+			}
+		}
 	}
 	s.said.Lock()
 	if in.cur.Load() != s { // it left while it spoke: nothing would take its word back
@@ -54,7 +66,7 @@ func (s *Source) forget(c *change, in *Inlet) {
 		before, _ := m.merge(m.said)
 		delete(m.said, in)
 		if after, any := m.merge(m.said); any && after != before {
-			c.told = append(c.told, saying{s.back, Feedback{m.kind, after}})
+			c.told = append(c.told, saying{s.back, Feedback{Kind: m.kind, Value: after}})
 		}
 	}
 }

@@ -41,7 +41,7 @@ type Frame struct {
 	Kind      Kind
 	Marker    bool  // begins a talkspurt (audio), ends a picture (video)
 	Key       bool  // of video: begins a picture that needs none before it, parameter sets included; more than one frame of it may say so
-	Layer     uint8 // of video that comes in several sizes at once: which, from 1 = the smallest; 0 = there is one
+	Layer     uint8 // of video that comes in several sizes at once: which, from 1; 0 = there is one
 
 	hops uint8 // how many workers it came through
 }

@@ -46,6 +46,8 @@ type Inlet struct {
 	follow func([]*Format) // is told what comes; nil as a rule
 
 	refused atomic.Uint64
+	whole   bool                     // lets all layers in: who is behind it chooses
+	layers  atomic.Pointer[layering] // nil until a frame of a layer came; written under mu
 }
 
 func (in *Inlet) inlet() *Inlet { return in }
@@ -105,6 +107,10 @@ func (in *Inlet) push(s Sink, src *Source, f *Frame, to *Format) {
 	if in.cur.Load() != src {
 		in.mu.Unlock()
 		in.refused.Add(1)
+		return
+	}
+	if f.Layer != 0 && !in.whole && !in.layered(src, f) {
+		in.mu.Unlock()
 		return
 	}
 	if in.seen != src || in.last != f.Epoch {

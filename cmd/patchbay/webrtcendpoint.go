@@ -41,6 +41,8 @@ func (s *server) newWebEndpoint(o kurento.WebRTCOptions) (*webEndpoint, error) {
 		Port: s.browsers, Registry: o.Pipeline.Registry(), Notify: o.Notify, Log: s.log.With("element", o.Name), Trickle: true, Key: webrtc.RSA,
 		// As Kurento has them.
 		Formats: []*media.Format{{Codec: "OPUS", Clock: 48000, Channels: 2}, media.PCMU(), media.PCMA(), media.TelephoneEvent(8000)},
+		Video:   videoFormats(),
+		Data:    o.Data,
 		Watch:   func(e webrtc.Event) { o.Watch(webEvent(e)) },
 	}
 	if o.ECDSA {
@@ -58,6 +60,49 @@ func (s *server) newWebEndpoint(o kurento.WebRTCOptions) (*webEndpoint, error) {
 		return nil, fmt.Errorf("endpoint of WebRTC: %w", err)
 	}
 	return e, nil
+}
+
+// videoFormats are those that pass through, as our offers have them: first what every peer and every recorder takes.
+func videoFormats() []*media.Format {
+	h264 := func(mode, profile string) *media.Format {
+		return media.VideoFormat("H264", "level-asymmetry-allowed=1;packetization-mode="+mode+";profile-level-id="+profile)
+	}
+	return []*media.Format{
+		media.VideoFormat("VP8", ""), h264("1", "42e01f"), h264("1", "42001f"), h264("1", "4d001f"), h264("1", "64001f"), h264("1", "640c1f"),
+		h264("0", "42e01f"), h264("0", "42001f"), media.VideoFormat("VP9", ""), media.VideoFormat("AV1", ""), media.VideoFormat("H265", ""),
+	}
+}
+
+// OpenChannel opens a data channel.
+func (e *webEndpoint) OpenChannel(c kurento.Channel) error {
+	return channelError(e.Endpoint.OpenChannel(webrtc.ChannelOptions{
+		Label: c.Label, Protocol: c.Protocol, Unordered: c.Unordered, MaxLife: c.LifeTime, MaxAgain: c.Retransmits}))
+}
+
+// CloseChannel closes one.
+func (e *webEndpoint) CloseChannel(id int) error { return channelError(e.Endpoint.CloseChannel(id)) }
+
+// Channels are those that there are now.
+func (e *webEndpoint) Channels() (list []kurento.ChannelStats, opened, closed uint64) {
+	all, opened, closed := e.Endpoint.Channels()
+	for _, c := range all {
+		list = append(list, kurento.ChannelStats{ID: c.ID, Label: c.Label, Protocol: c.Protocol, State: kurento.RTCDataChannelState(c.State),
+			Sent: c.Sent, SentBytes: c.SentBytes, Came: c.Came, CameSize: c.CameSize})
+	}
+	return list, opened, closed
+}
+
+// channelError is an error of data channels as Kurento's classes know it.
+func channelError(err error) error {
+	switch {
+	case errors.Is(err, webrtc.ErrNoData):
+		return kurento.ErrNoData
+	case errors.Is(err, webrtc.ErrNoChannel):
+		return kurento.ErrNoChannel
+	case errors.Is(err, webrtc.ErrChannels):
+		return kurento.ErrChannels
+	}
+	return err
 }
 
 // SetICE says where to look for the peer.
@@ -95,6 +140,10 @@ func webEvent(e webrtc.Event) kurento.WebRTCEvent {
 		return kurento.WebRTCEvent{ICE: kurento.IceComponentState(e.State.String())}
 	case webrtc.PairSelected:
 		return kurento.WebRTCEvent{Pair: &kurento.IceCandidatePair{StreamID: "1", ComponentID: 1, LocalCandidate: e.Local, RemoteCandidate: e.Remote}}
+	case webrtc.ChannelOpened:
+		return kurento.WebRTCEvent{Opened: &e.ID}
+	case webrtc.ChannelClosed:
+		return kurento.WebRTCEvent{Closed: &e.ID}
 	case webrtc.HandshakeChanged:
 		return kurento.WebRTCEvent{DTLS: kurento.DtlsConnectionState(e.State.String())}
 	}

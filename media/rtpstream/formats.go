@@ -38,8 +38,11 @@ type Formats struct{ known []*media.Format }
 // Get is the pointer of d under that payload type, which is its Tag.
 func (k *Formats) Get(d sdp.Format, pt uint8) *media.Format {
 	f := media.Format{Codec: d.Codec, Clock: d.Clock, Channels: d.Channels, Params: d.Params(), Tag: int(pt)}
-	if d.Event() {
+	switch {
+	case d.Event():
 		f.Kind = media.Event
+	case d.Video():
+		f.Kind = media.Video
 	}
 	for _, g := range k.known {
 		if g.Tag == f.Tag && g.Same(&f) {
@@ -78,6 +81,9 @@ func (k *Formats) Table(s *sdp.Agreement) Table {
 		if t.In[p.Send] == nil {
 			t.In[p.Send] = t.In[p.Recv]
 		}
+	}
+	if len(s.Formats) == 0 {
+		return t
 	}
 	first := s.Formats[0]
 	t.Codec = (&media.Format{Codec: first.Codec, Clock: first.Clock, Channels: first.Channels, Params: first.Params()}).String()

@@ -79,7 +79,7 @@ func (n *Numbering) rebase(f *media.Frame, clock uint32, now int64) (marker bool
 	n.move = ts - f.Timestamp
 	n.span = clock / 50
 	n.ts, n.at, n.clock = ts, now, clock
-	return f.Kind != media.Event
+	return f.Kind == media.Audio // of video it ends a picture
 }
 
 func (n *Numbering) write(room []byte, f *media.Frame, pt uint8, clock uint32, marker bool, now int64) []byte {

@@ -185,6 +185,15 @@ func (f Format) Same(g Format) bool {
 // Event reports whether the format is telephone-event (RFC 4733).
 func (f Format) Event() bool { return f.Codec == TelephoneEvent }
 
+// Video reports whether the format is one of video that we know.
+func (f Format) Video() bool {
+	switch f.Codec {
+	case "VP8", "VP9", "H264", "H265", "AV1":
+		return true
+	}
+	return false
+}
+
 // TelephoneEvent is the Codec of RFC 4733's payload format.
 const TelephoneEvent = "TELEPHONE-EVENT"
 

@@ -100,6 +100,21 @@ func (s *Session) Offer(t Terms) (*Description, error) {
 	return d, s.finish(d)
 }
 
+// Bare makes a description without audio: an answer that refuses each line of an offer, or an offer of these lines, refused
+// from the start. Who has lines that the session knows nothing of puts them in their places.
+func (s *Session) Bare(offer *Description, lines []Media) (*Description, error) {
+	d := &Description{}
+	switch {
+	case offer != nil:
+		d.Media = refused(offer.Media)
+	case s.last != nil:
+		d.Media = refused(s.last.Media)
+	default:
+		d.Media = refused(lines)
+	}
+	return d, s.finish(d)
+}
+
 // Answer makes the answer to an offer, with one line for each of the offer's: the audio line that it takes, and the
 // others refused. Errors that are the offer's fault are *Refusal.
 func (s *Session) Answer(offer *Description, t Terms) (*Description, *Agreement, error) {

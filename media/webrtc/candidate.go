@@ -25,6 +25,7 @@ const (
 type told struct {
 	local, others *sdp.Description
 	creds         *credentials
+	lines         extra
 }
 
 // SetICE changes where to look for the peer: for the candidates that are gathered next. Whether there is a PeerConnection is
@@ -92,7 +93,7 @@ func (e *Endpoint) Local() []byte {
 	if e.told == nil {
 		return nil
 	}
-	body, err := e.write(e.told.local, e.told.others, e.told.creds)
+	body, err := e.write(e.told.local, e.told.others, e.told.creds, e.told.lines)
 	if err != nil {
 		return nil // it was written before
 	}

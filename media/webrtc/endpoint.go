@@ -6,8 +6,9 @@
 // stands pion's PeerConnection, with full ICE: STUN, TURN, and TCP beside UDP.
 //
 // The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack; stream, agentmux,
-// agent, inner, pion, pionsession, piontrack and ring the other one; receive is the way in, send the way out; control is RTCP; negotiate, agreement, side,
-// candidate and formats are SDP; servers is where a peer is looked for, watch what is told of it.
+// agent, inner, pion, pionsession, pionscene, piontrack, ring, lane and estimator the other one; receive is the way in, send the way out; rich is what there
+// is beside audio, picturein and pictureout its ways, channels its data; control is RTCP; negotiate, agreement, side, scene, scenesdp, candidate and formats
+// are SDP; servers is where a peer is looked for, watch what is told of it.
 package webrtc
 
 import (
@@ -43,6 +44,8 @@ const (
 type Config struct {
 	Port     *Port
 	Formats  []*media.Format    // own list, best first; nil = PCMU, PCMA, Opus and telephone-event
+	Video    []*media.Format    // of pictures, best first; nil = the endpoint carries none
+	Data     bool               // it carries data channels
 	Registry *media.Registry    // conversions towards linked sinks; nil = only relay
 	Stack    Stack              // what stands behind it
 	Timeout  time.Duration      // of silence until media.Silent; 0 = 30 s, negative = never; off while on hold
@@ -108,6 +111,7 @@ type Endpoint struct {
 	control rtpstream.Control
 	agreed  atomic.Pointer[agreement] // in force; nil before SDP
 	watch   watcher
+	rich    *rich // nil unless it may carry more than audio
 	place   atomic.Pointer[place]
 	ice     atomic.Pointer[ICE]
 	ident   *identity
@@ -172,6 +176,9 @@ func New(cfg Config) (*Endpoint, error) {
 	e.source = media.NewSource(cfg.Registry, nil)
 	e.sink.init(e)
 	e.control.Init()
+	if cfg.Data || len(cfg.Video) > 0 {
+		e.rich = newRich(e)
+	}
 	if err := cfg.Port.enter(e); err != nil {
 		return nil, err
 	}
@@ -191,18 +198,24 @@ func (e *Endpoint) choose(rich bool) transport {
 	return e.transport
 }
 
-// Source is where the peer's audio and telephone-events leave, for the zero Pad.
+// Source is where the peer's audio and telephone-events leave, for the zero Pad; its pictures and messages for those of their kinds.
 func (e *Endpoint) Source(p media.Pad) *media.Source {
-	if p == (media.Pad{}) {
+	switch {
+	case p == (media.Pad{}):
 		return e.source
+	case e.rich != nil:
+		return e.rich.source(p)
 	}
 	return nil
 }
 
-// Sink is where audio and telephone-events for the peer enter, for the zero Pad.
+// Sink is where audio and telephone-events for the peer enter, for the zero Pad; pictures and messages for those of their kinds.
 func (e *Endpoint) Sink(p media.Pad) media.Sink {
-	if p == (media.Pad{}) {
+	switch {
+	case p == (media.Pad{}):
 		return &e.sink
+	case e.rich != nil:
+		return e.rich.sink(p)
 	}
 	return nil
 }
@@ -242,6 +255,9 @@ func (e *Endpoint) Stats(s *media.Snapshot) {
 	s.Streams = append(s.Streams, in, out)
 	e.in.notes(s)
 	e.sink.notes(s)
+	if e.rich != nil {
+		e.rich.stats(s)
+	}
 }
 
 // Close says RTCP BYE and frees credentials, addresses and keys together: late packets meet nothing. An offer or answer that
@@ -254,6 +270,9 @@ func (e *Endpoint) Close() error {
 		e.watch.close()
 		e.cfg.Port.leave(e)
 		e.bye(udp.Now())
+		if e.rich != nil {
+			e.rich.close(udp.Now())
+		}
 		e.in.flow.Lock()
 		e.in.closed = true
 		e.in.flow.Unlock()
@@ -292,4 +311,7 @@ func (e *Endpoint) tick(now int64) {
 	e.quieten(now)
 	e.report(a, now)
 	a.line.Tick(now)
+	if e.rich != nil {
+		e.rich.tick(now)
+	}
 }

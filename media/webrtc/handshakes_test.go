@@ -160,7 +160,7 @@ func TestStalledHandshakesMakeRoom(t *testing.T) {
 func TestQueuesDrop(t *testing.T) {
 	record := make([]byte, 100)
 	lost := 0
-	dtls, wire := newInlet(&peer{}), newInner(nil, func() { lost++ })
+	dtls, wire := newInlet(&peer{}), newInner(nil, func() { lost++ }, false)
 	agent := newAgentConn(&agent{port: &Port{}}, nil)
 	done := make(chan int)
 	go func() {

@@ -36,9 +36,13 @@ func innerTheirs() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 2}), 4000)
 }
 
-func newInner(send func([]byte) error, drop func()) *inner {
+func newInner(send func([]byte) error, drop func(), rich bool) *inner {
+	queue := agentQueue
+	if rich { // a key picture comes as a burst
+		queue *= 8
+	}
 	return &inner{
-		send: send, drop: drop, in: make(chan []byte, agentQueue), read: deadline.New(), done: make(chan struct{}),
+		send: send, drop: drop, in: make(chan []byte, queue), read: deadline.New(), done: make(chan struct{}),
 		ours: credentials{token(ufragSize), token(pwdSize)}, theirs: credentials{token(ufragSize), token(pwdSize)},
 	}
 }

@@ -32,7 +32,7 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	if err := e.ready(ctx); err != nil {
 		return nil, err
 	}
-	t := e.choose(false)
+	t := e.choose(e.rich != nil && (w.Video && len(e.cfg.Video) > 0 || e.cfg.Data))
 	o := &offer{e: e, ours: e.ours, answers: map[string]*answer{}, before: e.agreed.Load()}
 	e.place.Store(&place{mid: e.mid, line: e.index()})
 	if o.ours == nil || w.ICERestart {
@@ -42,17 +42,27 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 		}
 		o.fresh = true
 	}
-	local, err := e.session.Offer(e.terms(w, o.ours, "actpass"))
+	terms := e.terms(w, o.ours, "actpass")
+	if e.rich != nil && e.serves() && w.Video {
+		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: "1 " + extMid}) // as pictures have it
+	}
+	var local *sdp.Description
+	var err error
+	if w.NoAudio {
+		local, err = e.session.Bare(nil, terms.Also)
+	} else {
+		local, err = e.session.Offer(terms)
+	}
 	if err == nil {
-		o.local = local
-		o.body, err = e.write(local, e.others, o.ours)
+		o.local, o.extra = local, e.offerScene(local, w, o.ours)
+		o.body, err = e.write(local, e.others, o.ours, o.extra)
 	}
 	if err != nil {
 		o.withdraw()
 		return nil, fmt.Errorf("webrtc: %s: offer: %w", e.cfg.Name, err)
 	}
 	e.offer = o
-	e.told = &told{local, e.others, o.ours}
+	e.told = &told{local, e.others, o.ours, o.extra}
 	return o, nil
 }
 
@@ -69,6 +79,9 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 		return nil, err
 	}
 	line := e.pick(remote)
+	if line == nil && e.rich != nil {
+		line = e.pickBeside(remote)
+	}
 	if line == nil {
 		return nil, sdp.Refuse(sdp.ErrNoAudio, "The offer has no audio over %s", protos()[0])
 	}
@@ -79,16 +92,26 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 		e.place.Store(&before)
 		return nil, err
 	}
+	e.answerScene(remote, line, w, d)
 	p := &pending{e: e, deal: d, fresh: fresh, mid: e.mid, others: remote}
 	setup := "passive"
 	if d.client {
 		setup = "active"
 	}
 	e.mid = at.mid
-	local, s, err := e.session.Answer(remote, e.terms(w, d.ours, setup))
+	terms := e.terms(w, d.ours, setup)
+	if d.scene != nil && d.scene.named != 0 {
+		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: fmt.Sprintf("%d %s", d.scene.named, extMid)})
+	}
+	local, s, err := e.session.Answer(remote, terms)
+	if err != nil && d.scene != nil { // there is something all the same
+		d.scene.audio, s = false, &sdp.Agreement{Direction: sdp.Inactive}
+		local, err = e.session.Bare(remote, nil)
+	}
+	var lines extra
 	if err == nil {
-		p.local = local
-		p.body, err = e.write(local, remote, d.ours)
+		p.local, lines = local, e.linesOf(d.scene, remote, w, d.ours, setup)
+		p.body, err = e.write(local, remote, d.ours, lines)
 	}
 	if err != nil {
 		p.withdraw()
@@ -96,7 +119,7 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	}
 	p.agreed = e.agree(s, d)
 	e.answer = p
-	e.told = &told{local, remote, d.ours}
+	e.told = &told{local, remote, d.ours, lines}
 	return p, nil
 }
 
@@ -125,15 +148,15 @@ func (e *Endpoint) dealFor(ctx context.Context, remote *sdp.Description, m *sdp.
 			return d, false, nil
 		}
 	}
-	t := e.choose(rich(remote))
+	t := e.choose(more(remote))
 	if d.ours, err = e.enroll(ctx, t); err != nil {
 		return nil, false, fmt.Errorf("webrtc: %s: answer: %w", e.cfg.Name, err)
 	}
 	return d, true, nil
 }
 
-// rich reports whether an offer asks for more than audio.
-func rich(d *sdp.Description) bool {
+// more reports whether an offer asks for more than audio.
+func more(d *sdp.Description) bool {
 	return slices.ContainsFunc(d.Media, func(m sdp.Media) bool {
 		return m.Port != 0 && (m.Kind == "video" || m.Kind == "application")
 	})
@@ -186,8 +209,11 @@ func (e *Endpoint) terms(w media.Want, c *credentials, setup string) sdp.Terms {
 	if w.Bandwidth > 0 {
 		t.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.Bandwidth)}}
 	}
-	if w.Video { // which we don't carry: the line is refused from the start
-		t.Also = []sdp.Media{{Kind: "video", Proto: protos()[0], Tokens: []string{"96"}}}
+	if w.Video { // refused from the start, unless we carry it
+		t.Also = append(t.Also, sdp.Media{Kind: "video", Proto: protos()[0], Tokens: []string{"96"}})
+	}
+	if e.rich != nil && e.cfg.Data {
+		t.Also = append(t.Also, sdp.Media{Kind: "application", Proto: protoData, Tokens: []string{"webrtc-datachannel"}})
 	}
 	return t
 }
@@ -202,6 +228,9 @@ func (e *Endpoint) apply(a *agreement, keep bool) {
 	}
 	e.in.change(a, keep, udp.Now())
 	e.sink.change(a)
+	if e.rich != nil {
+		e.rich.change(a)
+	}
 	e.agreed.Store(a)
 	media.Renegotiate(e)
 }
@@ -287,6 +316,7 @@ type offer struct {
 	local   *sdp.Description
 	body    []byte
 	ours    *credentials
+	extra   extra
 	fresh   bool // they are new
 	answers map[string]*answer
 	before  *agreement // what stands until Commit
@@ -321,11 +351,16 @@ func (o *offer) Accept(tag string, body []byte) error {
 	}
 	s, err := sdp.Agree(o.local, remote)
 	if err != nil {
-		return err
+		if s = o.beside(remote); s == nil {
+			return err
+		}
 	}
 	d, keep, err := o.deal(remote, s.Remote, old)
 	if err != nil {
 		return err
+	}
+	if e.agreeScene(o.extra, remote, d); d.scene != nil {
+		d.scene.audio = len(s.Formats) > 0
 	}
 	n := &answer{body: bytes.Clone(body), agreed: e.agree(s, d)}
 	if keep != nil {

@@ -107,7 +107,8 @@ func (t *pion) take(c *credentials) (*agent, error) {
 func (t *pion) Join(d *deal, r receiver) (line, error) {
 	l := &pionLine{transport: t, port: t.port, r: r, born: udp.Now(), deal: d, drained: make(chan struct{})}
 	l.ring.init()
-	l.inner = newInner(l.leave, l.dropped)
+	l.lane.init()
+	l.inner = newInner(l.leave, l.dropped, d.scene != nil)
 	l.work.Go(func() {
 		defer close(l.drained)
 		l.ring.drain(l.write)
@@ -127,6 +128,9 @@ type pionLine struct {
 	deal      *deal // the first: what the PeerConnection is told doesn't change
 	inner     *inner
 	track     pionTrack
+	pictures  pionTrack
+	lane      lane          // what pictures sends
+	nacks     atomic.Uint64 // requests of ours for lost packets
 	ring      ring
 	drained   chan struct{}
 	work      sync.WaitGroup
@@ -339,6 +343,7 @@ func (l *pionLine) Close() error {
 		l.mu.Lock()
 		l.closed = true
 		l.mu.Unlock()
+		l.lane.close()
 		l.ring.close() // a last BYE goes out
 		select {
 		case <-l.drained:

@@ -57,14 +57,19 @@ func (l *pionLine) start(log *slog.Logger) error {
 	l.mu.Unlock()
 	pc.OnConnectionStateChange(l.changed)
 	pc.OnTrack(l.listen)
-	way, err := pc.AddTransceiverFromTrack(&l.track, pwebrtc.RTPTransceiverInit{
-		Direction:     pwebrtc.RTPTransceiverDirectionSendrecv,
-		SendEncodings: []pwebrtc.RTPEncodingParameters{{RTPCodingParameters: pwebrtc.RTPCodingParameters{SSRC: pwebrtc.SSRC(l.deal.ssrc)}}},
-	})
-	if err != nil {
+	if len(l.deal.formats) > 0 {
+		way, err := pc.AddTransceiverFromTrack(&l.track, pwebrtc.RTPTransceiverInit{
+			Direction:     pwebrtc.RTPTransceiverDirectionSendrecv,
+			SendEncodings: []pwebrtc.RTPEncodingParameters{{RTPCodingParameters: pwebrtc.RTPCodingParameters{SSRC: pwebrtc.SSRC(l.deal.ssrc)}}},
+		})
+		if err != nil {
+			return err
+		}
+		l.work.Go(func() { l.reports(func(b []byte) (int, error) { n, _, err := way.Sender().Read(b); return n, err }) })
+	}
+	if err := l.prepare(pc); err != nil {
 		return err
 	}
-	l.work.Go(func() { l.reports(func(b []byte) (int, error) { n, _, err := way.Sender().Read(b); return n, err }) })
 	if err := pc.SetRemoteDescription(pwebrtc.SessionDescription{Type: pwebrtc.SDPTypeOffer, SDP: l.theirs()}); err != nil {
 		return err
 	}
@@ -75,8 +80,8 @@ func (l *pionLine) start(log *slog.Logger) error {
 	return pc.SetLocalDescription(ours)
 }
 
-// api has the wire to the line, the deal's formats and the rules that our own stack keeps too. There are no interceptors:
-// RTCP is the endpoint's.
+// api has the wire to the line, the deal's formats and the rules that our own stack keeps too. Audio has no interceptors: its RTCP
+// is the endpoint's.
 func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
 	engine := &pwebrtc.MediaEngine{}
 	for _, p := range l.deal.formats {
@@ -89,6 +94,20 @@ func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
 		if err := engine.RegisterCodec(c, pwebrtc.RTPCodecTypeAudio); err != nil {
 			return nil, err
 		}
+	}
+	if s := l.deal.scene; s != nil {
+		if err := s.register(engine); err != nil {
+			return nil, err
+		}
+		if s.named != 0 { // a stream that SDP doesn't name is found by it
+			if err := engine.RegisterHeaderExtension(pwebrtc.RTPHeaderExtensionCapability{URI: extMid}, pwebrtc.RTPCodecTypeAudio); err != nil {
+				return nil, err
+			}
+		}
+	}
+	chain, err := l.chain()
+	if err != nil {
+		return nil, err
 	}
 	list, err := profiles(l.port.cfg.Profiles)
 	if err != nil {
@@ -108,20 +127,40 @@ func (l *pionLine) api(log *slog.Logger) (*pwebrtc.API, error) {
 		return context.WithTimeout(context.Background(), l.port.cfg.shaking)
 	})
 	se.DisableCloseByDTLS(true) // SIP, RPC or the peer's consent end a leg
-	return pwebrtc.NewAPI(pwebrtc.WithMediaEngine(engine), pwebrtc.WithSettingEngine(se)), nil
+	return pwebrtc.NewAPI(pwebrtc.WithMediaEngine(engine), pwebrtc.WithSettingEngine(se), pwebrtc.WithInterceptorRegistry(chain)), nil
 }
 
-// theirs is the peer's description as the PeerConnection has to know it: one line of audio, both ways.
+// theirs is the peer's description as the PeerConnection has to know it: each line goes both ways.
 func (l *pionLine) theirs() string {
 	d, t := l.deal, l.deal.theirs
 	var b strings.Builder
 	line := func(format string, a ...any) { fmt.Fprintf(&b, format+"\r\n", a...) }
-	line("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0")
+	audio := "0"
+	if d.scene != nil {
+		audio = d.scene.mid
+	}
+	line("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE %s", d.scene.mids(audio))
+	setup := "active"
+	if d.client {
+		setup = "passive"
+	}
+	transport := fmt.Sprintf("a=setup:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s\r\na=candidate:%s\r\na=end-of-candidates",
+		setup, l.inner.theirs.ufrag, l.inner.theirs.pwd, t.fingerprints[len(t.fingerprints)-1], candidate(0, innerTheirs()))
+	if len(d.formats) > 0 {
+		l.sound(line, audio, transport)
+	}
+	l.scene(line, transport)
+	return b.String()
+}
+
+// sound is the line of audio.
+func (l *pionLine) sound(line func(string, ...any), mid, transport string) {
+	d := l.deal
 	var pts []string
 	for _, p := range d.formats {
 		pts = append(pts, fmt.Sprint(p.Send))
 	}
-	line("m=audio 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtcp-mux\r\na=sendrecv", strings.Join(pts, " "))
+	line("m=audio 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=mid:%s\r\na=rtcp-mux\r\na=sendrecv", strings.Join(pts, " "), mid)
 	for _, p := range d.formats {
 		name := fmt.Sprintf("%s/%d", strings.ToLower(p.Codec), p.Clock)
 		if p.Channels > 1 {
@@ -132,16 +171,13 @@ func (l *pionLine) theirs() string {
 			line("a=fmtp:%d %s", p.Send, p.Fmtp)
 		}
 	}
-	setup := "active"
-	if d.client {
-		setup = "passive"
+	if d.scene != nil && d.scene.named != 0 {
+		line("a=extmap:%d %s", d.scene.named, extMid)
 	}
-	line("a=setup:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s", setup, l.inner.theirs.ufrag, l.inner.theirs.pwd, t.fingerprints[len(t.fingerprints)-1])
 	for _, s := range d.theirSSRCs {
 		line("a=ssrc:%s", s)
 	}
-	line("a=candidate:%s\r\na=end-of-candidates", candidate(0, innerTheirs()))
-	return b.String()
+	line("%s", transport)
 }
 
 // changed takes the PeerConnection's state. It comes on goroutines of pion's.
@@ -199,6 +235,10 @@ func (l *pionLine) profile() {
 
 // listen hands the peer's packets on, one stream at a time.
 func (l *pionLine) listen(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
+	if t.Kind() == pwebrtc.RTPCodecTypeVideo {
+		l.look(t, r)
+		return
+	}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()

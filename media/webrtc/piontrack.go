@@ -9,6 +9,7 @@ import (
 
 // pionTrack is what the PeerConnection sends: packets of any of the deal's formats.
 type pionTrack struct {
+	video  bool
 	mu     sync.Mutex
 	out    pwebrtc.TrackLocalWriter
 	header prtp.Header
@@ -32,10 +33,16 @@ func (t *pionTrack) Unbind(pwebrtc.TrackLocalContext) error {
 	return nil
 }
 
-func (t *pionTrack) ID() string                 { return "audio" }
-func (t *pionTrack) RID() string                { return "" }
-func (t *pionTrack) StreamID() string           { return "patchbay" }
-func (t *pionTrack) Kind() pwebrtc.RTPCodecType { return pwebrtc.RTPCodecTypeAudio }
+func (t *pionTrack) ID() string       { return t.Kind().String() }
+func (t *pionTrack) RID() string      { return "" }
+func (t *pionTrack) StreamID() string { return "patchbay" }
+
+func (t *pionTrack) Kind() pwebrtc.RTPCodecType {
+	if t.video {
+		return pwebrtc.RTPCodecTypeVideo
+	}
+	return pwebrtc.RTPCodecTypeAudio
+}
 
 // write sends a packet. One that can't be sent is lost, as on a network: the state tells why.
 func (t *pionTrack) write(b []byte) {

@@ -86,6 +86,7 @@ type deal struct {
 	cname      string
 	formats    []sdp.Pair
 	theirSSRCs []string // values of the peer's a=ssrc
+	scene      *scene   // what there is beside audio; nil = nothing
 }
 
 // lineStats are a line's counts.

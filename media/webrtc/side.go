@@ -183,18 +183,13 @@ func (e *Endpoint) lines(c *credentials, setup string) []sdp.Attribute {
 }
 
 // write makes the body: to what the session of media/sdp says it adds what stands at session level, and the a=mid of refused
-// lines, without which some peers refuse the whole. other is the peer's offer, nil in an offer of ours.
-func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte, error) {
+// lines, without which some peers refuse the whole; lines are those beside audio. other is the peer's offer, nil in an offer of ours.
+func (e *Endpoint) write(local, other *sdp.Description, c *credentials, lines extra) ([]byte, error) {
 	d := *local
-	d.Media = slices.Clone(local.Media)
-	for i := range d.Media {
-		if m := &d.Media[i]; m.Port != 0 && m.Kind == "audio" {
-			m.Attributes = append(slices.Clone(m.Attributes), e.candidates(c)...)
-		}
-	}
+	mids := e.overlay(&d, lines, c)
 	d.Attributes = nil
-	if other == nil || bundled(other, e.mid) {
-		d.Attributes = append(d.Attributes, sdp.Attribute{Key: "group", Value: "BUNDLE " + e.mid})
+	if len(mids) > 0 && (other == nil || bundled(other, mids[0])) {
+		d.Attributes = append(d.Attributes, sdp.Attribute{Key: "group", Value: "BUNDLE " + strings.Join(mids, " ")})
 	}
 	if e.transport.Lite() {
 		d.Attributes = append(d.Attributes, sdp.Attribute{Key: "ice-lite"})
@@ -204,7 +199,7 @@ func (e *Endpoint) write(local, other *sdp.Description, c *credentials) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	return named(body, local, other), nil
+	return named(body, &d, other), nil
 }
 
 // Decline answers an offer that Answer has refused because nothing in it can be used: by refusing each of its lines.

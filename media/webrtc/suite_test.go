@@ -107,9 +107,9 @@ func notices[T media.Notice](l *leg) []T {
 // await waits until ok.
 func await(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			tb.Fatalf("%s: not within 5 s", what)
+			tb.Fatalf("%s: not within 60 s", what)
 		}
 	}
 }

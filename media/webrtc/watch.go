@@ -147,6 +147,9 @@ func (w *watcher) announce() {
 	}
 }
 
+// tells queues an event that changes nothing here.
+func (w *watcher) tells(e Event) { w.do(func() { w.queue = append(w.queue, e) }) }
+
 func (w *watcher) candidate(c CandidateFound) {
 	w.do(func() {
 		w.queue = append(w.queue, c)

@@ -28,8 +28,6 @@ func Missing() []Exception {
 		{"HttpEndpoint", "HttpEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"HttpPostEndpoint", "HttpPostEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"RecorderEndpoint", "RecorderEndpoint isn't available: this server doesn't record."},
-		{"WebRtcEndpoint.createDataChannel", "Data channels aren't available: this server's WebRtcEndpoint carries audio."},
-		{"WebRtcEndpoint.closeDataChannel", "Data channels aren't available: this server's WebRtcEndpoint carries audio."},
 		{"WebRtcEndpoint.qosDscp", "qosDscp is taken and marks nothing: all endpoints share the sockets of one port."},
 		{"FaceOverlayFilter", "FaceOverlayFilter isn't available: this server doesn't decode video."},
 		{"GStreamerFilter", "GStreamerFilter isn't available: this server doesn't run GStreamer elements."},

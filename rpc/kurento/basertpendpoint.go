@@ -51,7 +51,9 @@ func (e *BaseRtpEndpoint) Begin(self *rpc.Object, p *Pipeline, endpoint media.En
 	e.remb = RembParams{PacketsRecvIntervalTop: 100, ExponentialFactor: 0.04, LinealFactorGrade: 30, DecrementFactor: 0.5,
 		ThresholdFactor: 0.8, UpLosses: 12, RembOnConnect: 300_000}
 	e.counts = NewRTPStats()
+	e.bounded = e.bound
 	e.SdpEndpoint.Begin(self, p, endpoint, want)
+	e.bound()
 	e.SetStats(func(kind MediaType, base ElementStats) map[string]AnyStats {
 		return e.counts.Of(e.endpoint, kind, base)
 	})
@@ -146,10 +148,35 @@ func (e *BaseRtpEndpoint) setNumber(name string, of *int, v, least, most int) er
 		return rpc.Errorf(rpc.IllegalParam, "'%s' is %d, should be %d to %d", name, v, least, most)
 	}
 	e.state.Lock()
-	defer e.state.Unlock()
 	*of = v
+	e.state.Unlock()
+	e.bound()
 	return nil
 }
+
+// bound tells the endpoint what video may take. A least above the most is the most.
+func (e *BaseRtpEndpoint) bound() {
+	b, ok := e.endpoint.(interface{ SetRates(media.Rates) })
+	if !ok {
+		return
+	}
+	most := e.MaxVideoRecvBandwidth()
+	e.state.Lock()
+	defer e.state.Unlock()
+	r := media.Rates{MinSend: kilo(e.minSend), MaxSend: kilo(e.maxSend), MinReceive: kilo(e.minRecv), MaxReceive: kilo(most)}
+	if r.MaxSend > 0 {
+		r.MinSend = min(r.MinSend, r.MaxSend)
+	}
+	if r.MaxReceive > 0 {
+		r.MinReceive = min(r.MinReceive, r.MaxReceive)
+	}
+	b.SetRates(r)
+}
+
+// kilo is a rate of kbit/s in bit/s.
+func kilo(v int) int { return min(v, mostKilo) * 1000 }
+
+const mostKilo = 1_000_000
 
 // RembParams are those of the congestion control towards the peer.
 func (e *BaseRtpEndpoint) RembParams() RembParams {
@@ -167,8 +194,8 @@ func (e *BaseRtpEndpoint) SetRembParams(p RembParams) {
 
 // RequestKeyframe asks the peer for a picture that needs no other. It fails with NotSupported while there is no video.
 func (e *BaseRtpEndpoint) RequestKeyframe() error {
-	if k, ok := e.endpoint.(interface{ RequestKeyframe() error }); ok {
-		return k.RequestKeyframe()
+	if k, ok := e.endpoint.(interface{ RequestKeyframe() error }); ok && k.RequestKeyframe() == nil {
+		return nil
 	}
 	return rpc.Errorf(rpc.NotSupported, "Endpoint has no video: there is no picture to ask for")
 }

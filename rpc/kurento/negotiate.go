@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/rpc"
 )
@@ -24,7 +25,7 @@ func (e *SdpEndpoint) GenerateOffer(ctx context.Context, options *OfferOptions) 
 	if options != nil {
 		o = *options
 	}
-	if !o.OfferToReceiveAudio {
+	if !o.OfferToReceiveAudio && !e.beside(o.OfferToReceiveVideo) {
 		d := sdp.Decline(nil)
 		if o.OfferToReceiveVideo {
 			d.Media = []sdp.Media{{Kind: "video", Proto: "RTP/AVPF", Tokens: []string{"96"}}}
@@ -38,12 +39,18 @@ func (e *SdpEndpoint) GenerateOffer(ctx context.Context, options *OfferOptions) 
 	}
 	w := e.want
 	w.Prefer, w.Bandwidth, w.Video, w.ICERestart = around, e.audio, o.OfferToReceiveVideo, e.restart
+	w.NoAudio, w.VideoRate = !o.OfferToReceiveAudio, e.video
 	offer, err := e.endpoint.Offer(ctx, w)
 	if err != nil {
 		return "", fault(rpc.GenerateOffer, "Offer can't be made", err)
 	}
 	e.offer, e.local, e.stage = offer, string(offer.SDP()), offered
 	return e.local, nil
+}
+
+// beside reports whether the endpoint has something to offer without audio.
+func (e *SdpEndpoint) beside(video bool) bool {
+	return video && e.endpoint.Source(media.Pad{Kind: media.Video}) != nil || e.endpoint.Source(media.Pad{Kind: media.Data}) != nil
 }
 
 // ProcessOffer answers an offer. What connected elements take comes first (Around). What the endpoint can't carry has port 0 in the answer; that is no error. It fails with
@@ -59,7 +66,7 @@ func (e *SdpEndpoint) ProcessOffer(ctx context.Context, body string) (string, er
 		return "", err
 	}
 	w := e.want
-	w.Prefer, w.Bandwidth = around, e.audio
+	w.Prefer, w.Bandwidth, w.VideoRate = around, e.audio, e.video
 	p, err := e.endpoint.Answer(ctx, []byte(body), w)
 	if unusable(err) {
 		return e.decline(body)

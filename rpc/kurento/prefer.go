@@ -14,7 +14,7 @@ func (e *Element) Prefer(list []*media.Format) {
 	e.preferred = list
 }
 
-// Around is the audio that the connected elements have agreed to, or prefer before they have, best first: those that the
+// Around is the audio and video that the connected elements have agreed to, or prefer before they have, best first: those that the
 // element feeds, whose media is to come as they take it, then those that feed it. What is negotiated in this order passes
 // through.
 func (e *Element) Around() []*media.Format {
@@ -34,7 +34,7 @@ func (e *Element) Around() []*media.Format {
 func (e *Element) around(out *[]*media.Format, seen map[*Element]bool, side func(*Element) []*connection, end func(*connection) *Element) {
 	for _, c := range side(e) {
 		n := end(c)
-		if c.kind != MediaTypeAudio || seen[n] {
+		if c.kind == MediaTypeData || seen[n] {
 			continue
 		}
 		if n.passes {
@@ -42,20 +42,23 @@ func (e *Element) around(out *[]*media.Format, seen map[*Element]bool, side func
 			n.around(out, seen, side, end)
 			continue
 		}
-		for _, f := range n.formats() {
-			if f.Kind == media.Audio && !slices.ContainsFunc(*out, f.Same) {
+		for _, f := range n.formats(c.kind) {
+			if f.Kind != media.Event && !slices.ContainsFunc(*out, f.Same) {
 				*out = append(*out, f)
 			}
 		}
 	}
 }
 
-// formats are those of the element's audio. The graph is held.
-func (e *Element) formats() []*media.Format {
-	if s := e.sourcePad(MediaTypeAudio, defaultDescription); s != nil {
+// formats are those of the element's audio, or video. The graph is held.
+func (e *Element) formats(kind MediaType) []*media.Format {
+	if s := e.sourcePad(kind, defaultDescription); s != nil {
 		if list := s.Formats(); len(list) > 0 {
 			return list
 		}
+	}
+	if kind != MediaTypeAudio {
+		return nil
 	}
 	return e.preferred
 }

@@ -14,6 +14,7 @@ type SdpEndpoint struct {
 	SessionEndpoint
 	endpoint media.Endpoint
 	want     media.Want
+	bounded  func() // what the peer may send has changed; may be nil
 	agreed   func() // after the first terms, if media is among them; may be nil
 
 	mu           sync.Mutex // one negotiation at a time
@@ -66,12 +67,16 @@ func (e *SdpEndpoint) SetMaxAudioRecvBandwidth(v int) error {
 	return e.setBandwidth("maxAudioRecvBandwidth", &e.audio, v)
 }
 
-// MaxVideoRecvBandwidth is what our SDP asks of the peer's video, kbit/s; 0 = nothing. A line that is refused asks nothing.
+// MaxVideoRecvBandwidth is what the peer is asked to send of video at most, kbit/s, in our SDP and later; 0 = nothing.
 func (e *SdpEndpoint) MaxVideoRecvBandwidth() int { return e.bandwidth(&e.video) }
 
-// SetMaxVideoRecvBandwidth sets what our next SDP asks of the peer's video, kbit/s; 0 = nothing.
+// SetMaxVideoRecvBandwidth sets what the peer is asked to send of video at most, kbit/s; 0 = nothing.
 func (e *SdpEndpoint) SetMaxVideoRecvBandwidth(v int) error {
-	return e.setBandwidth("maxVideoRecvBandwidth", &e.video, v)
+	err := e.setBandwidth("maxVideoRecvBandwidth", &e.video, v)
+	if err == nil && e.bounded != nil {
+		e.bounded()
+	}
+	return err
 }
 
 func (e *SdpEndpoint) bandwidth(of *int) int {

@@ -24,7 +24,36 @@ type WebRTC interface {
 	Local() []byte
 	// Connectivity is what is known of ICE and DTLS now, in the fields of events.
 	Connectivity() WebRTCEvent
+	// OpenChannel opens a data channel, of which WebRTCOptions.Watch is told once it is open. It fails with ErrNoData where none
+	// were agreed, or not yet.
+	OpenChannel(Channel) error
+	// CloseChannel closes one, or fails with ErrNoChannel.
+	CloseChannel(id int) error
+	// Channels are those that there are now, and how many were opened and closed.
+	Channels() (list []ChannelStats, opened, closed uint64)
 }
+
+// Channel is a data channel that is to be opened. LifeTime, in ms, and Retransmits are -1 where they aren't said.
+type Channel struct {
+	Label, Protocol       string
+	Unordered             bool
+	LifeTime, Retransmits int
+}
+
+// ChannelStats are a data channel's counts.
+type ChannelStats struct {
+	ID                              int
+	Label, Protocol                 string
+	State                           RTCDataChannelState
+	Sent, SentBytes, Came, CameSize uint64
+}
+
+// Errors of a WebRTC's data channels.
+var (
+	ErrNoData    = errors.New("kurento: no data channels are agreed, or they aren't ready yet")
+	ErrNoChannel = errors.New("kurento: no such data channel")
+	ErrChannels  = errors.New("kurento: too many data channels")
+)
 
 // WebRTCOptions are what a WebRtcEndpoint is made with.
 type WebRTCOptions struct {
@@ -45,6 +74,8 @@ type WebRTCEvent struct {
 	ICE       IceComponentState
 	Pair      *IceCandidatePair // another path is used: its two ends
 	DTLS      DtlsConnectionState
+	Opened    *int // id of a data channel
+	Closed    *int
 }
 
 // ICE is where a WebRtcEndpoint looks for its peer.
@@ -147,6 +178,10 @@ func (e *WebRtcEndpoint) event(v WebRTCEvent) {
 		} else if v.ICE == IceComponentStateConnected && e.web.Connectivity().DTLS == DtlsConnectionStateConnected {
 			e.SetConnectionState(ConnectionStateConnected)
 		}
+	case v.Opened != nil:
+		e.self.Post(DataChannelOpened{ChannelID: *v.Opened})
+	case v.Closed != nil:
+		e.self.Post(DataChannelClosed{ChannelID: *v.Closed})
 	case v.Pair != nil:
 		e.self.Post(NewCandidatePairSelected{CandidatePair: *v.Pair})
 	case v.DTLS != "":
@@ -194,15 +229,38 @@ func (e *WebRtcEndpoint) AddIceCandidate(c IceCandidate) error {
 	return nil
 }
 
-// CreateDataChannel opens a data channel.
-func (e *WebRtcEndpoint) CreateDataChannel(_ string, _ bool, lifetime, retransmits int, _ string) error {
+// mostOf is the most that a channel's lifetime, in ms, and retransmissions may be: more is taken for it.
+const mostOf = 65535
+
+// CreateDataChannel opens a data channel; DataChannelOpened tells its id. It fails with NotSupported where none were agreed, or
+// before they are ready, and with IllegalParam if both bounds are set.
+func (e *WebRtcEndpoint) CreateDataChannel(label string, ordered bool, lifetime, retransmits int, protocol string) error {
 	if lifetime >= 0 && retransmits >= 0 {
 		return rpc.Errorf(rpc.IllegalParam, "'maxPacketLifeTime' is %d and 'maxRetransmits' %d, only one of them may be set", lifetime, retransmits)
 	}
-	return missing("WebRtcEndpoint.createDataChannel")
+	for name, s := range map[string]string{"label": label, "protocol": protocol} {
+		if len(s) > mostOf {
+			return rpc.Errorf(rpc.IllegalParam, "'%s' has %d bytes, should have %d at most", name, len(s), mostOf)
+		}
+	}
+	err := e.web.OpenChannel(Channel{Label: label, Protocol: protocol, Unordered: !ordered, LifeTime: min(lifetime, mostOf), Retransmits: min(retransmits, mostOf)})
+	switch {
+	case errors.Is(err, ErrNoData):
+		return rpc.Errorf(rpc.NotSupported, "Data channels aren't negotiated, or not ready yet")
+	case errors.Is(err, ErrChannels):
+		return &rpc.Error{Code: rpc.NotEnoughResources, Message: "Endpoint has all the data channels that it may have", Err: err}
+	}
+	return err
 }
 
-// CloseDataChannel closes a data channel.
-func (e *WebRtcEndpoint) CloseDataChannel(int) error {
-	return missing("WebRtcEndpoint.closeDataChannel")
+// CloseDataChannel closes a data channel. It fails with IllegalParam if there is none of that id.
+func (e *WebRtcEndpoint) CloseDataChannel(id int) error {
+	err := e.web.CloseChannel(id)
+	switch {
+	case errors.Is(err, ErrNoData):
+		return rpc.Errorf(rpc.NotSupported, "Data channels aren't negotiated, or not ready yet")
+	case errors.Is(err, ErrNoChannel):
+		return rpc.Errorf(rpc.IllegalParam, "'channelId' is %d: no data channel has it", id)
+	}
+	return err
 }

@@ -2,9 +2,11 @@ package peers
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -16,6 +18,8 @@ type Impairer struct {
 	server netip.AddrPort
 	front  *net.UDPConn
 	work   sync.WaitGroup
+
+	lose atomic.Uint32 // of a thousand packets
 
 	mu     sync.Mutex
 	from   netip.Addr                      // of the sockets to come
@@ -49,6 +53,11 @@ func (i *Impairer) Move(from netip.Addr) {
 	}
 }
 
+// Lose throws so many of a hundred packets away, in each direction; none at first.
+func (i *Impairer) Lose(percent float64) { i.lose.Store(uint32(percent * 10)) }
+
+func (i *Impairer) loses() bool { return rand.Uint32N(1000) < i.lose.Load() }
+
 func (i *Impairer) close() {
 	_ = i.front.Close()
 	i.mu.Lock()
@@ -76,7 +85,7 @@ func (i *Impairer) forward(t testing.TB) {
 			t.Errorf("peers: impairer: %v", err)
 			return
 		}
-		if c != nil {
+		if c != nil && !i.loses() {
 			_, _ = c.Write(b[:n]) // a lost packet is a lost packet
 		}
 	}
@@ -106,7 +115,7 @@ func (i *Impairer) backward(c *net.UDPConn, client netip.AddrPort) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil {
+		if err == nil && !i.loses() {
 			_, _ = i.front.WriteToUDPAddrPort(b[:n], client)
 		}
 	}

@@ -17,6 +17,8 @@ type CallConfig struct {
 	Name      string         // of several in one page
 	Video     bool           // offers a picture too
 	Data      bool           // and a data channel
+	Camera    string         // offers that one's picture, WIDTHxHEIGHT; "" = none
+	Watches   bool           // brings nothing, not the microphone either: it wants to hear and see
 	RelayOnly bool           // candidates that a TURN server relays, no others
 	Servers   []ServerConfig // of STUN and TURN
 }
@@ -48,18 +50,44 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 		const c = window[%q] = {pc, found: [], ended: false}
 		pc.onicecandidate = e => { if (e.candidate?.candidate) c.found.push(e.candidate.toJSON()); else c.ended = true }
 		pc.ontrack = e => {
-			if (e.track.kind !== 'audio') return
+			if (e.track.kind === 'video') {
+				const p = c.picture = {frames: 0, width: 0, height: 0, last: performance.now(), longest: 0}
+				const frames = new MediaStreamTrackProcessor({track: e.track}).readable.getReader()
+				const look = ({value, done}) => {
+					if (done) return
+					const now = performance.now()
+					p.longest = Math.max(p.longest, now - p.last)
+					p.last = now
+					p.frames++
+					p.width = value.displayWidth
+					p.height = value.displayHeight
+					value.close()
+					frames.read().then(look)
+				}
+				frames.read().then(look)
+				return
+			}
 			const a = document.createElement('audio')
 			a.autoplay = true
 			a.srcObject = new MediaStream([e.track])
 			document.body.append(a)
 			c.sound = a.srcObject
 		}
-		const m = await navigator.mediaDevices.getUserMedia({audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}})
-		pc.addTrack(m.getTracks()[0], m)
+		c.said = []
+		const talk = d => { c.channel = d; d.onmessage = e => c.said.push(e.data) }
+		pc.ondatachannel = e => talk(e.channel)
+		if (%t) {
+			pc.addTransceiver('audio', {direction: 'recvonly'})
+			pc.addTransceiver('video', {direction: 'recvonly'})
+		} else {
+			const [width, height] = %q.split('x').map(Number)
+			const video = width ? {width, height, frameRate: 15} : false
+			const m = await navigator.mediaDevices.getUserMedia({video, audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}})
+			for (const track of m.getTracks()) pc.addTrack(track, m)
+		}
 		if (%t) pc.addTransceiver('video')
-		if (%t) c.channel = pc.createDataChannel('data')
-	})()`, settings, c.name, cfg.Video, cfg.Data), nil)
+		if (%t) talk(pc.createDataChannel('data'))
+	})()`, settings, c.name, cfg.Watches, cfg.Camera, cfg.Video, cfg.Data), nil)
 }
 
 func (c *Call) eval(ctx context.Context, out any, format string, args ...any) error {
@@ -132,6 +160,38 @@ func (c *Call) Hears(ctx context.Context) (hz, level float64, err error) {
 		await context.close()
 		return {Hz: top * rate / analyser.fftSize, Level: power > 0 ? 10 * Math.log10(2 * power) : -200}`)
 	return got.Hz, got.Level, err
+}
+
+// Picture is what the page is shown: frames that it has decoded, their size, and the longest time without one since the last
+// time that it was asked, in ms.
+type Picture struct {
+	Frames, Width, Height int
+	Longest               float64
+}
+
+// Sees tells what the page is shown; of a page that is shown nothing yet it is zero.
+func (c *Call) Sees(ctx context.Context) (p Picture, err error) {
+	err = c.eval(ctx, &p, `const p = c.picture
+		if (!p || !p.frames) return {}
+		const longest = Math.max(p.longest, performance.now() - p.last)
+		p.longest = 0
+		return {Frames: p.frames, Width: p.width, Height: p.height, Longest: longest}`)
+	return p, err
+}
+
+// Say sends a message on the data channel that was opened last.
+func (c *Call) Say(ctx context.Context, text string) error {
+	return c.eval(ctx, nil, "c.channel.send(%s)", quoted(text))
+}
+
+// Said are the messages that came to the page, and the state of its data channel: connecting, open…; "" = it has none.
+func (c *Call) Said(ctx context.Context) (list []string, state string, err error) {
+	var got struct {
+		List  []string
+		State string
+	}
+	err = c.eval(ctx, &got, "return {List: c.said, State: c.channel?.readyState ?? ''}")
+	return got.List, got.State, err
 }
 
 // Pair is the pair of candidates that is used: kinds and transports, as the page sees them.
