@@ -145,6 +145,10 @@ func (c *Call) stopMoves(cause call.Cause) {
 	if c.refers != nil {
 		c.refers.reports.stop()
 	}
+	if r := c.refers; r != nil && r.attended && !r.given && r.call != nil { // it may wait for the party as its heir
+		other, gone := r.call, &move{from: c, final: true, status: 487, cause: call.Cancelled}
+		c.g.wg.Go(func() { other.order(command{kind: cmdReferTold, move: gone}) })
+	}
 	if r := c.refers; r != nil && !r.attended && !r.given && r.call != nil {
 		other := r.call
 		gaveUp := call.Cancelled

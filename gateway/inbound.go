@@ -80,16 +80,23 @@ func (c *Call) run(d *sip.Dialog, refused call.Cause, admitted bool) {
 	winner, end := c.dial(plan)
 	switch {
 	case winner == nil && c.unsaid:
+		c.disappoint(end.cause)
 		c.close(end)
 		return
 	case winner == nil && c.app == nil:
+		c.disappoint(end.cause)
 		c.refuse(d, end)
 		return
 	case winner == nil:
+		c.disappoint(call.Cause{Q850: 21, SIP: 603, Text: "an application has the call"})
 		c.close(c.bridged())
 		return
 	}
-	if end, ok := c.connect(winner); !ok {
+	join := c.connect
+	if c.heir != nil {
+		join = c.inherit
+	}
+	if end, ok := join(winner); !ok {
 		c.close(end)
 		return
 	}

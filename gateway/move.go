@@ -40,6 +40,7 @@ type move struct {
 type moves struct {
 	refers  *referring // a transfer that a party asked for; nil: none is under way
 	taking  *taking    // a party of another call that comes over; nil: none does
+	heir    *move      // who takes the caller's place once somebody answers; nil: nobody
 	errand  *errand    // what a transfer has made the call for; nil: it's a call of its own
 	depth   int        // transfers in a row that led here
 	held    []string   // keys of limits, of parties that came from other calls
@@ -235,8 +236,12 @@ func (c *Call) here(m *move) (ok bool) {
 		return false
 	}
 	l := c.arrive(t, m)
-	if t.instead != nil && (t.instead == c.caller || t.instead == c.callee) {
-		c.retire(t.instead, m)
+	switch old := t.instead; {
+	case old == nil || old != c.caller && old != c.callee:
+	case old.answered.Load() == 0:
+		c.outlives(old, m)
+	default:
+		c.retire(old, m)
 	}
 	if t.side == call.CallerLeg {
 		c.caller = l

@@ -254,6 +254,16 @@ func (c *Call) await(ringing []*sipLeg) (*sipLeg, ending) {
 			if c.stale(cmd) {
 				continue
 			}
+			if c.names(cmd) {
+				continue
+			}
+			if yes, ends := c.disowned(cmd); ends {
+				c.drop(ringing, call.Cancelled)
+				c.stopped = true
+				return nil, ending{by: call.Caller, cause: call.Cancelled}
+			} else if yes {
+				continue
+			}
 			if l, moves := c.pickUp(cmd, ringing); l != nil {
 				c.drop(ringing, call.ElsewhereDone)
 				return l, ending{}
@@ -301,7 +311,7 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 	switch e.Kind {
 	case LegEnded:
 		c.legEnded(c.caller, e)
-		return true
+		return c.heir == nil
 	case LegOffered:
 		c.earlyOffer(c.caller, e)
 	case LegConfirmed: // of early media, by PRACK
@@ -342,7 +352,7 @@ func respond(cmd command, err error) {
 
 // left tells whether the caller has gone, and with which ending. It waits for the event that its dialog has on the way.
 func (c *Call) left() (ending, bool) {
-	if c.caller == nil || c.caller.over {
+	if c.caller == nil || c.caller.over || c.heir != nil {
 		return ending{}, false
 	}
 	if !closed(c.caller.d.Ended()) {

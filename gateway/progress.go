@@ -31,6 +31,13 @@ func (c *Call) progress(l *sipLeg, e LegEvent) {
 		c.progressApp(l, e)
 		return
 	}
+	if c.heir != nil && e.Status == 180 && !c.rang {
+		c.tellHeir(&move{from: c, status: 180, phrase: phraseOf(180)})
+	}
+	if c.caller.over { // its heir hears of it elsewhere
+		c.rang = c.rang || e.Status == 180
+		return
+	}
 	early := false
 	if e.Early {
 		c.noteMedia(l, e.At)

@@ -24,6 +24,7 @@ type referring struct {
 	given     bool    // it has done so
 	giving    *move   // call wants stays, but a re-offer to it is under way
 	ringing   *tone.Tone
+	rings     bool // where it is transferred to
 
 	to       string  // as the record shows it
 	target   sip.URI // that is to be dialled
@@ -150,9 +151,8 @@ func (c *Call) referTold(m *move) (ending, bool) {
 	}
 	if !m.final {
 		c.report(m.status, m.phrase, false)
-		if m.status == 180 && r.by.over {
-			c.ringback(r)
-		}
+		r.rings = r.rings || m.status == 180
+		c.awaited(r)
 		return ending{}, false
 	}
 	c.report(m.status, m.phrase, true)
@@ -198,6 +198,7 @@ func (c *Call) vacate(l *sipLeg, e LegEvent) {
 		c.log.Warn("closing media", "leg", l.no, "err", err)
 	}
 	c.tries = append(c.tries, l)
+	c.awaited(c.refers)
 }
 
 // out takes a party from its side of the call.

@@ -31,7 +31,7 @@ func (f *Front) replaced(v string, ua *UA) (*Dialog, *wire.Refusal) {
 		return refuse(481, "names no dialog of ours")
 	case d.over:
 		return refuse(603, "names a dialog that has ended")
-	case d.phase != confirmed && d.inbound:
+	case d.phase != confirmed && d.inbound && ua != nil:
 		return refuse(481, "names a call that rings at us")
 	case d.phase == confirmed && early:
 		return refuse(486, "is for an early dialog, this one is answered")
@@ -40,7 +40,7 @@ func (f *Front) replaced(v string, ua *UA) (*Dialog, *wire.Refusal) {
 }
 
 // Replaced finds the dialog of ours that the value of a Replaces header field names, as its peer writes it in a Refer-To
-// (RFC 3891 6.1): answered, or dialed and ringing at the peer. nil: there is none.
+// (RFC 3891 6.1): answered, or ringing, at the peer or for it. nil: there is none.
 func (f *Front) Replaced(value string) *Dialog {
 	d, _ := f.replaced(value, nil)
 	return d
