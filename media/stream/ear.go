@@ -45,7 +45,8 @@ type ear struct {
 	sent    uint64
 	dropped uint64
 
-	out []byte // the writer's
+	now heardFrame // the writer's, as is out
+	out []byte
 }
 
 type heardFrame struct {
@@ -149,36 +150,47 @@ func (e *ear) poke() {
 
 // next is what is to be written next, nil if there is nothing. It stands until the next call.
 func (e *ear) next() (kind int, b []byte) {
+	word, frame := e.take()
+	switch {
+	case word != nil:
+		b, err := json.Marshal(word)
+		if err != nil { // none of its members can fail
+			return 0, nil
+		}
+		return websocket.TextMessage, b
+	case frame == nil:
+		return 0, nil
+	case e.binary:
+		return websocket.BinaryMessage, frame.b[:frame.n]
+	}
+	e.out = append(e.out[:0], `{"event":"media","sequence":`...)
+	e.out = strconv.AppendUint(e.out, frame.seq, 10)
+	e.out = append(e.out, `,"timestamp":`...)
+	e.out = strconv.AppendInt(e.out, frame.at*1000/int64(e.format.Clock), 10)
+	e.out = append(e.out, `,"payload":"`...)
+	e.out = base64.StdEncoding.AppendEncode(e.out, frame.b[:frame.n])
+	e.out = append(e.out, `"}`...)
+	return websocket.TextMessage, e.out
+}
+
+// take takes a message or, if none waits, the oldest frame. What holds the lock here is short: Push waits for it.
+func (e *ear) take() (*message, *heardFrame) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.words) > 0 {
 		m := e.words[0]
 		e.words = slices.Delete(e.words, 0, 1)
-		b, err := json.Marshal(m)
-		if err != nil { // none of its members can fail
-			return 0, nil
-		}
-		return websocket.TextMessage, b
+		return &m, nil
 	}
 	if e.count == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	slot := &e.slots[e.head]
 	e.head = (e.head + 1) % ring
 	e.count--
 	e.sent++
-	if e.binary {
-		e.out = append(e.out[:0], slot.b[:slot.n]...)
-		return websocket.BinaryMessage, e.out
-	}
-	e.out = append(e.out[:0], `{"event":"media","sequence":`...)
-	e.out = strconv.AppendUint(e.out, slot.seq, 10)
-	e.out = append(e.out, `,"timestamp":`...)
-	e.out = strconv.AppendInt(e.out, slot.at*1000/int64(e.format.Clock), 10)
-	e.out = append(e.out, `,"payload":"`...)
-	e.out = base64.StdEncoding.AppendEncode(e.out, slot.b[:slot.n])
-	e.out = append(e.out, `"}`...)
-	return websocket.TextMessage, e.out
+	e.now.seq, e.now.at, e.now.n = slot.seq, slot.at, copy(e.now.b[:], slot.b[:slot.n])
+	return nil, &e.now
 }
 
 func (e *ear) counts() (sent, dropped uint64) {

@@ -30,11 +30,12 @@ type app struct {
 	t    *testing.T
 	asks chan http.Header
 
-	mu  sync.Mutex
-	ws  *websocket.Conn
-	got []map[string]any
-	bin [][]byte
-	err error // that ended the connection
+	mu   sync.Mutex
+	live int // connections
+	ws   *websocket.Conn
+	got  []map[string]any
+	bin  [][]byte
+	err  error // that ended the connection
 }
 
 // newApp serves one connection at a time. hear, which may be nil, is called for each message of the gateway.
@@ -47,10 +48,15 @@ func newApp(t *testing.T, hear func(ws *websocket.Conn, m map[string]any)) *app 
 		if err != nil {
 			return
 		}
-		defer ws.Close()
 		a.mu.Lock()
-		a.ws = ws
+		a.ws, a.live = ws, a.live+1
 		a.mu.Unlock()
+		defer func() {
+			_ = ws.Close()
+			a.mu.Lock()
+			a.live--
+			a.mu.Unlock()
+		}()
 		for {
 			kind, b, err := ws.ReadMessage()
 			if err != nil {
@@ -78,6 +84,13 @@ func newApp(t *testing.T, hear func(ws *websocket.Conn, m map[string]any)) *app 
 	}))
 	t.Cleanup(a.Close)
 	return a
+}
+
+// conn is the connection, once the gateway has been told of it.
+func (a *app) conn() *websocket.Conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ws
 }
 
 func (a *app) url() string { return strings.Replace(a.URL, "http", "ws", 1) + "/agent?key=secret" }
@@ -136,6 +149,7 @@ func open(t *testing.T, a *app, cfg Config, f *media.Format) *rig {
 		t.Fatal(err)
 	}
 	r.Stream = s
+	wait(t, "the connection", func() bool { return a.conn() != nil })
 	r.say.Link(s.Sink(media.Pad{}))
 	s.Source(media.Pad{}).Link(r.hear)
 	t.Cleanup(func() {
@@ -389,10 +403,10 @@ func TestEnds(t *testing.T) {
 		{"the application says stop", func(a *app) { a.say(map[string]any{"event": "stop", "reason": "done\nnow"}) }, "done now", ""},
 		{"the application says stop without a reason", func(a *app) { a.say(map[string]any{"event": "stop"}) }, "application stopped", ""},
 		{"the application closes", func(a *app) {
-			_ = a.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
+			_ = a.conn().WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
 		}, "application closed", ""},
-		{"the connection breaks", func(a *app) { _ = a.ws.NetConn().Close() }, "connection lost", "read from ws://127.0.0.1"},
-		{"a message too large", func(a *app) { _ = a.ws.WriteMessage(websocket.BinaryMessage, make([]byte, maxMessage+1)) }, "message too large", "more than 1048576 bytes"},
+		{"the connection breaks", func(a *app) { _ = a.conn().NetConn().Close() }, "connection lost", "read from ws://127.0.0.1"},
+		{"a message too large", func(a *app) { _ = a.conn().WriteMessage(websocket.BinaryMessage, make([]byte, maxMessage+1)) }, "message too large", "more than 1048576 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := newApp(t, nil)
@@ -445,7 +459,7 @@ func TestSlowApplication(t *testing.T) {
 			t.Fatal("nothing is dropped, where is it all?")
 		}
 	}
-	_ = a.ws.NetConn().Close() // ends the writer that is stuck
+	_ = a.conn().NetConn().Close() // ends the writer that is stuck
 }
 
 func TestRefusedConnections(t *testing.T) {
@@ -490,11 +504,16 @@ func TestStreamIsAnElement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		wait(t, "the connection", func() bool { return a.conn() != nil })
 		return mediatest.Subject{Element: s,
 			Stall: func() func() {
 				stall.Lock()
 				return func() { once.Do(func() { stall.Unlock(); close(release) }) }
 			},
-			Close: func() { clock.Close(); a.Close() }}
+			Close: func() {
+				clock.Close()
+				a.Close()
+				wait(t, "the connection's end", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return a.live == 0 })
+			}}
 	})
 }
