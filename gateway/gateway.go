@@ -44,6 +44,7 @@ type Gateway struct {
 	desks    map[deskKey][]*desk  // who listens for an application's calls
 	offered  map[call.ID]*AppCall // calls that wait for an application to take them
 	admitted int                  // of calls, those that aren't refused at once
+	load     atomic.Int64         // the same, for who mustn't wait
 	draining bool
 	closed   bool
 	watchers []*watcher    // replaced, never changed

@@ -53,6 +53,7 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	}
 	if ok {
 		g.admitted++
+		g.load.Store(int64(g.admitted))
 		g.busy[key]++
 		g.busy[key+inward]++
 	}
@@ -94,6 +95,7 @@ func (g *Gateway) leave(c *Call) {
 	delete(g.calls, c.id)
 	if c.admitted {
 		g.admitted--
+		g.load.Store(int64(g.admitted))
 		g.release(c.src.key())
 		g.release(c.src.key() + inward)
 	}

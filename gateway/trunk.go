@@ -50,6 +50,7 @@ type Trunk struct {
 	Redirects  bool          // its 3xx are followed, to numbers of its own
 	Refer      bool          // its parties are transferred by REFER where it takes that
 	Transfers  bool          // the carrier's REFER, and INVITE with Replaces, count: it may transfer our parties at our expense
+	Overload   bool          // calls are held back as either side asks the other (RFC 7339)
 	Options    time.Duration // how often the carrier is asked whether it is there; 0 = never
 
 	Reliable sip.Reliability
@@ -106,6 +107,9 @@ func (g *Gateway) addTrunk(cfg Trunk) error {
 	uc := t.agent(g.cfg.Agent)
 	uc.Match, uc.Knows, uc.Ending, uc.Replaces = t.match, t.knows, g.ending, t.Transfers
 	uc.Invite = func(d *sip.Dialog) { g.inbound(d, inboundSource(d, nil, t)) }
+	if t.Overload {
+		uc.Overload = sip.OverloadConfig{Heed: true, Reduce: g.reduction}
+	}
 	ua, err := g.cfg.Front.NewUA(uc)
 	if err != nil {
 		return fmt.Errorf("trunk %s: %w", t.ID, err)

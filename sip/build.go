@@ -157,6 +157,9 @@ func (u *UA) build(o *outgoing, f *flow.Flow, credentials []Header) (*request, e
 	}
 	req := &request{method: o.method, uri: uri.String(), branch: o.branch, routes: routes, from: o.from, to: o.to, callID: o.callID, cseq: o.cseq,
 		via: "SIP/2.0/" + strings.ToUpper(f.Network()) + " " + u.sentBy(f).String() + ";branch=" + o.branch + ";rport"}
+	if u.cfg.Overload.Heed {
+		req.via += ocOffer
+	}
 	w := wire.NewWriter(o.method, req.uri)
 	w = w.Add("Via", req.via)
 	for _, r := range routes {

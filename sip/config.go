@@ -104,6 +104,8 @@ type Config struct {
 	Preconditions Preconditions
 	// Session is how a call proves that both sides still live (RFC 4028).
 	Session SessionTimer
+	// Overload is how calls are held back by us, or by peers, when a side has too many (RFC 7339). Zero: not at all.
+	Overload OverloadConfig
 	// Symmetric sends requests within a dialog back to where its messages came from instead of where Contact points,
 	// as phones behind NAT need it (RFC 5626, RFC 3581). On by itself with a Registrar.
 	Symmetric bool

@@ -126,7 +126,7 @@ func (d *Dialog) begin(ctx context.Context) {
 		list, err = d.ua.placesFor(find, inv.Target, "")
 	}
 	if err == nil && !inv.Urgent {
-		list, err = d.ua.aside.without(list)
+		list, err = d.ua.available(list)
 	}
 	d.mu.Lock()
 	d.out.ctx = ctx

@@ -58,6 +58,7 @@ func (t *serverTx) respond(status int, phrase string, extra []Header, body []byt
 	if t.final != 0 {
 		return fmt.Errorf("sip: %s was already answered %d: %w", t.m.Method, t.final, ErrState)
 	}
+	t.ua.reduce(t.m, time.Now())
 	t.last, t.status = wire.Respond(t.m, t.source(), status, phrase, t.tag, t.ua.stamp(extra), body), status
 	if status >= 200 {
 		t.final = status

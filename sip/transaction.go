@@ -137,6 +137,9 @@ func (t *clientTx) receive(m *wire.Message) {
 		t.mu.Unlock()
 		return
 	}
+	if t.ua.cfg.Overload.Heed && len(m.Vias) > 0 {
+		t.ua.wishes.learn(t.flow.Remote(), m.Vias[0], time.Now())
+	}
 	first, tell := t.final == 0, t.onResponse
 	t.heard = true
 	if first && m.Status >= 200 {

@@ -45,6 +45,7 @@ type UA struct {
 	widths widths
 	says   says
 	aside  aside
+	wishes wishes
 }
 
 type uaCounters struct {

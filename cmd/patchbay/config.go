@@ -274,6 +274,7 @@ type Trunk struct {
 	SRTP       string         `yaml:"srtp"`          // never, prefer, require
 	Transfers  bool           `yaml:"transfers"`     // its REFER, and INVITE with Replaces, are taken: it may transfer our parties, at our expense
 	Refer      string         `yaml:"refer"`         // never, prefer: whether it is asked to transfer its parties itself (RFC 3515)
+	Overload   bool           `yaml:"overload"`      // calls are held back when the carrier asks for it, and it is asked when we have too many (RFC 7339)
 	Options    time.Duration  `yaml:"options"`       // how often the carrier is asked whether it is there (RFC 3261 11); 0 = never
 	Reliable   string         `yaml:"reliable"`      // offered, required, never: provisional responses by 100rel (RFC 3262)
 	Conditions string         `yaml:"preconditions"` // answered, offered, never: preconditions of quality of service (RFC 3312)

@@ -291,7 +291,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		Media: c.interfaces(t.Interface), Ptime: int(t.Ptime.Milliseconds()),
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
 		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
-		Transfers: t.Transfers, Refer: t.Refer == "prefer",
+		Transfers: t.Transfers, Refer: t.Refer == "prefer", Overload: t.Overload,
 		Options: t.Options, Reliable: reliability(t.Reliable), Preconditions: preconditions(t.Conditions), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
 	t.identify(&gt)
 	if t.Media.Bind.IsValid() {
