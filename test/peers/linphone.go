@@ -135,3 +135,19 @@ func (l *Linphone) Heard(t testing.TB) audio.Clip {
 	}
 	return c
 }
+
+// Debug are the lines of its log that hold a word.
+func (l *Linphone) Debug(t testing.TB, word string) []string {
+	t.Helper()
+	data, err := os.ReadFile(l.file("debug.log"))
+	if err != nil {
+		t.Fatalf("peers: linphone: %v", err)
+	}
+	var out []string
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, word) {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
