@@ -20,7 +20,7 @@ func TestSipLinphone(t *testing.T) {
 	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "phone-secret-2", Domain: "test.local", Proxy: g.sip.String(), Audio: audio.Tone(8000, 880, toneLevel, 60)})
 	lin := peers.StartLinphone(t, peers.LinphoneConfig{User: "lin", Password: "phone-secret-1", Domain: "test.local", Proxy: g.sip, Audio: audio.Tone(8000, 440, toneLevel, 60)})
 
-	// Of the two challenges it takes the better one.
+	// Of the two challenges it takes the first, which is the better one.
 	if proofs := lin.Debug(t, "response="); len(proofs) == 0 || !strings.Contains(proofs[len(proofs)-1], "algorithm=SHA-256,") {
 		t.Errorf("lin proves itself by %q, expected SHA-256", proofs)
 	}
