@@ -12,6 +12,7 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/container"
 	"github.com/patchbay/patchbay/media/player"
+	"github.com/patchbay/patchbay/media/recorder"
 	"github.com/patchbay/patchbay/media/uri"
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
@@ -47,6 +48,8 @@ func failure(err error) error {
 		f.Code = 3
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, uri.ErrSize):
 		f.Kind, f.Code = "RESOURCE_ERROR_NO_SPACE_LEFT", 14
+	case errors.Is(err, recorder.ErrWrite):
+		f.Kind, f.Code = "RESOURCE_ERROR_WRITE", 10
 	case errors.Is(err, uri.ErrStalled), errors.Is(err, uri.ErrBroken):
 		f.Kind, f.Code = "RESOURCE_ERROR_READ", 9
 	case errors.Is(err, container.ErrUnknown), errors.Is(err, container.ErrCodec), errors.Is(err, player.ErrNothing):

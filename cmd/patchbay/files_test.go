@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/media/container"
 	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/rpc/kurento/kurentotest"
 )
@@ -173,6 +176,89 @@ func TestPlayerOfPrograms(t *testing.T) {
 		}
 	}
 }
+
+// A program records what a player says, to a file or to a server, and the recording ends with the player; it is as long as what was
+// said. What can't be written is told, and so is the profile that nobody knows.
+func TestRecorderOfPrograms(t *testing.T) {
+	var root string
+	s := startServer(t, func(c *Config) {
+		c.Media.URLs.Private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.Media.URLs.Stall = 300 * time.Millisecond
+		c.Tokens = nil
+		root = filepath.Join(c.Node.Data, "media")
+	})
+	var put atomic.Pointer[[]byte]
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		b, _ := io.ReadAll(q.Body)
+		if q.URL.Path == "/full" {
+			w.WriteHeader(http.StatusInsufficientStorage)
+			return
+		}
+		if q.Method == http.MethodPut {
+			put.Store(&b)
+		}
+	}))
+	t.Cleanup(web.Close)
+	if err := os.MkdirAll(filepath.Join(root, "dir.webm"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "a.wav"), waveFile(700*time.Millisecond), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newMediaClient(t, s)
+	for _, uri := range []string{"b/a.webm", "b.wav", "c.mkv", web.URL + "/x.webm"} {
+		profile := "WEBM"
+		if strings.HasSuffix(uri, ".mkv") {
+			profile = "MKV_AUDIO_ONLY"
+		}
+		p := c.make("PlayerEndpoint", map[string]any{"uri": "a.wav"})
+		r := c.make("RecorderEndpoint", map[string]any{"uri": uri, "mediaProfile": profile, "stopOnEndOfStream": true}, "Recording", "Paused", "Stopped", "Error", "UriEndpointStateChanged")
+		c.call(p, "connect", map[string]any{"sink": r})
+		c.call(r, "record", nil)
+		c.call(p, "play", nil)
+		if e := c.until("UriEndpointStateChanged"); e["state"] != "START" {
+			t.Errorf("%s: %v", uri, e)
+		}
+		c.until("Recording")
+		c.until("Stopped")
+		c.call(r, "record", nil)
+		c.call(r, "stopAndWait", nil)
+		var b []byte
+		if strings.HasPrefix(uri, "http") {
+			b = *put.Load()
+		} else {
+			b, _ = os.ReadFile(filepath.Join(root, uri))
+		}
+		file, err := container.Open(inMemory{bytes.NewReader(b)}, uri, "")
+		if err != nil {
+			t.Fatalf("%s: %v", uri, err)
+		}
+		if d := file.Duration(); (d - 700*time.Millisecond).Abs() > 40*time.Millisecond {
+			t.Errorf("%s: %s, want 700ms", uri, d)
+		}
+		for _, id := range []string{p, r} {
+			if err := c.Release(id); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, bad := range []struct{ uri, kind string }{{"dir.webm", "RESOURCE_ERROR_OPEN"}, {"a.wav/b.webm", "RESOURCE_ERROR_OPEN"}, {web.URL + "/full", "RESOURCE_ERROR_WRITE"}, {"http://169.254.169.254/x", "INVALID_URI"}} {
+		r := c.make("RecorderEndpoint", map[string]any{"uri": bad.uri}, "Error")
+		c.call(r, "record", nil)
+		c.call(r, "stop", nil)
+		if e := c.until("Error"); e["type"] != bad.kind {
+			t.Errorf("%s: %v, want %s", bad.uri, e, bad.kind)
+		}
+	}
+	if _, err := c.Create("RecorderEndpoint", map[string]any{"mediaPipeline": c.pipe, "uri": "a.flv", "mediaProfile": "FLV"}); rpc.Outside(err).Code != rpc.NotSupported {
+		t.Errorf("FLV: %v", err)
+	}
+}
+
+// inMemory is a file to read.
+type inMemory struct{ *bytes.Reader }
+
+func (m inMemory) Size() (int64, bool) { return m.Reader.Size(), true }
 
 // Tenants have folders of their own: none reaches another's.
 func TestTenantsFiles(t *testing.T) {

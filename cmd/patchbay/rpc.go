@@ -30,6 +30,7 @@ func (s *server) serveRPC() (err error) {
 		WebRTC:   s.webEndpoints(),
 		Room:     newRoom,
 		Player:   s.newPlayer,
+		Recorder: s.newRecorder,
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()

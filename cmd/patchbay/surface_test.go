@@ -25,10 +25,11 @@ func TestKurentoSurface(t *testing.T) {
 	}
 	defer client.Close()
 	has := kurento.Config{
-		Room:   newRoom,
-		RTP:    func(kurento.RTPOptions) (kurento.RTP, error) { return nil, nil },
-		WebRTC: func(kurento.WebRTCOptions) (kurento.WebRTC, error) { return nil, nil },
-		Player: func(kurento.PlayerOptions) (kurento.Player, error) { return nil, nil },
+		Room:     newRoom,
+		RTP:      func(kurento.RTPOptions) (kurento.RTP, error) { return nil, nil },
+		WebRTC:   func(kurento.WebRTCOptions) (kurento.WebRTC, error) { return nil, nil },
+		Player:   func(kurento.PlayerOptions) (kurento.Player, error) { return nil, nil },
+		Recorder: func(kurento.RecorderOptions) (kurento.Recorder, error) { return nil, nil },
 	}
 	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(has.Missing()), Values: map[string]any{
 		"WebRtcEndpoint.networkInterfaces": "lo", "WebRtcEndpoint.turnUrl": "user:password@127.0.0.1:3478",

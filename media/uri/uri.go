@@ -4,6 +4,7 @@ package uri
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,6 +57,10 @@ type Opener struct {
 	client *http.Client
 	used   atomic.Int64 // bytes in the spool
 
+	life   context.Context // of what is done behind
+	end    context.CancelFunc
+	behind sync.WaitGroup
+
 	mu    sync.Mutex
 	roots map[string]*os.Root // by folder below the root
 }
@@ -74,11 +79,17 @@ func New(cfg Config) *Opener {
 	}
 	o := &Opener{cfg: cfg, roots: map[string]*os.Root{}}
 	o.client = o.newClient()
+	o.life, o.end = context.WithCancel(context.Background())
 	return o
 }
 
-// Close closes the folders and idle connections. What is open stays so.
+// Behind does something that may take long, such as Finish, beside. Its context ends with the opener.
+func (o *Opener) Behind(do func(ctx context.Context)) { o.behind.Go(func() { do(o.life) }) }
+
+// Close ends what is done behind, and closes the folders and idle connections. What is open stays so.
 func (o *Opener) Close() error {
+	o.end()
+	o.behind.Wait()
 	o.client.CloseIdleConnections()
 	o.mu.Lock()
 	defer o.mu.Unlock()

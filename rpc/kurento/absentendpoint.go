@@ -22,17 +22,3 @@ func (k *Core) httpPostEndpointClass(http *rpc.Class) *rpc.Class {
 }
 
 func (*absentHTTP) url() (string, error) { return "", missing("HttpEndpoint") }
-
-// absentURI stands for endpoints that open media by URI, which can't be made.
-type absentURI struct{ UriEndpoint }
-
-func (k *Core) recorderEndpointClass() *rpc.Class {
-	return &rpc.Class{Name: "RecorderEndpoint", Doc: "Records to what a URI names.", Extends: k.UriEndpoint, Parent: k.Pipeline,
-		New: rpc.Make(func(_ *Pipeline, _ string, _ MediaProfileSpecType, _ bool) (*absentURI, error) {
-			return nil, missing("RecorderEndpoint")
-		}, rpc.Arg("mediaPipeline"), rpc.Arg("uri"), rpc.OptArg("mediaProfile", MediaProfileSpecTypeWebm), rpc.OptArg("stopOnEndOfStream", false)),
-		Ops:    []rpc.Op{rpc.Method("record", (*absentURI).act), rpc.Method("stopAndWait", (*absentURI).act)},
-		Events: []string{"Recording", "Paused", "Stopped"}}
-}
-
-func (*absentURI) act() error { return missing("RecorderEndpoint") }

@@ -27,7 +27,6 @@ func Missing() []Exception {
 		{"Composite.picture", "Composite mixes audio and shows no picture: this server doesn't decode video."},
 		{"HttpEndpoint", "HttpEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"HttpPostEndpoint", "HttpPostEndpoint isn't available: this server doesn't take media over HTTP."},
-		{"RecorderEndpoint", "RecorderEndpoint isn't available: this server doesn't record."},
 		{"WebRtcEndpoint.qosDscp", "qosDscp is taken and marks nothing: all endpoints share the sockets of one port."},
 		{"FaceOverlayFilter", "FaceOverlayFilter isn't available: this server doesn't decode video."},
 		{"GStreamerFilter", "GStreamerFilter isn't available: this server doesn't run GStreamer elements."},
@@ -52,8 +51,13 @@ func (cfg Config) Missing() []Exception {
 	if cfg.Player == nil {
 		list = append(list, Exception{"PlayerEndpoint", noPlayer})
 	}
+	if cfg.Recorder == nil {
+		list = append(list, Exception{"RecorderEndpoint", noRecorder})
+	}
 	return list
 }
+
+const noRecorder = "RecorderEndpoint isn't available on this server."
 
 const noPlayer = "PlayerEndpoint isn't available on this server."
 

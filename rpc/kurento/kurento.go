@@ -39,6 +39,8 @@ type Config struct {
 	WebRTC func(WebRTCOptions) (WebRTC, error) // stands behind WebRtcEndpoint; nil = there is none
 	Room   func(RoomOptions) (Room, error)     // stands behind hubs that mix; nil = there are none
 	Player func(PlayerOptions) (Player, error) // stands behind PlayerEndpoint; nil = there is none
+
+	Recorder func(RecorderOptions) (Recorder, error) // stands behind RecorderEndpoint; nil = there is none
 }
 
 // Modules are Kurento's, for rpc.NewClasses.

@@ -1,0 +1,328 @@
+// Package recorder is an element that records what it hears to a file of WebM, Matroska or WAV. Its file is as long as the time in
+// which there was something to hear: what is missing in between, a muted track or lost packets, is silence.
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/container"
+	"github.com/patchbay/patchbay/media/pcm"
+)
+
+// File is where a recording goes.
+type File interface {
+	container.Output
+	// Finish makes what was written last, where it is wanted; it may take long, and gives up when ctx ends.
+	Finish(ctx context.Context) error
+	// Close leaves it as it is.
+	Close() error
+}
+
+// Form of a recording.
+type Form uint8
+
+const (
+	WebM Form = iota // Opus
+	Matroska
+	WAV // 16 bits at 8 kHz
+)
+
+// Config of a recorder.
+type Config struct {
+	Form   Form
+	Create func() (File, error) // makes the file; it is called by Record, once
+	// Behind does something that may take long, beside, and awaits its end; nil = Close does.
+	Behind func(do func(ctx context.Context))
+	// Post is told media.Failed when the file can't be made or written; what was recorded until then is kept. Changed is told each
+	// other state, Done once all that could be saved is. Each may be nil; none blocks or calls the recorder.
+	Post    func(media.Notice)
+	Changed func(State)
+}
+
+// State of a recorder.
+type State uint8
+
+const (
+	Idle State = iota
+	Recording
+	Paused
+	Stopping // the file is being finished
+	Done     // for good
+)
+
+// Errors.
+var (
+	ErrDone  = errors.New("recorder: has recorded already")
+	ErrWrite = errors.New("recording") // can't be written, or sent; the cause comes with it
+)
+
+// Recorder is the element.
+type Recorder struct {
+	media.Inlet
+	cfg  Config
+	caps *media.Caps
+	in   *pcm.In // WAV's
+
+	control sync.Mutex // one of Record, Pause, Stop and Close at a time
+	wake    chan struct{}
+	quit    chan struct{}
+	done    chan struct{} // closed when all is saved
+	writer  sync.WaitGroup
+	behind  sync.WaitGroup
+
+	mu      sync.Mutex
+	state   State
+	line    timeline
+	ring    ring
+	frames  uint64
+	late    uint64
+	ignored uint64
+}
+
+// New makes a recorder.
+func New(cfg Config) (*Recorder, error) {
+	if cfg.Create == nil {
+		return nil, errors.New("recorder: needs a file")
+	}
+	r := &Recorder{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	if cfg.Form == WAV {
+		r.in = pcm.NewIn()
+		r.caps = r.in.Caps()
+	} else {
+		r.caps = &media.Caps{Formats: []*media.Format{{Codec: "OPUS", Clock: 48000, Channels: 2}}}
+	}
+	return r, nil
+}
+
+// Record begins, or goes on after Pause. After Stop it fails with ErrDone.
+func (r *Recorder) Record() error {
+	r.control.Lock()
+	defer r.control.Unlock()
+	r.mu.Lock()
+	state := r.state
+	if state == Paused {
+		r.line.resume()
+		r.become(Recording)
+	}
+	r.mu.Unlock()
+	switch {
+	case state == Recording || state == Paused:
+		return nil
+	case state != Idle:
+		return ErrDone
+	}
+	file, err := r.cfg.Create()
+	if err == nil {
+		var w container.Writer
+		if w, err = r.begin(file); err == nil {
+			r.mu.Lock()
+			r.ring.init()
+			r.become(Recording)
+			r.mu.Unlock()
+			r.writer.Go(func() { r.write(file, w) })
+			return nil
+		}
+		err = errors.Join(err, file.Close())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail(err)
+	r.become(Done)
+	close(r.done)
+	return nil
+}
+
+// begin writes what stands at the beginning of a file.
+func (r *Recorder) begin(f File) (container.Writer, error) {
+	if r.cfg.Form == WAV {
+		return container.NewWAV(f, pcm.Rate)
+	}
+	return container.NewMatroska(f, r.cfg.Form == WebM, []container.Track{{Format: r.caps.Formats[0]}})
+}
+
+// Pause lets what comes pass by, and time with it.
+func (r *Recorder) Pause() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state == Recording {
+		r.become(Paused)
+	}
+	return nil
+}
+
+// Stop ends the recording; the file is finished soon.
+func (r *Recorder) Stop() {
+	r.control.Lock()
+	defer r.control.Unlock()
+	r.stop()
+}
+
+func (r *Recorder) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.state {
+	case Idle:
+		r.become(Done)
+		close(r.done)
+	case Recording, Paused:
+		r.become(Stopping)
+		close(r.quit)
+	}
+}
+
+// Wait waits until the recording is saved, or given up.
+func (r *Recorder) Wait(ctx context.Context) error {
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// State is the recorder's now.
+func (r *Recorder) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+// become changes the state and tells; the lock is held.
+func (r *Recorder) become(s State) {
+	if r.state == s {
+		return
+	}
+	r.state = s
+	if r.cfg.Changed != nil {
+		r.cfg.Changed(s)
+	}
+}
+
+func (r *Recorder) fail(err error) {
+	if r.cfg.Post != nil {
+		r.cfg.Post(media.Failed{Err: err})
+	}
+}
+
+// Caps is what the form holds.
+func (r *Recorder) Caps() *media.Caps { return r.caps }
+
+// Push puts a frame into the ring; where that is full the oldest give way, and are silence in the file.
+func (r *Recorder) Push(f *media.Frame) {
+	length := container.Length(f.Format, f.Payload)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.state != Recording:
+		return
+	case f.Kind != media.Audio || length <= 0 || length > 200*time.Millisecond || len(f.Payload) > largest || r.caps.Find(f.Format) != f.Format:
+		r.ignored++
+		return
+	}
+	at, ok := r.line.take(f, length, time.Now())
+	if !ok {
+		r.late++
+		return
+	}
+	r.frames++
+	if r.ring.put(at, f) >= batch {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Source is nil: a recorder sends nothing.
+func (r *Recorder) Source(media.Pad) *media.Source { return nil }
+
+// Sink is the input, for the zero Pad.
+func (r *Recorder) Sink(p media.Pad) media.Sink {
+	if p == (media.Pad{}) {
+		return r
+	}
+	return nil
+}
+
+// Stats notes what was recorded and what wasn't: dropped because the file was too slow, late, or not what the form holds.
+func (r *Recorder) Stats(s *media.Snapshot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Note("recorder.frames", float64(r.frames))
+	s.Note("recorder.dropped", float64(r.ring.dropped))
+	s.Note("recorder.late", float64(r.late))
+	s.Note("recorder.ignored", float64(r.ignored))
+}
+
+// Close stops. What is on its way to a server goes on its way.
+func (r *Recorder) Close() error {
+	r.control.Lock()
+	defer r.control.Unlock()
+	r.Detach()
+	r.stop()
+	r.writer.Wait()
+	r.behind.Wait()
+	return nil
+}
+
+// write is the goroutine that waits for the file.
+func (r *Recorder) write(file File, w container.Writer) {
+	t := tape{r: r, w: w}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var err error
+	for end := false; !end && err == nil; {
+		flush := false
+		select {
+		case <-r.wake:
+		case <-tick.C:
+			flush = true
+		case <-r.quit:
+			end = true
+		}
+		if err = t.drain(); err == nil && flush {
+			err = w.Flush()
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		r.broken(fmt.Errorf("%w: %w", ErrWrite, err))
+	}
+	r.finish(file)
+}
+
+// broken says that the file takes no more.
+func (r *Recorder) broken(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state != Stopping {
+		r.become(Stopping)
+	}
+	r.fail(err)
+}
+
+// finish saves the file, and tells when that is done.
+func (r *Recorder) finish(file File) {
+	do := func(ctx context.Context) {
+		err := file.Finish(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err != nil {
+			r.fail(fmt.Errorf("%w: %w", ErrWrite, err))
+		}
+		r.become(Done)
+		close(r.done)
+	}
+	if r.cfg.Behind != nil {
+		r.cfg.Behind(do)
+		return
+	}
+	r.behind.Go(func() { do(context.Background()) })
+}
