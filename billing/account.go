@@ -192,7 +192,7 @@ func findBinaries(found map[int]string, data int, path string) (string, error) {
 	if bin, ok := found[data]; ok {
 		return bin, nil
 	}
-	return "", fmt.Errorf("%s was written by Postgres %d, and installed is %d; the data stay untouched. Either: apt-get install postgresql-%d. "+
-		"Or, with %d installed, upgrade as the data's owner: %s -b /usr/lib/postgresql/%d/bin -B %s -d %s -D %s.%d, after initdb of the latter, then put it in its place",
-		path, data, newest, data, data, filepath.Join(found[newest], "pg_upgrade"), data, found[newest], path, path, newest)
+	return "", fmt.Errorf("%s was written by Postgres %d, and installed is %d; the data stay untouched. "+
+		"Install it beside the other: apt-get install postgresql-%d. Then, with the gateway stopped, patchbay db upgrade brings the records to Postgres %d",
+		path, data, newest, data, newest)
 }

@@ -23,6 +23,12 @@ const (
 	partitionLock = 0x7061746368626179 // "patchbay": an advisory lock of the database
 )
 
+// Names of connections, unless the database's URL has one.
+const (
+	readerName = "patchbay"
+	writerName = "patchbay gateway"
+)
+
 // databaseSource tells where the database is. It may wait until that is known.
 type databaseSource func(context.Context) (*pgx.ConnConfig, error)
 
@@ -47,7 +53,7 @@ func tune(c *pgx.ConnConfig) *pgx.ConnConfig {
 		c.ConnectTimeout = 5 * time.Second
 	}
 	if c.RuntimeParams["application_name"] == "" {
-		c.RuntimeParams["application_name"] = "patchbay"
+		c.RuntimeParams["application_name"] = readerName
 	}
 	c.RuntimeParams["timezone"] = "UTC"
 	return c
@@ -55,6 +61,10 @@ func tune(c *pgx.ConnConfig) *pgx.ConnConfig {
 
 // connect opens a connection whose COMMIT is durable.
 func connect(ctx context.Context, c *pgx.ConnConfig) (*pgx.Conn, error) {
+	c = c.Copy()
+	if c.RuntimeParams["application_name"] == readerName {
+		c.RuntimeParams["application_name"] = writerName
+	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, err
@@ -69,6 +79,11 @@ func connect(ctx context.Context, c *pgx.ConnConfig) (*pgx.Conn, error) {
 
 // migrate brings the schema to this program's version. Several nodes may do so at once.
 func migrate(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn) error {
+	return migrateTo(ctx, c, conn, 0)
+}
+
+// migrateTo does it up to a version; 0 is the newest.
+func migrateTo(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn, version int64) error {
 	var there bool
 	if err := conn.QueryRow(ctx, `SELECT to_regnamespace('patchbay') IS NOT NULL`).Scan(&there); err != nil {
 		return err
@@ -93,8 +108,12 @@ func migrate(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn) error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	_, err = p.Up(ctx)
-	if err == nil {
+	if version == 0 {
+		_, err = p.Up(ctx)
+	} else {
+		_, err = p.UpTo(ctx, version)
+	}
+	if err == nil && version == 0 {
 		var current, known int64
 		if current, known, err = p.GetVersions(ctx); err == nil && current > known {
 			err = fmt.Errorf("the database's schema has version %d, this program knows %d: run a newer patchbay", current, known)

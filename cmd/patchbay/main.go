@@ -42,6 +42,7 @@ func newRootCommand() *cobra.Command {
 		newCallCommand(),
 		newCDRCommand(),
 		newDeckCommand(),
+		newDBCommand(),
 		newReportCommand(),
 		newWebhookCommand(),
 		newWhyCommand(),
