@@ -92,6 +92,9 @@ func (e *webEndpoint) Channels() (list []kurento.ChannelStats, opened, closed ui
 	return list, opened, closed
 }
 
+// Traffic is what went over the path.
+func (e *webEndpoint) Traffic() kurento.Traffic { return kurento.Traffic(e.Endpoint.Traffic()) }
+
 // channelError is an error of data channels as Kurento's classes know it.
 func channelError(err error) error {
 	switch {

@@ -219,6 +219,7 @@ func (a *agent) start(l *pionLine, d *deal) error {
 			if err != nil {
 				return
 			}
+			l.came.Add(uint64(n))
 			l.inner.put(b[:n])
 		}
 	})
@@ -251,6 +252,15 @@ func (a *agent) pair() (local, remote ice.Candidate, ok bool) {
 		return nil, nil, false
 	}
 	return p.Local, p.Remote, true
+}
+
+// delay is the round trip of the last check on the path that is used; 0 = not known.
+func (a *agent) delay() time.Duration {
+	p, ok := a.ice.GetSelectedCandidatePairStats()
+	if !ok {
+		return 0
+	}
+	return time.Duration(p.CurrentRoundTripTime * float64(time.Second))
 }
 
 // Write sends DTLS, SRTP or SRTCP on the path that is selected.
@@ -381,6 +391,7 @@ func (a *agent) media(p []byte, from netip.AddrPort) {
 	if p[0] >= 128 {
 		a.came(from)
 	}
+	l.came.Add(uint64(len(p)))
 	l.inner.put(p)
 }
 

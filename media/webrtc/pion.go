@@ -131,6 +131,8 @@ type pionLine struct {
 	pictures  pionTrack
 	lane      lane          // what pictures sends
 	nacks     atomic.Uint64 // requests of ours for lost packets
+	sent      atomic.Uint64 // bytes
+	came      atomic.Uint64
 	ring      ring
 	drained   chan struct{}
 	work      sync.WaitGroup
@@ -257,6 +259,7 @@ func (l *pionLine) connected(a *agent) {
 // leave sends what the PeerConnection has for the network.
 func (l *pionLine) leave(b []byte) error {
 	if a := l.out.Load(); a != nil {
+		l.sent.Add(uint64(len(b)))
 		return a.Write(b)
 	}
 	return errNoPath
@@ -332,8 +335,9 @@ func (l *pionLine) Stats() lineStats {
 	defer l.mu.Unlock()
 	st := l.stats
 	if a := l.out.Load(); a != nil {
-		st.Path, st.LastSeen, st.Checks = a.where(), a.seen.Load(), a.asked.Load()
+		st.Path, st.LastSeen, st.Checks, st.RTT = a.where(), a.seen.Load(), a.asked.Load(), a.delay()
 	}
+	st.Sent, st.Came = l.sent.Load(), l.came.Load()
 	return st
 }
 

@@ -147,6 +147,34 @@ func (e *Endpoint) SetRates(r media.Rates) {
 	s.retell()
 }
 
+// Traffic is what went over an endpoint's path.
+type Traffic struct {
+	Sent, Received uint64        // bytes; of a leg of our own stack those of RTP alone
+	RTT            time.Duration // 0 = not known
+	Outgoing       float64       // bit/s that the path takes, as far as is known; 0 = not
+}
+
+// Traffic tells what went over the path.
+func (e *Endpoint) Traffic() (t Traffic) {
+	a := e.agreed.Load()
+	if a == nil {
+		return t
+	}
+	st := a.line.Stats()
+	t.Sent, t.Received, t.RTT = st.Sent, st.Came, st.RTT
+	if _, own := a.line.(*peer); own {
+		in, out := e.in.stats(), e.sink.stats()
+		e.control.Stats(&in, &out)
+		t.Sent, t.Received, t.RTT = out.Bytes+rtpstream.HeaderSize*out.Packets, in.Bytes+rtpstream.HeaderSize*in.Packets, out.RTT
+	}
+	if e.rich != nil {
+		e.rich.out.mu.Lock()
+		t.Outgoing = e.rich.out.path
+		e.rich.out.mu.Unlock()
+	}
+	return t
+}
+
 // ErrNoPicture is the refusal to ask a peer for a key picture that sends none.
 var ErrNoPicture = errors.New("webrtc: no pictures come")
 

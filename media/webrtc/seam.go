@@ -103,6 +103,10 @@ type lineStats struct {
 	SetUp    time.Duration
 	Dropped  uint64 // DTLS records
 	LastSeen int64  // the last authenticated check; 0 = none
+
+	// Of a PeerConnection alone.
+	Sent, Came uint64        // bytes, of what UDP or TCP carried
+	RTT        time.Duration // of the last check; 0 = not known
 }
 
 // Errors of a line.

@@ -31,6 +31,8 @@ type WebRTC interface {
 	CloseChannel(id int) error
 	// Channels are those that there are now, and how many were opened and closed.
 	Channels() (list []ChannelStats, opened, closed uint64)
+	// Traffic is what went over the path.
+	Traffic() Traffic
 }
 
 // Channel is a data channel that is to be opened. LifeTime, in ms, and Retransmits are -1 where they aren't said.
@@ -151,6 +153,9 @@ func (k *Core) newWebRtcEndpoint(self *rpc.Object, p *Pipeline, recvonly, sendon
 		return nil, err
 	}
 	e.Begin(self, p, e.web, want)
+	e.SetStats(func(kind MediaType, base ElementStats) map[string]AnyStats {
+		return e.statsOf(kind, e.counts.Of(e.endpoint, kind, base))
+	})
 	return e, nil
 }
 
