@@ -216,7 +216,7 @@ func addUp(t *testing.T, into map[string]*truth, c *call.Call, ratings []ratingR
 // class is how exactly delays are known.
 func class(ms int64) int64 {
 	step := int64(1)
-	for limit := int64(128); ms >= limit && step < 2048; limit *= 2 {
+	for limit := int64(64); ms >= limit && step < 4096; limit *= 2 {
 		step *= 2
 	}
 	return ms - ms%step

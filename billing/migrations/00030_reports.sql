@@ -88,11 +88,11 @@ CREATE TABLE patchbay.rollup_pdd (
     PRIMARY KEY (cube, grain, slot, key, tenant, direction, pdd_ms)
 ) WITH (fillfactor = 70);
 
--- The least delay of the class that a delay is in: to the millisecond up to 128 ms, above that no class is wider than 1/64 of it.
+-- The least delay of the class that a delay is in: to the millisecond up to 64 ms, above that no class is wider than 1/32 of it.
 CREATE FUNCTION patchbay.pdd_class(ms bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-SELECT ms - ms % CASE WHEN ms < 128 THEN 1 WHEN ms < 256 THEN 2 WHEN ms < 512 THEN 4 WHEN ms < 1024 THEN 8 WHEN ms < 2048 THEN 16
-    WHEN ms < 4096 THEN 32 WHEN ms < 8192 THEN 64 WHEN ms < 16384 THEN 128 WHEN ms < 32768 THEN 256 WHEN ms < 65536 THEN 512
-    WHEN ms < 131072 THEN 1024 ELSE 2048 END $$;
+SELECT ms - ms % CASE WHEN ms < 64 THEN 1 WHEN ms < 128 THEN 2 WHEN ms < 256 THEN 4 WHEN ms < 512 THEN 8 WHEN ms < 1024 THEN 16
+    WHEN ms < 2048 THEN 32 WHEN ms < 4096 THEN 64 WHEN ms < 8192 THEN 128 WHEN ms < 16384 THEN 256 WHEN ms < 32768 THEN 512
+    WHEN ms < 65536 THEN 1024 WHEN ms < 131072 THEN 2048 ELSE 4096 END $$;
 
 CREATE FUNCTION patchbay.quarter(t timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT to_timestamp(floor(extract(epoch FROM t) / 900) * 900) $$;
