@@ -320,3 +320,17 @@ func TestMissingSegmentIsReported(t *testing.T) {
 		t.Error("a missing segment went unnoticed")
 	}
 }
+
+// However often is committed, writes don't begin oftener than they may.
+func TestWritesBeginApart(t *testing.T) {
+	t.Parallel()
+	s := open(t, config(folder(t), None))
+	e := story(time.Now(), 1)
+	began := time.Now()
+	for _, e := range e {
+		commit(t, s, e)
+	}
+	if took, least := time.Since(began), syncEvery*time.Duration(len(e)-1); took < least {
+		t.Errorf("%d commits, one after the other, took %v, expected at least %v", len(e), took, least)
+	}
+}

@@ -6,7 +6,7 @@ import (
 )
 
 // tailBytes bounds the payloads that are held for the projector. Where it is further behind, it reads the disk.
-const tailBytes = 8 << 20
+const tailBytes = 32 << 20
 
 // tail holds the newest durable records for the projector, so that it need not read them from the disk.
 type tail struct {

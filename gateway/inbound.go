@@ -15,6 +15,7 @@ import (
 
 // inbound takes a new INVITE whose source is known: a user who has proved who they are, or a trunk.
 func (g *Gateway) inbound(d *sip.Dialog, src source) {
+	_ = deepen()
 	select {
 	case <-g.ready:
 	case <-g.ctx.Done(): // admit refuses it

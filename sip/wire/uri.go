@@ -302,19 +302,26 @@ func HostPort(host string, port uint16) string {
 // EscapeUser escapes what may not stand in the user part of a SIP URI (RFC 3261 25.1, user-unreserved).
 func EscapeUser(s string) string {
 	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-_.!~*'()&=+$,;?/", c) >= 0:
-			b.WriteByte(c)
-		default:
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
+	i := 0
+	for i < len(s) && unreservedInUser(s[i]) {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	b := make([]byte, i, 3*len(s))
+	for copy(b, s); i < len(s); i++ {
+		if c := s[i]; unreservedInUser(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return b.String()
+	return string(b)
+}
+
+func unreservedInUser(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.!~*'()&=+$,;?/", c) >= 0
 }
 
 // Unescape undoes %HH escapes; a broken escape stays as it is. The result may hold any byte.

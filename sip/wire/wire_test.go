@@ -246,6 +246,11 @@ func TestURI(t *testing.T) {
 	if got := u.With("b", "2").With("a", "3").Without("b").String(); got != "sip:h;a=3" || u.String() != "sip:h;a=1" {
 		t.Errorf("With, Without: %s, %s", got, u)
 	}
+	for in, out := range map[string]string{"": "", "+49-30(1)~!": "+49-30(1)~!", "@": "%40", "a b": "a%20b", "1;x=y?/&$,%": "1;x=y?/&$,%25", "ä": "%C3%A4"} {
+		if got := EscapeUser(in); got != out {
+			t.Errorf("%q is escaped as %q, expected %q", in, got, out)
+		}
+	}
 	if got := Unescape(EscapeUser("ä b@%")); got != "ä b@%" {
 		t.Errorf("escapes: %q", got)
 	}
