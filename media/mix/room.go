@@ -81,6 +81,7 @@ func (r *Room) Add() (*Port, error) {
 	}
 	p := newPort(r)
 	p.setRate(r.rate)
+	p.out.tell(r.rate)
 	r.ports = append(slices.Clip(r.ports), p)
 	if r.stop == nil {
 		r.stop = r.cfg.Clock.Every(r.mix)

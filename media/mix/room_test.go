@@ -155,6 +155,13 @@ func TestTheHighestRateIsMixed(t *testing.T) {
 	if got := other.level(9000); math.Abs(got+10) > 0.2 {
 		t.Errorf("9 kHz are heard at %.2f dBm0, want -10", got)
 	}
+	late := p.join(media.PCMA(), 0, 0)
+	p.pass(60)
+	if got := late.hear.Len(); got < 55 {
+		t.Errorf("who came when the room had 48 kHz already heard %d frames of 60", got)
+	}
+	_ = late.port.Close()
+	p.all = p.all[:3]
 	if got := phone.level(1000); got > -60 {
 		t.Errorf("the phone hears 9 kHz as 1 kHz, at %.1f dBm0", got)
 	}

@@ -20,9 +20,9 @@ func TestMediaStream(t *testing.T) {
 	addr := address(t)
 	agent := netip.AddrPortFrom(addr, 8090)
 	g := startGateway(t, addr, settings{
-		users: "  - {id: alice, password: wonder-land-1, numbers: [\"100\"]}\n  - {id: bob, password: builder-22, numbers: [\"101\"]}\n",
+		users:  "  - {id: alice, password: wonder-land-1, numbers: [\"100\"]}\n  - {id: bob, password: builder-22, numbers: [\"101\"]}\n",
 		routes: "  - {id: agent, source: user, number: \"750\", to: [{app: agent, ring: 5s}, {user: bob}]}\n",
-		more: fmt.Sprintf("apps:\n  - {id: agent, stream: {url: \"ws://%s/calls\", token: agent-token-1, parameters: [language=de]}}\n", agent),
+		more:   fmt.Sprintf("apps:\n  - {id: agent, stream: {url: \"ws://%s/calls\", token: agent-token-1, parameters: [language=de]}}\n", agent),
 	})
 	env := []string{"HOST=" + addr.String(), "PORT=8090", "AGENT_TOKEN=agent-token-1"}
 	app := peers.StartNode(t, peers.NodeConfig{Name: "agent", Dir: examples(t), Script: "voice-agent.js", Env: env, Ready: "listening on"})

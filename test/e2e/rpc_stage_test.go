@@ -46,8 +46,8 @@ func setStage(t *testing.T) *stage {
 	s := &stage{capture: peers.StartCapture(t), web: netip.AddrPortFrom(addr, 8080)}
 	s.gateway = startGateway(t, addr, settings{
 		users:  "  - {id: bob, password: builder-site-2, numbers: [\"100\"]}\n  - {id: carol, password: christmas-2, numbers: [\"102\"]}\n",
-		more:   rpcTokens + "apps: [{id: page}, {id: monitor}]\n",
-		routes: "  - {id: to-page, number: \"700\", to: [{app: page}]}\n  - {id: to-monitor, number: \"701\", to: [{app: monitor}]}\n",
+		more:   rpcTokens + "apps: [{id: page}, {id: monitor}, {id: conference}]\n",
+		routes: "  - {id: to-page, number: \"700\", to: [{app: page}]}\n  - {id: to-monitor, number: \"701\", to: [{app: monitor}]}\n  - {id: to-conference, number: \"702\", to: [{app: conference}]}\n",
 	})
 	s.bob, s.carol = s.phone(t, "bob", "builder-site-2", bobTone), s.phone(t, "carol", "christmas-2", carolTone)
 	mic := filepath.Join(peers.Folder(t), "microphone.wav")
