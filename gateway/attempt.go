@@ -40,7 +40,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	ctx, l.cancel = context.WithCancel(c.ctx)
 	p := pending{ready: make(chan struct{}), written: make(chan error, 1)}
 	d, err := t.ua.Dial(ctx, sip.Invite{Target: t.uri, To: t.to, From: t.from, Contact: t.contact, MaxForwards: c.hops(), Destination: t.dest, Route: t.route, Headers: t.header, Urgent: c.src.urgent,
-		Body: o.SDP(), Timeout: hop.Ring, TrialTimeout: c.g.cfg.Limits.Response,
+		Body: o.SDP(), Location: t.at, Timeout: hop.Ring, TrialTimeout: c.g.cfg.Limits.Response,
 		Before: func(d *sip.Dialog) error { return p.before(ctx, d) }})
 	if err != nil {
 		l.cancel()

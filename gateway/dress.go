@@ -23,7 +23,13 @@ func (c *Call) dress(t *target) error {
 		if tr.Trusted {
 			header = append(header, sip.Header{Name: earlyField, Value: "supported"})
 		}
-		header = append(header, tr.Headers.Out.pick(c.src.carried)...)
+		place, at := c.whereabouts()
+		carried := tr.Headers.Out.pick(c.src.carried)
+		if len(place) > 0 {
+			carried = slices.DeleteFunc(carried, func(h sip.Header) bool { return strings.EqualFold(h.Name, "Geolocation") })
+		}
+		t.at = at
+		header = append(append(header, carried...), place...)
 		told, err := tr.tell(c.led(), t.uri, c.src.who.privacy.history)
 		if err != nil {
 			cause := call.Cause{Q850: 28, SIP: 484, Text: "the call's diversions can't be told: " + err.Error()}

@@ -15,7 +15,10 @@ import (
 // last, nor what an account may call or spend; and they go out while the gateway drains, and where records can't be written.
 type Emergency struct {
 	Numbers []string // that users and applications dial; the first is dialled for urn:service:sos (RFC 5031)
-	Hops    []Hop    // tried in order whatever comes of each, those that are up first; none: the routes decide
+	// Alternative has a call that has nowhere to go answered 380, with a body that asks the phone to call by another network
+	// (TS 24.229 5.1.6); false: 503.
+	Alternative bool
+	Hops        []Hop // tried in order whatever comes of each, those that are up first; none: the routes decide
 }
 
 // help tells whether a URI calls for help, and which number that is.
@@ -38,7 +41,10 @@ func (e Emergency) Calls(u sip.URI) bool {
 }
 
 // noHelp is the cause of a call for help that has nowhere to go.
-func noHelp() call.Cause {
+func (e Emergency) noHelp() call.Cause {
+	if e.Alternative {
+		return call.Cause{Q850: 38, SIP: 380, Text: "no emergency route is configured: dial by another network"}
+	}
 	return call.Cause{Q850: 38, SIP: 503, Text: "no emergency route is configured: dial by another phone"}
 }
 
@@ -53,10 +59,10 @@ func (c *Call) callHelp() (Plan, call.Cause, bool) {
 		var err error
 		switch plan, err = c.g.router.Route(c.ctx, &as); {
 		case errors.As(err, &r) || err == nil && len(plan.Hops) == 0:
-			return plan, noHelp(), false
+			return plan, e.noHelp(), false
 		case err != nil:
 			c.log.Error("routing", "err", err)
-			return plan, noHelp(), false
+			return plan, e.noHelp(), false
 		}
 		plan.Hops, plan.Why = slices.Clone(plan.Hops), "emergency call, without a route of its own: "+plan.Why
 	}
@@ -84,3 +90,29 @@ func (g *Gateway) doubtful(h Hop) int {
 
 // portReserve is how many pairs of ports, of a range that has n, other calls leave to those for help.
 func portReserve(n int) int { return min(8, n/16) }
+
+// elsewhere is the body of such a 380 (TS 24.229 7.6).
+const (
+	elsewhereType = "application/3gpp-ims+xml"
+	elsewhere     = `<?xml version="1.0" encoding="UTF-8"?>
+<ims-3gpp version="1"><alternative-service><type>emergency</type><reason>no emergency route</reason></alternative-service></ims-3gpp>
+`
+)
+
+// whereabouts are the header fields that tell where who calls for help is (RFC 6442), and that place itself: they go on whatever the
+// trunks' lists say.
+func (c *Call) whereabouts() (header []sip.Header, at *sip.Location) {
+	if !c.src.urgent || c.caller == nil {
+		return nil, nil
+	}
+	r := c.caller.d.Request()
+	for _, h := range carriable(r.Headers) {
+		if strings.EqualFold(h.Name, "Geolocation") {
+			header = append(header, h)
+		}
+	}
+	if routing := r.Headers.Get("Geolocation-Routing"); routing == "yes" || routing == "no" {
+		header = append(header, sip.Header{Name: "Geolocation-Routing", Value: routing})
+	}
+	return header, r.Location
+}

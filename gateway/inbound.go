@@ -282,6 +282,9 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	c.rec.note(0, now, call.Decision{Text: "refused: " + cause.String(), Refuse: true})
 	c.log.Info("call refused", "cause", cause.String())
 	status := cause.Status()
+	if c.src.urgent && end.by == call.System && cause.SIP == 380 { // ours, which means nothing but what it says
+		status = 380
+	}
 	var h []sip.Header
 	told := cause
 	if end.by == call.System && status != 488 {

@@ -9,6 +9,7 @@ import (
 
 // phrases are the reason phrases of RFC 3261 21 for the statuses that a gateway sends.
 var phrases = map[int]string{
+	380: "Alternative Service",
 	400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 410: "Gone",
 	480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 484: "Address Incomplete",
 	486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 500: "Server Internal Error",

@@ -53,6 +53,9 @@ func (c *Call) refusalBody(status int) (content string, body []byte) {
 	if status == 580 && c.demands != nil {
 		return sdpType, c.demands
 	}
+	if status == 380 && c.src.urgent {
+		return elsewhereType, []byte(elsewhere)
+	}
 	return "", nil
 }
 

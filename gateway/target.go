@@ -11,6 +11,7 @@ import (
 
 // target is one INVITE that a hop sends: a trunk, or one of a user's contacts.
 type target struct {
+	at      *sip.Location // of who calls for help; nil: nobody tells
 	ua      *sip.UA
 	uri     sip.URI
 	dest    sip.Destination

@@ -45,6 +45,7 @@ func (u *UA) newInbound(t *serverTx, user string, replaces *Dialog) (*Dialog, er
 		d.request.Contact, _ = ParseNameAddr(c[0])
 	}
 	d.request.ContentType, d.request.Body = content(m)
+	d.request.Location = location(m)
 	if err := u.front.addDialog(d); err != nil {
 		return nil, err
 	}

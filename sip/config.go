@@ -152,10 +152,11 @@ type Invite struct {
 	Route []URI
 	// Destination overrides where the INVITE is sent. Zero: first Route, else Target.
 	Destination Destination
-	MaxForwards int      // 1 to 255; 0 = 70
-	Headers     []Header // such as P-Asserted-Identity; the ones the stack writes itself are refused
-	Body        []byte   // the offer; required
-	ContentType string   // default application/sdp
+	MaxForwards int       // 1 to 255; 0 = 70
+	Headers     []Header  // such as P-Asserted-Identity; the ones the stack writes itself are refused
+	Body        []byte    // the offer; required
+	ContentType string    // default application/sdp
+	Location    *Location // of the caller, that goes beside the offer; nil: none
 	Credentials Credentials
 	// Timeout is how long it may ring: then CANCEL, and Ended by timeout with status 408. 0: 3 minutes.
 	Timeout time.Duration

@@ -96,8 +96,9 @@ type Request struct {
 	Body        []byte  // SDP: of a multipart body, its SDP part
 	Source      netip.AddrPort
 	Network     string
-	User        string  // the authenticated user, inbound
-	Replaces    *Dialog // whose place the INVITE shall take (RFC 3891), inbound; nil: none
+	User        string    // the authenticated user, inbound
+	Location    *Location // of the caller, inbound; nil: it isn't told in the body
+	Replaces    *Dialog   // whose place the INVITE shall take (RFC 3891), inbound; nil: none
 	At          time.Time
 }
 

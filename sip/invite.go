@@ -101,6 +101,11 @@ func (inv *Invite) check() error {
 	if inv.MaxForwards < 0 || inv.MaxForwards > 255 {
 		return fmt.Errorf("sip: Invite.MaxForwards %d: expected 1 to 255, or 0 for 70", inv.MaxForwards)
 	}
+	if inv.Location != nil {
+		if err := inv.Location.check(); err != nil {
+			return err
+		}
+	}
 	if inv.ContentType == "" {
 		inv.ContentType = sdpType
 	}
@@ -162,9 +167,13 @@ func (d *Dialog) compose() {
 	}
 	d.out.plain, d.body = headers, inv.Body
 	headers = append(headers[:len(headers):len(headers)], d.asking(true)...)
+	ctype, body := inv.ContentType, inv.Body
+	if inv.Location != nil {
+		ctype, body = inv.Location.beside(ctype, body)
+	}
 	d.out.o = outgoing{
 		method: "INVITE", uri: inv.Target, from: d.local + ";tag=" + d.localTag, to: d.peer, callID: d.callID, cseq: d.cseq,
-		routes: routes, contact: d.contact, headers: headers, ctype: inv.ContentType, body: inv.Body,
+		routes: routes, contact: d.contact, headers: headers, ctype: ctype, body: body,
 		hops: inv.MaxForwards,
 	}
 	d.after(inv.TrialTimeout, d.noResponse)

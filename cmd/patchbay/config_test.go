@@ -281,6 +281,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"destination", "outbound: {deny: [\"+49*\", +49-30]}", `: outbound.deny[1] is "+49-30": expected the beginning of a number, such as +49900`},
 	{"preconditions", oneTrunk + "    preconditions: offered\n    reliable: never", `: trunks[0].preconditions is "offered": needs provisional responses that are reliable: expected reliable to be offered or required`},
 	{"preconditions by name", oneTrunk + "    preconditions: always", `: trunks[0].preconditions is "always": expected answered, offered or never`},
+	{"emergency without", "emergency: {without: nothing}", `: emergency.without is "nothing": expected refuse or alternative`},
 	{"destination by name", "outbound: {allow: [home, abroad]}", `: outbound.allow[1] is "abroad": expected the beginning of a number, such as +49900, or home, or any`},
 	{"premium", "outbound: {premium: deny}", `: outbound.premium is "deny": expected refuse or allow`},
 	{"spend", "users:\n  - {id: a, password: abcdefgh, outbound: {spend_day: 5 EUR}}", `: users[0].outbound.spend_day is "5 EUR": expected a decimal number`},

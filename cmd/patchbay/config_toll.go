@@ -8,6 +8,7 @@ import (
 // Emergency is how calls for help go: past all limits.
 type Emergency struct {
 	Numbers []string `yaml:"numbers"` // that users and applications dial; the first stands for urn:service:sos as well
+	Without string   `yaml:"without"` // refuse, alternative: what a call gets that nothing takes
 	To      []Helper `yaml:"to"`      // tried in order, whatever comes of each; the routes decide if empty
 }
 

@@ -50,7 +50,7 @@ func defaults() Config {
 			CallsFile: CallsFile{MaxSize: 64 << 20, MaxAge: 24 * time.Hour}},
 		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
 		Routing:   Routing{Order: "listed"},
-		Emergency: Emergency{Numbers: []string{"112", "911"}},
+		Emergency: Emergency{Numbers: []string{"112", "911"}, Without: "refuse"},
 		Outbound:  Outbound{Allow: []string{gateway.Home}, Premium: "refuse", LockAfter: 3},
 		Rating:    Rating{Currency: "EUR", Loss: "allow"},
 		RPC:       RPC{MaxMessage: 1 << 20, MaxQueued: 4 << 20, Connections: 10_000, Sessions: 10_000, Objects: 100_000, Keep: 4 * time.Minute},

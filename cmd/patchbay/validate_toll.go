@@ -29,6 +29,7 @@ func (d *document) tolls(c *Config, p parties) {
 	if len(c.Emergency.Numbers) == 0 && len(c.Emergency.To) > 0 {
 		d.bad("emergency.numbers", "is empty, expected the numbers that are called by emergency.to")
 	}
+	d.choice("emergency.without", c.Emergency.Without, []string{"refuse", "alternative"})
 	for i, h := range c.Emergency.To {
 		f := fmt.Sprintf("emergency.to[%d]", i)
 		named := 0

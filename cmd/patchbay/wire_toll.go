@@ -22,7 +22,7 @@ func (c Config) tolls(gc *gateway.Config) (err error) {
 		}
 		gc.Tenants = append(gc.Tenants, gateway.Tenant{ID: t.ID, Toll: toll})
 	}
-	gc.Emergency.Numbers = c.Emergency.Numbers
+	gc.Emergency.Numbers, gc.Emergency.Alternative = c.Emergency.Numbers, c.Emergency.Without == "alternative"
 	for _, h := range c.Emergency.To {
 		gc.Emergency.Hops = append(gc.Emergency.Hops, gateway.Hop{Trunk: h.Trunk, User: h.User, Group: h.Group, Ring: h.Ring})
 	}
