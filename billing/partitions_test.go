@@ -118,4 +118,13 @@ func TestPartitionsOverTheYear(t *testing.T) {
 	if _, _, err := r.Show(context.Background(), call.NewID().String()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a call that never was: %v", err)
 	}
+
+	// Ten years later calls go, and what they cost with them.
+	set("2037-01-05T00:00:00Z")
+	if err := care(); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"call", "leg", "rating"} {
+		has(table, "2027_01", "2027_02", "2027_03", "2027_04", "2027_05", "2027_06", "2027_07", "2037_01", "2037_02")
+	}
 }

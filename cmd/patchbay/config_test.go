@@ -245,7 +245,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"app twice", oneApp + "  - id: ivr", `: apps[1].id is "ivr": this id is already that of apps[0].id in line 2`},
 	{"app's caller", "apps:\n  - {id: a, caller_id: \"1 2\"}", `: apps[0].caller_id is "1 2": expected a number or a SIP user name`},
 	{"app's name", "apps:\n  - {id: a, caller_name: 'a\"b'}", `: apps[0].caller_name is "a\"b": expected printable text`},
-	{"app's stream without a URL", "apps:\n  - {id: a, stream: {rate: 8000}}", `: apps[0].stream.url is "": expected ws:// or wss:// with a host`},
+	{"app's stream without a URL", "apps:\n  - {id: a, stream: {rate: 8000}}", `: apps[0].stream.url: expected ws:// or wss:// with a host`},
 	{"app's stream elsewhere", "apps:\n  - {id: a, stream: {url: \"http://h/\"}}", `: apps[0].stream.url is "http://h/": expected ws:// or wss:// with a host`},
 	{"app's encoding", "apps:\n  - {id: a, stream: {url: \"ws://h/\", encoding: mp3}}", `: apps[0].stream.encoding is "mp3": expected pcm16, pcmu or pcma`},
 	{"app's rate", "apps:\n  - {id: a, stream: {url: \"ws://h/\", rate: 11025}}", `: apps[0].stream.rate is "11025": expected 8000, 16000 or 24000`},
