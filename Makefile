@@ -51,8 +51,8 @@ demo: deps-run build ## calls from a browser through Patchbay to the demo carrie
 check: picture build ## format, vet, staticcheck, imports, build, unit tests with the race detector
 	@echo '== format'; files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
 	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
-	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e,sipload ./...
-	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e,sipload ./...
+	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e,sipload,billing ./...
+	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e,sipload,billing ./...
 	@echo '== unit tests'; $(GO) test -race -timeout 5m ./...
 
 picture: ## the imports are those of the picture in README.md, and no others
@@ -70,8 +70,8 @@ $(NPM): %/node_modules/.package-lock.json: %/package-lock.json | deps-e2e
 	@echo '== npm ci $*'; cd $* && \
 	  case "$$(npm --version)" in [0-8].* | 9.[0-8].*) npx --yes npm@10.9.4 ci --ignore-scripts ;; *) npm ci --ignore-scripts ;; esac && touch node_modules/.package-lock.json
 
-# Loads are left out unless they are asked for by name.
-LOADS    = sipload
+# Loads are left out unless they are asked for by name, and what of billing takes long.
+LOADS    = sipload billing
 E2E_TAGS = e2e$(addprefix $(comma),$(filter $(T),$(LOADS)))
 comma   := ,
 

@@ -148,11 +148,22 @@ func (r *Rating) args(v Rated, revision int) ([]any, error) {
 }
 
 // event tells of ratings, as the event that follows an ended call's last.
-func ratedEvent(c *call.Call, list []Rated) call.Event {
+func (r *Rating) event(c *call.Call, list []Rated) call.Event {
 	var d call.Rated
 	for _, v := range list {
-		d.Ratings = append(d.Ratings, call.Rating{Side: v.Side, Run: v.Run, Account: v.Account, Tariff: v.Tariff, Deck: v.Result.Deck, Version: v.Result.Version,
-			Prefix: v.Result.Prefix, Destination: v.Result.Destination, Seconds: v.Result.Rated, Amount: amount(v), Currency: v.Result.Currency, Problem: v.Problem})
+		x := v.Result
+		told := call.Rating{Side: v.Side, Run: v.Run, Account: v.Account, Tariff: v.Tariff, Deck: x.Deck, Version: x.Version, Prefix: x.Prefix, Destination: x.Destination,
+			Seconds: x.Rated, Amount: amount(v), Currency: x.Currency, Problem: v.Problem}
+		if v.Problem == "" {
+			told.Price, told.First, told.Next = x.Price.String(), x.First, x.Next
+			if x.Fee.IsPositive() {
+				told.Fee = x.Fee.String()
+			}
+			if h, known := r.house(x.Rounded, x.Currency); known {
+				told.House, told.HouseIn = h.String(), r.Currency
+			}
+		}
+		d.Ratings = append(d.Ratings, told)
 	}
 	return call.Event{Call: c.ID, Seq: c.Version + 1, At: *c.EndedAt, Data: d}
 }
@@ -192,7 +203,7 @@ func (p *projector) ratings(t *touched) ([]statement, *call.Event) {
 		list = append(list, v)
 		out = append(out, statement{t.lsn, "rating " + j.side + j.run, id, insertRating, args, v})
 	}
-	e := ratedEvent(t.call, list)
+	e := p.prices.cfg.event(t.call, list)
 	data, err := json.Marshal(e.Data)
 	if err != nil {
 		p.log.Error("rating", "call", t.call.ID, "err", err)

@@ -110,7 +110,8 @@ func TestRatedWithItsEnd(t *testing.T) {
 		t.Fatalf("%d events of %+v (%v), expected 13", len(events), got, err)
 	}
 	last, ok := events[12].Data.(call.Rated)
-	if !ok || len(last.Ratings) != 3 || last.Ratings[0].Amount != "0.11" || last.Ratings[1].Account != "trunk:carrier" || last.Ratings[1].Amount != "0.000820" {
+	if !ok || len(last.Ratings) != 3 || last.Ratings[0].Amount != "0.11" || last.Ratings[1].Account != "trunk:carrier" || last.Ratings[1].Amount != "0.000820" ||
+		last.Ratings[0].Price != "0.06" || last.Ratings[0].Fee != "0.05" || last.Ratings[0].First != 60 || last.Ratings[0].Next != 1 || last.Ratings[1].House != "0.000738" || last.Ratings[1].HouseIn != "EUR" {
 		t.Errorf("last event %+v", events[12])
 	}
 

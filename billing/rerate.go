@@ -231,7 +231,7 @@ func (r *Reader) supersede(ctx context.Context, p *prices, calls []*call.Call, d
 			continue
 		}
 		again = append(again, c)
-		e := ratedEvent(c, list).Data.(call.Rated)
+		e := p.cfg.event(c, list).Data.(call.Rated)
 		data, err := json.Marshal(call.Rerated(e))
 		if err != nil {
 			return err

@@ -205,9 +205,15 @@ type Rating struct {
 	Version     int    `json:"version,omitempty"`
 	Prefix      string `json:"prefix,omitempty"`
 	Destination string `json:"destination,omitempty"`
+	Price       string `json:"price,omitempty"`  // of a minute, at the answer
+	Fee         string `json:"fee,omitempty"`    // of the answer; "" if there is none
+	First       int    `json:"first,omitempty"`  // seconds of the first unit
+	Next        int    `json:"next,omitempty"`   // seconds of all others
 	Seconds     int    `json:"seconds"`          // in whole units
 	Amount      string `json:"amount,omitempty"` // decimal; "" where there is a problem
 	Currency    string `json:"currency,omitempty"`
+	House       string `json:"house,omitempty"` // the amount in the house's currency, HouseIn; "" if that isn't known
+	HouseIn     string `json:"houseIn,omitempty"`
 	Problem     string `json:"problem,omitempty"`
 }
 
