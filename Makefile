@@ -25,7 +25,7 @@ help: ## show this list
 	@echo
 	@echo '  make run DATA=/tmp/patchbay    keep the data there instead of the default folder'
 	@echo '  make e2e T=first               only the tests of one story'
-	@echo '  make bench T=webrtc            only one of relay, webrtc, opus, setup, rpc, offer, b2bua, records, reports'
+	@echo '  make bench T=webrtc            only one of relay, webrtc, opus, setup, rpc, offer, b2bua, records, reports, rating'
 
 deps: deps-run deps-e2e deps-bench ## install what run and test need and is missing (Debian; as root or with sudo)
 

@@ -39,6 +39,7 @@ type Deck struct {
 	Currency string // ISO 4217
 
 	entries []entry // by prefix
+	bases   []*Rate // their first rows: small, beside what an entry is
 	trie    *trie
 	rows    int
 }
@@ -83,7 +84,10 @@ func NewDeck(name string, version int, currency string, rows []Rate) (*Deck, err
 			return nil, fmt.Errorf("deck %s: prefix %s: %w", name, r.Prefix, err)
 		}
 	}
-	d.trie = newTrie(prefixes)
+	d.trie, d.bases = newTrie(prefixes), make([]*Rate, len(d.entries))
+	for i := range d.entries {
+		d.bases[i] = &d.entries[i].steps[0]
+	}
 	return d, nil
 }
 
@@ -117,23 +121,27 @@ func order(a, b Rate) int {
 // find is the entry of the longest prefix that the number begins with; nil: there is none. A leading + is passed over, and
 // the number ends where its digits do.
 func (d *Deck) find(number string) *entry {
-	if len(number) > 0 && number[0] == '+' {
-		number = number[1:]
-	}
-	if i := d.trie.find(number); i >= 0 {
+	if i := d.at(number); i >= 0 {
 		return &d.entries[i]
 	}
 	return nil
 }
 
+func (d *Deck) at(number string) int {
+	if len(number) > 0 && number[0] == '+' {
+		number = number[1:]
+	}
+	return d.trie.find(number)
+}
+
 // Match is the row of the longest prefix that the number begins with, at any time that has no row of its own. A leading +
 // is passed over. It allocates nothing.
 func (d *Deck) Match(number string) (*Rate, bool) {
-	e := d.find(number)
-	if e == nil {
+	i := d.at(number)
+	if i < 0 {
 		return nil, false
 	}
-	return &e.steps[0], true
+	return d.bases[i], true
 }
 
 // Len is how many rows there are.

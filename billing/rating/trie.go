@@ -16,9 +16,10 @@ const (
 	head      = 4
 	headCount = 10_000
 	shorts    = 2000
-	pairs     = 100
-	slots     = pairs + 10 // and the numbers that end with the first digit of a pair
+	slots     = 110 // of a node: for each first digit the numbers that end with it, then those with each second one
 )
+
+func slotOf(first, second int) int { return first*11 + 1 + second }
 
 // headed is what numbers with these four digits have.
 type headed struct {
@@ -26,9 +27,10 @@ type headed struct {
 	node  int32 // and 1; 0: no prefix is longer
 }
 
-// node is what two digits lead to. Slots without a bit have nothing.
+// node is what two digits lead to. A bit of runs is where the value differs from that of the slot before, so that a prefix that
+// many slots share is kept once; a bit of kids is where longer prefixes are.
 type node struct {
-	vals, kids       [2]uint64
+	runs, kids       [2]uint64
 	valBase, kidBase int32
 }
 
@@ -106,14 +108,13 @@ func (t *trie) grow(no int, prefixes []string, at, depth int) {
 		p := prefixes[i]
 		first := int(p[depth] - '0')
 		if len(p) == depth+1 {
-			for slot := first * 10; slot < first*10+10; slot++ {
+			for slot := slotOf(first, -1); slot <= slotOf(first, 9); slot++ {
 				vals[slot] = int32(at+i) + 1
 			}
-			vals[pairs+first] = int32(at+i) + 1
 			i++
 			continue
 		}
-		slot, n := first*10+int(p[depth+1]-'0'), same(prefixes[i:], depth+2)
+		slot, n := slotOf(first, int(p[depth+1]-'0')), same(prefixes[i:], depth+2)
 		from := i
 		if len(p) == depth+2 {
 			vals[slot] = int32(at+i) + 1
@@ -125,8 +126,8 @@ func (t *trie) grow(no int, prefixes []string, at, depth int) {
 	}
 	x := node{valBase: int32(len(t.vals)), kidBase: int32(len(t.nodes))}
 	for slot, v := range vals {
-		if v != 0 {
-			x.vals[slot>>6] |= 1 << (slot & 63)
+		if slot == 0 || v != vals[slot-1] {
+			x.runs[slot>>6] |= 1 << (slot & 63)
 			t.vals = append(t.vals, v)
 		}
 	}
@@ -150,28 +151,25 @@ func (t *trie) find(number string) int {
 		key = key*10 + int(number[i]-'0')
 	}
 	h := &t.heads[key-headCount]
-	best, last := h.value, int32(-1)
+	best := h.value
 	for no := h.node; no != 0 && i < len(number); i += 2 {
 		d := number[i] - '0'
 		if d > 9 {
 			break
 		}
-		n, slot := &t.nodes[no-1], pairs+int(d)
+		n, slot := &t.nodes[no-1], slotOf(int(d), -1)
 		if i+1 < len(number) {
 			if e := number[i+1] - '0'; e <= 9 {
-				slot = int(d)*10 + int(e)
+				slot += int(e) + 1
 			}
 		}
-		if n.has(&n.vals, slot) {
-			last = n.valBase + rank(&n.vals, slot)
+		if v := t.vals[n.valBase+rank(&n.runs, slot+1)-1]; v != 0 {
+			best = v
 		}
 		if !n.has(&n.kids, slot) {
 			break
 		}
 		no = n.kidBase + rank(&n.kids, slot) + 1
-	}
-	if last >= 0 {
-		best = t.vals[last]
 	}
 	return int(best) - 1
 }

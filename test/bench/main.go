@@ -2,7 +2,7 @@
 
 // Command bench measures the product against floors and peers, in ratios.
 //
-//	go run ./test/bench [relay|webrtc|opus|setup|rpc|offer|b2bua|records|reports] [flags]
+//	go run ./test/bench [relay|webrtc|opus|setup|rpc|offer|b2bua|records|reports|rating] [flags]
 //
 // It prints tables, then each goal and whether it was met, and fails if one wasn't; with -goal=false it doesn't. Without a name it
 // runs all, also those after one that failed.
@@ -25,6 +25,8 @@
 // records is how many whole calls a second get to Postgres, which shares one core with the keeper of records.
 //
 // reports is how long a month's report takes, from the rollups and call by call.
+//
+// rating is how long it takes to find the price of a number among 300,000, and to rate a call.
 //
 // What is measured runs on core 0 and the load on core 1; the programs take turns, round after round, so that what the machine
 // does beside hits all of them. Microseconds differ between machines and days; the ratio doesn't.
@@ -62,7 +64,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}, {"rpc", roundTrips}, {"offer", offers}, {"b2bua", b2bua}, {"records", records}, {"reports", reports}}
+	return []part{{"relay", relay}, {"webrtc", webrtcContest().run}, {"opus", opusContest().run}, {"setup", setup}, {"rpc", roundTrips}, {"offer", offers}, {"b2bua", b2bua}, {"records", records}, {"reports", reports}, {"rating", prices}}
 }
 
 func run(ctx context.Context, args []string) error {
