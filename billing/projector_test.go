@@ -479,18 +479,24 @@ FROM patchbay.call c WHERE call_id = $1`, uuid.UUID(long[0].Call)).Scan(&version
 	}
 }
 
-// The wall clock steps back by an hour inside a call: durations don't care.
-func TestWallClockStepsBack(t *testing.T) {
+// The wall clock steps by an hour and by a day, both ways, inside a hundred calls, of which some last through the nights in which
+// Berlin's clocks change: durations don't care.
+func TestWallClockSteps(t *testing.T) {
 	url := database(t)
 	s := open(t, config(folder(t), url))
-	e := story(time.Now(), 1)
-	for i := 6; i < 12; i++ {
-		e[i].At = e[i].At.Add(-time.Hour)
+	begins := []time.Time{time.Now(), time.Date(2026, 3, 29, 0, 59, 55, 0, time.UTC), time.Date(2026, 10, 25, 0, 59, 55, 0, time.UTC)}
+	steps := []time.Duration{-time.Hour, time.Hour, -24 * time.Hour, 24 * time.Hour, 0}
+	for n := range 100 {
+		at := begins[n%len(begins)]
+		e := storyOf(idAt(at), at, 1)
+		for i := 6; i < 12; i++ {
+			e[i].At = e[i].At.Add(steps[n%len(steps)])
+		}
+		commit(t, s, e...)
 	}
-	commit(t, s, e...)
 	shut(t, s)
-	var duration, bill int64
-	if err := dial(t, url).QueryRow(context.Background(), `SELECT duration_ms, bill_ms FROM patchbay.call`).Scan(&duration, &bill); err != nil || duration != 11000 || bill != 4000 {
-		t.Errorf("duration %d, bill %d (%v), expected 11000 and 4000", duration, bill, err)
+	var calls, wrong int64
+	if err := dial(t, url).QueryRow(context.Background(), `SELECT count(*), count(*) FILTER (WHERE duration_ms <> 11000 OR bill_ms <> 4000) FROM patchbay.call`).Scan(&calls, &wrong); err != nil || calls != 100 || wrong != 0 {
+		t.Errorf("of %d calls %d have other durations than 11 s and 4 s (%v), expected none of 100", calls, wrong, err)
 	}
 }

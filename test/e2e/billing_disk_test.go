@@ -51,7 +51,7 @@ func TestBillingFullDisk(t *testing.T) {
 	before := call("before", many(3, "4930555486", "refused"), 10, 0)
 	before.Done(t, 30*time.Second)
 	fillTo(t, ballast, 0)
-	storm := call("storm", many(120, "4930555486", "refused"), 60, 0)
+	storm := call("storm", many(100, "4930555486", "refused"), 60, 0)
 	storm.Done(t, 40*time.Second)
 	if code, why := g.Get(t, "/readyz"); code != 503 || !strings.Contains(why, "full") {
 		t.Errorf("/readyz says %d %s, expected 503 and that the disk is full", code, why)
