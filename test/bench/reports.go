@@ -84,7 +84,7 @@ func makeMonth(ctx context.Context, dir string, n int) error {
 		fmt.Sprintf(`INSERT INTO patchbay.counted SELECT gen_random_uuid(), 0, '2026-03-01T00:00:00Z'::timestamptz + (i * 2678399.0 / %d) * interval '1 s', 'default', 'out', '',
 'user:' || i %% 200, 'destination ' || i %% 150, CASE i %% 3 WHEN 0 THEN 'PCMU/8000' ELSE 'PCMA/8000' END, (i %% 20 + 1) || '/0', 'EUR', 'EUR', 1, a, a, a * (i %% 300000), a * (i %% 300000) + 5000, i %% 8000,
 a * (i %% 997) * 0.000123, a * (i %% 997) * 0.000123, a * (i %% 991) * 0.000101, a * (i %% 991) * 0.000101, 0, 0, 4.2, 0, 0, 500, i %% 5, 1.25
-FROM generate_series(0, %d) i CROSS JOIN LATERAL (SELECT (i * 7919 %% 100 < 45)::int::bigint AS a) x`, n, n-1),
+FROM generate_series(0::bigint, %d) i CROSS JOIN LATERAL (SELECT (i * 7919 %% 100 < 45)::int::bigint AS a) x`, n, n-1),
 		`INSERT INTO patchbay.counted SELECT call_id, 2, started_at, tenant, direction, 'trunk ' || lost + substr(destination, 13)::int % 2 * 5, account, destination, codec, cause, sell_currency, buy_currency, seizures,
 answered, effective, bill_ms, duration_ms, pdd_ms, sell, sell_house, buy, buy_house, unpriced, losses, mos, one_way, fas, pkts, lost, jitter_ms FROM patchbay.counted WHERE leg_no = 0`,
 		`ANALYZE patchbay.counted`,
