@@ -36,6 +36,8 @@ exports.complexTypes.SipRegistration = register('telephony', 'SipRegistration', 
 
 exports.complexTypes.SipTrunk = register('telephony', 'SipTrunk', core.complexTypes.ComplexType, ['id', 'state', 'up', 'calls', 'error', 'expires'])
 
+exports.complexTypes.StreamState = enumeration(['IDLE', 'OPEN', 'STOPPED'])
+
 // A phone call as a media element: it dials, or takes a call that the manager's event IncomingCall told of. Releasing it hangs up.
 exports.SipEndpoint = remoteClass('SipEndpoint', core.abstracts.Endpoint, {
   constructorParams: {
@@ -70,6 +72,25 @@ exports.SipEndpoint = remoteClass('SipEndpoint', core.abstracts.Endpoint, {
     ['hangup', ['cause', 'reason']]
   ],
   events: ['Ringing', 'EarlyMedia', 'Answered', 'DtmfReceived', 'Held', 'Resumed', 'Transferred', 'MediaLost', 'Ended']
+})
+
+// Sends what it hears to a WebSocket server and plays what that sends: voice agents, transcription.
+exports.StreamEndpoint = remoteClass('StreamEndpoint', core.abstracts.Endpoint, {
+  constructorParams: {
+    mediaPipeline: { type: 'kurento.MediaPipeline', required: true },
+    url: { type: 'String', required: true },
+    encoding: { type: 'String' },
+    rate: { type: 'int' },
+    binary: { type: 'boolean' },
+    token: { type: 'String' },
+    parameters: { type: 'Object' }
+  },
+  methods: [
+    ['getState', []],
+    ['start', []],
+    ['stop', ['reason']]
+  ],
+  events: ['StreamStarted', 'StreamStopped', 'MarkPlayed']
 })
 
 // Takes the calls that are routed to an application. TelephonyManager's listen makes it; releasing it ends that.

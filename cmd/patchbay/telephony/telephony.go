@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -36,6 +37,8 @@ type Config struct {
 	Gateway *gateway.Gateway
 	// Records finds records of calls, the newest first.
 	Records func(context.Context, billing.Filter) ([]*call.Call, error)
+	// Dial reaches the servers of StreamEndpoints; nil = any address.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Reports answers a question about many calls; a *report.Error is the asker's.
 	Reports func(context.Context, report.Query) (*report.Report, error)
 	Log     *slog.Logger
@@ -69,9 +72,10 @@ func Register(c *rpc.Classes, core *kurento.Core, cfg Config) *Telephony {
 	t := &Telephony{cfg: cfg, families: map[*kurento.Pipeline]*family{}, states: map[string]string{}, lines: map[lineKey]*line{}}
 	t.manager = &Manager{t: t}
 	c.Types(types()...)
+	c.Types(streamTypes()...)
 	endpoint := t.endpointClass(core)
 	t.manager.class = managerClass(core)
-	for _, k := range []*rpc.Class{endpoint, t.listenerClass(core), t.manager.class} {
+	for _, k := range []*rpc.Class{endpoint, t.streamClass(core), t.listenerClass(core), t.manager.class} {
 		k.Module = Name
 		c.Register(k)
 	}
