@@ -296,3 +296,24 @@ func TestTenantsFiles(t *testing.T) {
 		}
 	}
 }
+
+// An application's WebSocket at an address that isn't public is refused to clients, unless the settings list it.
+func TestStreamsReachPublicServersAlone(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) }))
+	defer app.Close()
+	url := strings.Replace(app.URL, "http", "ws", 1)
+	for private, says := range map[string]string{"": "address isn't allowed", "127.0.0.0/8": "answered 418"} {
+		s := startServer(t, func(c *Config) {
+			if private != "" {
+				c.Media.URLs.Private = []netip.Prefix{netip.MustParsePrefix(private)}
+			}
+		})
+		client := newMediaClient(t, s)
+		for _, target := range []string{url, strings.Replace(url, "127.0.0.1", "localhost", 1)} {
+			ep := client.make("telephony.StreamEndpoint", map[string]any{"url": target})
+			if _, err := client.Invoke(ep, "start", nil); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("private %q, to %s: %v, expected %q", private, target, err, says)
+			}
+		}
+	}
+}

@@ -35,7 +35,7 @@ func (s *server) serveRPC() (err error) {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()
 		},
-	}, telephony.Config{Gateway: s.gateway, Log: s.log, Records: func(ctx context.Context, f billing.Filter) ([]*call.Call, error) { return s.past.find(ctx, f) },
+	}, telephony.Config{Gateway: s.gateway, Log: s.log, Dial: s.files.DialContext, Records: func(ctx context.Context, f billing.Filter) ([]*call.Call, error) { return s.past.find(ctx, f) },
 		Reports: func(ctx context.Context, q report.Query) (*report.Report, error) { return s.reports.make(ctx, q, nil) }})
 	s.telephony = phone
 	c := s.cfg.RPC
