@@ -76,7 +76,9 @@ E2E_TAGS = e2e$(addprefix $(comma),$(filter $(T),$(LOADS)))
 comma   := ,
 
 e2e: deps-e2e build $(NPM) ## tests against real peers; T=first only one story, T=sipload a load that is none of them
-	@echo '== e2e $(T)'; failed=0; PATCHBAY_BIN=$(CURDIR)/$(BIN) $(GO) test -tags $(E2E_TAGS) -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; \
+	@echo '== e2e $(T)'; failed=0; export PATCHBAY_BIN=$(CURDIR)/$(BIN); \
+	  if [ -z '$(T)' ]; then test/e2e/lanes $(CURDIR)/out/e2e -tags $(E2E_TAGS) || failed=1; \
+	  else $(GO) test -tags $(E2E_TAGS) -count=1 -timeout 15m -p 1 -run '^Test$(STORY)' ./test/e2e ./web ./media/opus || failed=1; fi; \
 	  echo '== pictures of the page'; ls $(CURDIR)/out/page/*.png 2>/dev/null || true; exit $$failed
 
 test: check e2e ## check and e2e: what every change must pass
