@@ -80,6 +80,10 @@ outbound: {allow: [%s]}
 func (g *gateway) records(t *testing.T, want int) []map[string]any {
 	t.Helper()
 	var rows []map[string]any
+	// A gateway takes calls before it has reached its database and made its tables there.
+	peers.Wait(t, 20*time.Second, "the gateway to make its tables", func() bool {
+		return g.db.Query(t, "select to_regclass('patchbay.call') is not null as there")[0]["there"] == true
+	})
 	eventually(10*time.Second, func() bool {
 		rows = g.db.Query(t, "select * from patchbay.call order by started_at")
 		for _, r := range rows {
