@@ -169,7 +169,7 @@ func TestPostgresIsAdopted(t *testing.T) {
 		t.Error("a cluster runs on data of another version")
 	}
 	shut(t, s)
-	if _, err := newPrivate(dir, quiet()); err == nil || !strings.Contains(err.Error(), "postgresql-9") || !strings.Contains(err.Error(), "pg_upgrade") {
+	if _, err := newPrivate(dir, quiet()); err == nil || !strings.Contains(err.Error(), "postgresql-9") || !strings.Contains(err.Error(), "patchbay db upgrade") {
 		t.Errorf("%v, expected how to upgrade", err)
 	}
 }

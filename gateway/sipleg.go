@@ -126,7 +126,7 @@ func (l *sipLeg) attach(d *sip.Dialog) {
 
 // pump turns the dialog's events and the endpoint's notices into the leg's.
 func (l *sipLeg) pump() {
-	_ = deepen()
+	_ = deepenLeg()
 	l.relay()
 	// The stack asks for the leg until the end is written: what ended it is answered after that.
 	select {
