@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -252,6 +253,58 @@ func TestRecorderOfPrograms(t *testing.T) {
 	}
 	if _, err := c.Create("RecorderEndpoint", map[string]any{"mediaPipeline": c.pipe, "uri": "a.flv", "mediaProfile": "FLV"}); rpc.Outside(err).Code != rpc.NotSupported {
 		t.Errorf("FLV: %v", err)
+	}
+}
+
+// What is posted to an endpoint's URL, as it is or as a form's file, is played; what can't be played is told, and nobody posts to an
+// endpoint that is busy, or gone.
+func TestPostOfPrograms(t *testing.T) {
+	s := startServer(t, func(c *Config) { c.Tokens = nil })
+	c := newMediaClient(t, s)
+	e := c.make("HttpPostEndpoint", map[string]any{"disconnectionTimeout": 0}, "EndOfStream", "Error", "MediaSessionStarted", "MediaSessionTerminated", "MediaFlowOutStateChanged")
+	var url string
+	if err := json.Unmarshal([]byte(c.call(e, "getUrl", nil)), &url); err != nil {
+		t.Fatal(err)
+	}
+	post := func(kind string, body []byte) int {
+		t.Helper()
+		r, err := http.Post(url, kind, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+		return r.StatusCode
+	}
+	wave := waveFile(300 * time.Millisecond)
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	part, _ := w.CreateFormFile("file", "a.wav")
+	_, _ = part.Write(wave)
+	_ = w.Close()
+	for _, b := range []struct {
+		kind string
+		body []byte
+	}{{"audio/wav", wave}, {w.FormDataContentType(), form.Bytes()}} {
+		if code := post(b.kind, b.body); code != http.StatusOK {
+			t.Errorf("%s: status %d", b.kind, code)
+		}
+		if code := post(b.kind, b.body); code != http.StatusConflict {
+			t.Errorf("%s while it plays: status %d", b.kind, code)
+		}
+		c.until("MediaSessionStarted")
+		c.until("EndOfStream")
+	}
+	if code := post("text/plain", bytes.Repeat([]byte("text "), 100)); code != http.StatusOK && code != http.StatusGone {
+		t.Errorf("text: status %d", code)
+	}
+	if e := c.until("Error"); e["type"] != "STREAM_ERROR_FAILED" {
+		t.Errorf("text: %v", e)
+	}
+	if err := c.Release(e); err != nil {
+		t.Error(err)
+	}
+	if code := post("audio/wav", wave); code != http.StatusNotFound {
+		t.Errorf("after the release: status %d", code)
 	}
 }
 

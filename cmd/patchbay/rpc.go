@@ -31,6 +31,7 @@ func (s *server) serveRPC() (err error) {
 		Room:     newRoom,
 		Player:   s.newPlayer,
 		Recorder: s.newRecorder,
+		Post:     s.newPost,
 		Sessions: func(ctx context.Context) []string {
 			scope, _ := rpc.ScopeOf(ctx)
 			return scope.Sessions()

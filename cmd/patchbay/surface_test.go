@@ -29,6 +29,7 @@ func TestKurentoSurface(t *testing.T) {
 		RTP:      func(kurento.RTPOptions) (kurento.RTP, error) { return nil, nil },
 		WebRTC:   func(kurento.WebRTCOptions) (kurento.WebRTC, error) { return nil, nil },
 		Player:   func(kurento.PlayerOptions) (kurento.Player, error) { return nil, nil },
+		Post:     func(kurento.PostOptions) (kurento.Post, error) { return nil, nil },
 		Recorder: func(kurento.RecorderOptions) (kurento.Recorder, error) { return nil, nil },
 	}
 	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(has.Missing()), Values: map[string]any{

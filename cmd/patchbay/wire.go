@@ -38,6 +38,7 @@ type server struct {
 	clock        *media.Clock
 	registry     *media.Registry
 	files        *uri.Opener
+	posts        posts // where programs' media is posted to
 	browsers     *webrtc.Port // nil: browsers can't call
 	front        *sip.Front
 	gateway      *gateway.Gateway
@@ -354,7 +355,8 @@ func (s *server) handlers() *http.Server {
 	mux.Handle("GET /sip", s.front.WebSocket(sip.WebSocketConfig{Origin: func(*http.Request) bool { return true }}))
 	s.reports.mount(mux)
 	mux.HandleFunc("GET "+openAPIPath, serveOpenAPI())
-	proving := append(s.me.mount(mux), "GET /sip")
+	mux.HandleFunc(postRoute, s.takePost)
+	proving := append(s.me.mount(mux), "GET /sip", postRoute)
 	route := func(r *http.Request) string {
 		_, pattern := mux.Handler(r)
 		return pattern

@@ -25,8 +25,6 @@ func Missing() []Exception {
 	return []Exception{
 		{"AlphaBlending", "AlphaBlending isn't available: this server doesn't decode video."},
 		{"Composite.picture", "Composite mixes audio and shows no picture: this server doesn't decode video."},
-		{"HttpEndpoint", "HttpEndpoint isn't available: this server doesn't take media over HTTP."},
-		{"HttpPostEndpoint", "HttpPostEndpoint isn't available: this server doesn't take media over HTTP."},
 		{"WebRtcEndpoint.qosDscp", "qosDscp is taken and marks nothing: all endpoints share the sockets of one port."},
 		{"FaceOverlayFilter", "FaceOverlayFilter isn't available: this server doesn't decode video."},
 		{"GStreamerFilter", "GStreamerFilter isn't available: this server doesn't run GStreamer elements."},
@@ -51,11 +49,16 @@ func (cfg Config) Missing() []Exception {
 	if cfg.Player == nil {
 		list = append(list, Exception{"PlayerEndpoint", noPlayer})
 	}
+	if cfg.Post == nil {
+		list = append(list, Exception{"HttpPostEndpoint", noPost})
+	}
 	if cfg.Recorder == nil {
 		list = append(list, Exception{"RecorderEndpoint", noRecorder})
 	}
 	return list
 }
+
+const noPost = "HttpPostEndpoint isn't available on this server."
 
 const noRecorder = "RecorderEndpoint isn't available on this server."
 

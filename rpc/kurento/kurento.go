@@ -41,6 +41,7 @@ type Config struct {
 	Player func(PlayerOptions) (Player, error) // stands behind PlayerEndpoint; nil = there is none
 
 	Recorder func(RecorderOptions) (Recorder, error) // stands behind RecorderEndpoint; nil = there is none
+	Post     func(PostOptions) (Post, error)         // stands behind HttpPostEndpoint; nil = there is none
 }
 
 // Modules are Kurento's, for rpc.NewClasses.

@@ -86,12 +86,16 @@ func (e *UriEndpoint) become(s UriEndpointState, more ...any) {
 
 // fail tells that media can't be had any more. It never blocks.
 func (e *UriEndpoint) fail(err error) {
-	raised := rpc.ErrorRaised{Description: "The media can't be used", Kind: "UNEXPECTED_ELEMENT_ERROR"}
-	if f, ok := errors.AsType[*Failure](err); ok {
-		raised = rpc.ErrorRaised{Description: f.Error(), Code: f.Code, Kind: f.Kind}
-	}
 	e.pipeline.core.log.Info("media of a URI failed", "element", e.self.ID(), "err", err)
-	e.news.put(func() { e.self.Raise(raised) })
+	e.news.put(func() { e.self.Raise(raised(err)) })
+}
+
+// raised is the event that tells of a failure. What isn't a Failure says nothing outside.
+func raised(err error) rpc.ErrorRaised {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return rpc.ErrorRaised{Description: f.Error(), Code: f.Code, Kind: f.Kind}
+	}
+	return rpc.ErrorRaised{Description: "The media can't be used", Kind: "UNEXPECTED_ELEMENT_ERROR"}
 }
 
 // inbox does things one after another, on a goroutine of its own: those of clocks and loops, which find out what is to be told,
