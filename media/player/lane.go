@@ -23,6 +23,7 @@ type lane struct {
 	frame  media.Frame
 	base   uint32 // timestamp at position 0 of this epoch
 	began  bool   // this epoch has sent
+	talk   bool   // something comes after a time in which nothing did
 	pack   packer // of video; nil: a unit is a frame
 }
 
@@ -49,6 +50,14 @@ func (l *lane) clear() {
 	l.base = l.frame.Timestamp
 }
 
+// pass moves what comes later by a time.
+func (l *lane) pass(d time.Duration) {
+	if l.began {
+		l.base += stamp(d, l.format.Clock)
+		l.talk = true
+	}
+}
+
 func (l *lane) full() bool { return l.count == most || l.count > 0 && l.bytes > large }
 
 // put adds a unit. There is room.
@@ -73,8 +82,8 @@ func (l *lane) send(s *slot) {
 		l.pack.Packets(s.data, l.packet)
 		return
 	}
-	f.Payload, f.Marker = s.data, !l.began && f.Kind == media.Audio
-	l.began = true
+	f.Payload, f.Marker = s.data, (l.talk || !l.began) && f.Kind == media.Audio
+	l.began, l.talk = true, false
 	l.src.Send(f)
 	f.Payload = nil
 	f.Sequence++

@@ -73,6 +73,7 @@ type Player struct {
 	run      *run          // what is open; nil while stopped
 	at       time.Duration // what has been played
 	waiting  bool          // for Ahead
+	ticked   time.Time     // when something could be sent last
 	starved  uint64        // ticks
 	released sync.WaitGroup
 	frames   atomic.Uint64
@@ -98,7 +99,7 @@ func (p *Player) Play() error {
 		return err
 	}
 	if p.become(Playing) {
-		p.stop = p.cfg.Clock.While(func(time.Time) bool { return p.tick() })
+		p.stop = p.cfg.Clock.While(p.tick)
 	}
 	return nil
 }
@@ -240,7 +241,7 @@ func (p *Player) State() State {
 }
 
 // tick sends what is due within the next 20 ms. It reports whether there is more to come.
-func (p *Player) tick() (more bool) {
+func (p *Player) tick(now time.Time) (more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := p.run
@@ -253,6 +254,7 @@ func (p *Player) tick() (more bool) {
 		p.starved++
 		return true
 	}
+	p.pass(now)
 	p.at += media.Tick
 	p.send(&p.audio)
 	p.send(&p.video)
@@ -269,6 +271,16 @@ func (p *Player) tick() (more bool) {
 		p.post(media.Ended{})
 	}
 	return false
+}
+
+// pass has timestamps go on with the time in which nothing was sent, because of a pause, of a stream that is slow, or of a machine that
+// is: to those who hear, what comes then is late otherwise, for ever.
+func (p *Player) pass(now time.Time) {
+	if lost := now.Sub(p.ticked) - media.Tick; !p.ticked.IsZero() && lost >= media.Tick {
+		p.audio.pass(lost)
+		p.video.pass(lost)
+	}
+	p.ticked = now
 }
 
 // hold reports whether there is too little to go on with.

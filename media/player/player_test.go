@@ -308,6 +308,15 @@ func TestSlowStream(t *testing.T) {
 		if r.Len() != 35 {
 			t.Errorf("%d of 35 frames", r.Len())
 		}
+		times, first := r.Times(), r.Frames()[0]
+		for i, f := range r.Frames() {
+			if by := time.Duration(f.Timestamp-first.Timestamp) * time.Second / 8000; (by - times[i].Sub(times[0])).Abs() > 20*time.Millisecond {
+				t.Errorf("frame %d has a timestamp of %s, %s after the first", i, by, times[i].Sub(times[0]))
+			}
+			if f.Marker != (i == 0 || i == 10) {
+				t.Errorf("frame %d: marker %t", i, f.Marker)
+			}
+		}
 		if got := s.heard(); !slices.Equal(got, []string{"state 1", "state 0", "failed: unexpected EOF"}) {
 			t.Errorf("told %q", got)
 		}
