@@ -23,7 +23,7 @@ func (s *server) newRTP(o kurento.RTPOptions) (kurento.RTP, error) {
 		family := map[bool]string{false: "IPv4", true: "IPv6"}[o.IPv6]
 		return nil, rpc.Errorf(rpc.NotSupported, "This server has no media address of %s", family)
 	}
-	cfg := rtp.Config{Net: s.net, Ports: ports, Bind: addr.Bind, Advertise: addr.Advertise, Formats: rtpFormats(s.cfg.Media.Codecs),
+	cfg := rtp.Config{Net: s.net, Ports: ports, Bind: addr.Bind, Advertise: addr.Advertise, Formats: rtpFormats(s.cfg.Media.Codecs), Video: videoFormats(),
 		Registry: o.Pipeline.Registry(), Timeout: s.cfg.Media.Timeout, Notify: o.Notify, Log: s.log, Name: o.Name, Feedback: true, Comedia: true}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = -1 // never

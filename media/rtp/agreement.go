@@ -16,6 +16,7 @@ type agreement struct {
 	target    udp.Addr   // its RTP, as in its SDP
 	control   udp.Addr   // its RTCP
 	mux       bool       // both on one port
+	feedback  bool       // the peer takes RTCP's feedback about video
 	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
 	barred    []udp.Addr // RTP of other early dialogs
 	crypt     *transform
@@ -35,6 +36,8 @@ func (e *Endpoint) agree(s *sdp.Agreement, policy media.SRTP) (*agreement, error
 		// The address is that of RTP whatever a=rtcp says: reports go to nobody who didn't ask for media.
 		a.control = e.destination(netip.AddrPortFrom(s.Remote.Addr, c.Port()))
 	}
+	_, says := s.Remote.Attribute("rtcp-fb")
+	a.feedback = says && speaks(s.Remote)
 	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
 	var err error
 	var suite string

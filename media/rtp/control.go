@@ -50,7 +50,10 @@ func (e *Endpoint) bye() {
 }
 
 // sendControl sends a compound packet: a report, our name, and a BYE if asked for.
-func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) {
+func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) { e.sendCompound(a, now, bye, nil) }
+
+// sendCompound is sendControl with more packets behind.
+func (e *Endpoint) sendCompound(a *agreement, now int64, bye bool, more []byte) {
 	sent, target := e.sink.sent(now, time.Now())
 	sent.About, sent.Hears = e.block(now)
 	e.control.mu.Lock()
@@ -64,7 +67,7 @@ func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) {
 		return
 	}
 	var room [rtpstream.MaxReport]byte
-	if e.writeControl(socket, a, sent.Append(room[:0], e.control.Name, now, e.cfg.report, bye), &to) == nil {
+	if e.writeControl(socket, a, append(sent.Append(room[:0], e.control.Name, now, e.cfg.report, bye), more...), &to) == nil {
 		e.control.Spoke()
 	}
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Ports      *udp.Ports         // the range of Bind that the two ports are taken from
 	Bind       netip.Addr         // local address of the sockets
 	Advertise  netip.Addr         // address written into SDP; zero = Bind
+	Video      []*media.Format    // of video, best first: it has two ports of its own; nil = the endpoint carries none
 	Formats    []*media.Format    // own list, best first; nil = PCMU, PCMA and telephone-event
 	Registry   *media.Registry    // conversions towards linked sinks; nil = only relay
 	Signalling netip.Addr         // where the peer's SIP comes from: taken as media source too; zero = unknown
@@ -116,13 +117,16 @@ type Endpoint struct {
 	keys    keyring
 	closed  bool
 
+	video    *Endpoint // the line of video, negotiated with ours; nil = none
+	pictures *pictures // of a line of video; nil = it is of audio
+
 	close sync.Once
 	err   error
 }
 
 const (
 	gapBefore  = 32
-	gapBetween = 8
+	gapBetween = 0
 
 	linesIn, linesOut = 4, 3
 )
@@ -139,32 +143,64 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, err
 	}
 	e := &Endpoint{cfg: cfg, session: sdp.NewSession("-", cfg.Advertise)}
-	if err := e.keys.init(cfg.Key); err != nil {
+	if err := e.init(nil); err != nil {
 		return nil, err
 	}
-	e.source.Init(cfg.Registry, nil)
-	e.sink.init(e)
-	e.control.Init()
-	var err error
-	e.rtp, e.rtcp, err = cfg.Net.OpenPair(cfg.Bind, cfg.Ports, (*rtpHandler)(e), (*rtcpHandler)(e))
-	if err != nil {
-		return nil, fmt.Errorf("rtp: %s: %w", cfg.Name, err)
+	if err := e.listen(); err != nil {
+		return nil, err
+	}
+	if len(cfg.Video) > 0 {
+		var err error
+		if e.video, err = newVideo(cfg); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
 	}
 	return e, nil
 }
 
-// Source is where the peer's audio and telephone-events leave, for the zero Pad.
-func (e *Endpoint) Source(p media.Pad) *media.Source {
-	if p == (media.Pad{}) {
-		return &e.source
+// init makes all but the sockets. back takes what the source's sinks say.
+func (e *Endpoint) init(back func(media.Feedback)) error {
+	if err := e.keys.init(e.cfg.Key); err != nil {
+		return err
+	}
+	e.source.Init(e.cfg.Registry, back)
+	e.sink.init(e)
+	e.in.pictures = e.pictures
+	e.control.Init()
+	return nil
+}
+
+// listen opens the ports, once.
+func (e *Endpoint) listen() (err error) {
+	if e.rtp != nil {
+		return nil
+	}
+	cfg := &e.cfg
+	e.rtp, e.rtcp, err = cfg.Net.OpenPair(cfg.Bind, cfg.Ports, (*rtpHandler)(e), (*rtcpHandler)(e))
+	if err != nil {
+		return fmt.Errorf("rtp: %s: %w", cfg.Name, err)
 	}
 	return nil
 }
 
-// Sink is where audio and telephone-events for the peer enter, for the zero Pad.
+// Source is where the peer's audio and telephone-events leave, for the zero Pad; its video for the pad of that kind.
+func (e *Endpoint) Source(p media.Pad) *media.Source {
+	switch {
+	case p == (media.Pad{}):
+		return &e.source
+	case e.video != nil && p == media.Pad{Kind: media.Video}:
+		return &e.video.source
+	}
+	return nil
+}
+
+// Sink is where audio and telephone-events for the peer enter, for the zero Pad; video for the pad of that kind.
 func (e *Endpoint) Sink(p media.Pad) media.Sink {
-	if p == (media.Pad{}) {
+	switch {
+	case p == (media.Pad{}):
 		return &e.sink
+	case e.video != nil && p == media.Pad{Kind: media.Video}:
+		return &e.video.sink
 	}
 	return nil
 }
@@ -216,6 +252,9 @@ func (e *Endpoint) Stats(s *media.Snapshot) {
 	s.Streams = append(s.Streams, in, out)
 	e.in.notes(s)
 	e.sink.notes(s)
+	if e.video != nil {
+		e.video.Stats(s)
+	}
 }
 
 // Close says RTCP BYE, closes the sockets and gives the ports back, later if the peer still sends. An offer or answer
@@ -229,7 +268,12 @@ func (e *Endpoint) Close() error {
 		e.bye()
 		e.sink.shut()
 		e.source.Close()
-		e.err = errors.Join(e.rtp.Close(), e.rtcp.Close())
+		if e.rtp != nil { // else it never opened
+			e.err = errors.Join(e.rtp.Close(), e.rtcp.Close())
+		}
+		if e.video != nil {
+			e.err = errors.Join(e.err, e.video.Close())
+		}
 	})
 	return e.err
 }
@@ -266,4 +310,7 @@ func (e *Endpoint) tick(now int64) {
 	}
 	e.in.tick(e, now)
 	e.report(now)
+	if e.pictures != nil {
+		e.estimated(0)
+	}
 }

@@ -28,6 +28,9 @@ func (e *Endpoint) receiveControl(p []byte, from *udp.Addr, now int64, muxed boo
 	e.in.alive = now
 	ssrc, known := e.in.seq.SSRC, e.in.seq.Started
 	e.in.mu.Unlock()
+	if e.pictures != nil {
+		e.heardFeedback(list)
+	}
 	h := e.control.Hear(list, e.sink.SSRC, ssrc, now)
 	if h.Sender && known && h.From == ssrc && !muxed {
 		e.control.find(*from)

@@ -34,6 +34,26 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	if err := e.ready(ctx, w); err != nil {
 		return nil, err
 	}
+	o, err := e.offerOn(w)
+	if err != nil {
+		return nil, err
+	}
+	if o.video, o.at, err = e.offerVideo(ctx, w, o.local); err != nil {
+		e.offer = nil
+		return nil, err
+	}
+	if o.video != nil {
+		if o.body, err = with(o.local, o.at, o.video.local); err != nil {
+			e.offer = nil
+			o.video.Rollback()
+			return nil, fmt.Errorf("rtp: %s: offer: %w", e.cfg.Name, err)
+		}
+	}
+	return o, nil
+}
+
+// offerOn makes the offer of the endpoint's one line. The caller holds mu.
+func (e *Endpoint) offerOn(w media.Want) (*offer, error) {
 	terms := e.terms(w)
 	if w.SRTP != media.SRTPNever {
 		var err error
@@ -41,10 +61,17 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 			return nil, fmt.Errorf("rtp: %s: offer: %w", e.cfg.Name, err)
 		}
 	}
-	local, err := e.session.Offer(terms)
+	var local *sdp.Description
+	var err error
+	if w.NoAudio && e.pictures == nil {
+		local, err = e.session.Bare(nil, terms.Also)
+	} else {
+		local, err = e.session.Offer(terms)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rtp: %s: %w", e.cfg.Name, err)
 	}
+	e.unpaced(local)
 	body, err := local.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("rtp: %s: offer: %w", e.cfg.Name, err)
@@ -65,7 +92,34 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	if err := e.ready(ctx, w); err != nil {
 		return nil, err
 	}
+	p, err := e.answerOn(remote, w)
+	video, at := e.answerVideo(ctx, remote, w)
+	if err != nil {
+		if video == nil {
+			return nil, err
+		}
+		local, bad := e.session.Bare(remote, nil)
+		if bad != nil {
+			return nil, bad
+		}
+		p = &pending{e: e, local: local}
+		e.answer = p
+	}
+	if p.video = video; video != nil {
+		if p.body, err = with(p.local, at, video.local); err != nil {
+			e.answer = nil
+			return nil, fmt.Errorf("rtp: %s: answer: %w", e.cfg.Name, err)
+		}
+	}
+	return p, nil
+}
+
+// answerOn makes the answer of the endpoint's one line. The caller holds mu.
+func (e *Endpoint) answerOn(remote *sdp.Description, w media.Want) (*pending, error) {
 	terms := e.terms(w)
+	if e.pictures != nil {
+		terms.Attributes = nil // feedback is for who offers it
+	}
 	terms.Mux = true // taken where it is offered, never asked for
 	terms.Reply = func(local, remote *sdp.Media) error {
 		keyed := false
@@ -78,12 +132,16 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 		if e.cfg.Comedia && active(remote) {
 			local.Attributes = append(local.Attributes, sdp.Attribute{Key: "direction", Value: "passive"})
 		}
+		if _, ok := remote.Attribute("rtcp-fb"); ok && e.pictures != nil && speaks(remote) {
+			local.Attributes = append(local.Attributes, feedbackOf()...)
+		}
 		return secured(w.SRTP, remote, keyed)
 	}
 	local, s, err := e.session.Answer(remote, terms)
 	if err != nil {
 		return nil, err
 	}
+	e.unpaced(local)
 	a, err := e.agree(s, w.SRTP)
 	if err != nil {
 		return nil, err
@@ -116,6 +174,12 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 		Formats: rtpstream.Described(list), Ordered: ordered, Direction: w.Direction, Ptime: cmp.Or(w.Ptime, e.cfg.Ptime),
 		Addr: e.cfg.Advertise, Port: e.rtp.LocalAddr().Port(), Protos: e.protos(w.SRTP), Preconditions: e.cfg.Preconditions,
 	}
+	if e.pictures != nil {
+		w.Bandwidth, w.Video = w.VideoRate, false
+		if e.cfg.Feedback {
+			t.Attributes = feedbackOf()
+		}
+	}
 	if w.Bandwidth > 0 {
 		t.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.Bandwidth)}}
 	}
@@ -123,6 +187,15 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 		t.Also = []sdp.Media{{Kind: "video", Proto: t.Protos[0], Tokens: []string{"96"}}}
 	}
 	return t
+}
+
+// unpaced takes the time of packets out of a line of video, which has none.
+func (e *Endpoint) unpaced(d *sdp.Description) {
+	for i := range d.Media {
+		if e.pictures != nil {
+			d.Media[i].Ptime = 0
+		}
+	}
 }
 
 // apply sets an agreement in force, nil for none. keep says that it is one with the same peer as before. The caller
@@ -161,6 +234,8 @@ type offer struct {
 	active  *answer    // in force before Commit
 	policy  media.SRTP
 	settled bool
+	video   *offer // of the line of video; nil = there is none
+	at      int    // its place
 }
 
 type answer struct {
@@ -177,6 +252,16 @@ func (o *offer) Accept(tag string, body []byte) error {
 	}
 	o.e.mu.Lock()
 	defer o.e.mu.Unlock()
+	err = o.accept(tag, body, remote)
+	if bad := o.acceptVideo(tag, body, remote); err != nil && bad == nil && o.open() == nil {
+		o.answers[tag] = &answer{body: bytes.Clone(body)} // video alone
+		return nil
+	}
+	return err
+}
+
+// accept takes the answer of the endpoint's one line. The caller holds mu.
+func (o *offer) accept(tag string, body []byte, remote *sdp.Description) error {
 	if err := o.open(); err != nil {
 		return err
 	}
@@ -187,7 +272,11 @@ func (o *offer) Accept(tag string, body []byte) error {
 	if old == nil && len(o.answers) >= maxTags {
 		return fmt.Errorf("rtp: %s: answer of dialog %q: expected at most %d early dialogs", o.e.cfg.Name, tag, maxTags)
 	}
-	s, err := sdp.Agree(o.local, remote)
+	kind := "audio"
+	if o.e.pictures != nil {
+		kind = "video"
+	}
+	s, err := sdp.AgreeOn(kind, o.local, remote)
 	if err != nil {
 		return err
 	}
@@ -213,7 +302,23 @@ func (o *offer) Activate(tag string) error {
 	if o.active != a {
 		o.enforce(a, o.active == nil && o.before != nil)
 	}
+	if v := o.videoOf(tag); v != nil {
+		return v.Activate(tag)
+	}
 	return nil
+}
+
+// videoOf is the offer of the line of video, if that dialog has answered it.
+func (o *offer) videoOf(tag string) *offer {
+	if o.video == nil {
+		return nil
+	}
+	o.video.e.mu.Lock()
+	defer o.video.e.mu.Unlock()
+	if _, err := o.video.answer(tag); err != nil {
+		return nil
+	}
+	return o.video
 }
 
 func (o *offer) Commit(tag string) error {
@@ -227,7 +332,17 @@ func (o *offer) Commit(tag string) error {
 		o.enforce(a, o.active == nil && o.before != nil)
 	}
 	o.e.session.Commit(o.local)
+	v := o.videoOf(tag)
 	o.settle()
+	switch {
+	case v != nil:
+		return v.Commit(tag)
+	case o.video != nil: // refused: it isn't in force any more either
+		o.video.Rollback()
+		o.video.e.mu.Lock()
+		o.video.e.apply(nil, false)
+		o.video.e.mu.Unlock()
+	}
 	return nil
 }
 
@@ -241,14 +356,22 @@ func (o *offer) Rollback() {
 		o.e.apply(o.before, o.before != nil)
 	}
 	o.settle()
+	if o.video != nil {
+		o.video.Rollback()
+	}
 }
 
 // enforce lets the media of one answer flow, and no other's.
 func (o *offer) enforce(a *answer, keep bool) {
-	a.agreed.barred = nil
-	if !keep {
+	if a.agreed != nil {
+		a.agreed.barred = nil
+	}
+	if !keep && a.agreed != nil {
 		for _, other := range o.answers {
-			if t := other.agreed.target; other != a && t != a.agreed.target {
+			if other == a || other.agreed == nil {
+				continue
+			}
+			if t := other.agreed.target; t != a.agreed.target {
 				a.agreed.barred = append(a.agreed.barred, t)
 			}
 		}
@@ -288,7 +411,8 @@ type pending struct {
 	e      *Endpoint
 	local  *sdp.Description
 	body   []byte
-	agreed *agreement
+	agreed *agreement // nil if there is video alone
+	video  *pending   // of the line of video; nil = it is refused
 }
 
 func (p *pending) SDP() []byte { return p.body }
@@ -305,6 +429,14 @@ func (p *pending) Commit() error {
 	p.e.answer = nil
 	p.e.session.Commit(p.local)
 	p.e.apply(p.agreed, p.e.agreed.Load() != nil)
+	if p.video != nil {
+		return p.video.Commit()
+	}
+	if v := p.e.video; v != nil && v.agreed.Load() != nil {
+		v.mu.Lock()
+		v.apply(nil, false)
+		v.mu.Unlock()
+	}
 	return nil
 }
 
@@ -313,5 +445,8 @@ func (p *pending) Rollback() {
 	defer p.e.mu.Unlock()
 	if p.e.answer == p {
 		p.e.answer = nil
+		if p.video != nil {
+			p.video.Rollback()
+		}
 	}
 }

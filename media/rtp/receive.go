@@ -30,6 +30,7 @@ type receiver struct {
 	quiet    bool          // Silent was told
 	frame    media.Frame   // the loop's own
 	pair     udp.Addr      // as in lock
+	pictures *pictures     // nil unless it is video that comes
 	seq      rtpstream.Sequence
 
 	lock   lock
@@ -76,6 +77,7 @@ type found struct {
 	anew    bool
 	digit   media.Digit
 	ended   bool
+	ask     bool // a key picture is to be asked for
 }
 
 // receive takes a datagram of the RTP socket.
@@ -166,6 +168,9 @@ func (r *receiver) switchTo(pt uint8) {
 	if r.format != nil {
 		r.clock, r.event = uint32(r.format.Clock), r.format.Kind == media.Event
 	}
+	if r.pictures != nil {
+		r.pictures.typed(r.format)
+	}
 }
 
 // follow places the packet in its stream and fills the frame.
@@ -211,6 +216,9 @@ func (r *receiver) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 	}
 	fr.Format, fr.Payload, fr.Timestamp, fr.Marker = r.format, payload, h.TS, h.Marker
 	fr.Epoch, fr.Arrival = r.epoch, now
+	if r.pictures != nil {
+		f.ask = r.pictures.picture(fr, now)
+	}
 	return r.receives // what a held peer sends nevertheless isn't passed on
 }
 
@@ -218,6 +226,9 @@ func (r *receiver) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 func (e *Endpoint) tell(a *agreement, f *found, from *udp.Addr, ssrc uint32) {
 	if f.locked {
 		e.sink.aim(a, *from)
+	}
+	if f.ask {
+		e.askKey()
 	}
 	if f.flowing {
 		e.cfg.Notify(media.Flowing{From: from.AddrPort(), Format: e.in.frame.Format})

@@ -103,7 +103,11 @@ func (s *sender) Push(f *media.Frame) {
 		return
 	}
 	if n := s.packet; n != 0 && len(f.Payload) != sampleBytes*int(n) {
-		s.reframe(f)
+		if n == pictured {
+			s.show(f)
+		} else {
+			s.reframe(f)
+		}
 		return
 	}
 	s.write(f)
@@ -144,6 +148,10 @@ func (s *sender) accept(f *media.Format) bool {
 
 // shape says how long packets of the format are to be. The caller holds mu.
 func (s *sender) shape(f *media.Format) {
+	if f.Kind == media.Video {
+		s.packet = pictured
+		return
+	}
 	s.packet = 0
 	ms := s.agreed.ptime
 	switch {

@@ -51,20 +51,23 @@ func common(list, other []Format) [][2]Format {
 
 // Agree reads the answer to an offer of ours. It changes nothing, so that one offer can have several answers. Errors
 // are *Refusal.
-func Agree(offer, answer *Description) (*Agreement, error) {
-	index := audioIndex(offer)
+func Agree(offer, answer *Description) (*Agreement, error) { return AgreeOn("audio", offer, answer) }
+
+// AgreeOn is Agree for lines of another kind: video, say.
+func AgreeOn(kind string, offer, answer *Description) (*Agreement, error) {
+	index := lineIndex(offer, kind)
 	if index < 0 {
-		return nil, Refuse(ErrNoAudio, "The offer has no audio")
+		return nil, Refuse(ErrNoAudio, "The offer has no %s", kind)
 	}
 	if len(answer.Media) != len(offer.Media) {
 		return nil, Refuse(ErrShape, "The answer has %d media lines, expected %d as in the offer", len(answer.Media), len(offer.Media))
 	}
 	local, remote := &offer.Media[index], &answer.Media[index]
 	switch {
-	case remote.Kind != "audio":
-		return nil, Refuse(ErrShape, "Media line %d of the answer is %s, expected audio as in the offer", index+1, remote.Kind)
+	case remote.Kind != kind:
+		return nil, Refuse(ErrShape, "Media line %d of the answer is %s, expected %s as in the offer", index+1, remote.Kind, kind)
 	case remote.Port == 0:
-		return nil, Refuse(ErrNoAudio, "The answer refuses audio")
+		return nil, Refuse(ErrNoAudio, "The answer refuses %s", kind)
 	case !sameTransport(local.Proto, remote.Proto) && !opportune(local, remote):
 		return nil, Refuse(ErrTransport, "The answer has transport %s, expected %s as offered", remote.Proto, local.Proto)
 	}
@@ -101,9 +104,9 @@ func ptime(m *Media, ours int) int {
 	return n
 }
 
-func audioIndex(d *Description) int {
+func lineIndex(d *Description, kind string) int {
 	if d == nil {
 		return -1
 	}
-	return slices.IndexFunc(d.Media, func(m Media) bool { return m.Kind == "audio" && m.Port != 0 })
+	return slices.IndexFunc(d.Media, func(m Media) bool { return m.Kind == kind && m.Port != 0 })
 }

@@ -41,6 +41,7 @@ func (t *Terms) protos() []string {
 // lines and which payload type stands for what (RFC 3264 8). It isn't safe for concurrent use.
 type Session struct {
 	origin Origin
+	kind   string // of the line that is negotiated
 	name   string
 	last   *Description // agreed
 	bound  []Format     // by payload type, those that were ever ours: a handful, where a table of all would weigh 8 kB
@@ -49,9 +50,17 @@ type Session struct {
 // NewSession begins a session with random id. addr stands in the o= line.
 func NewSession(name string, addr netip.Addr) *Session {
 	return &Session{
+		kind:   "audio",
 		name:   name,
 		origin: Origin{User: "-", ID: strconv.FormatUint(rand.Uint64N(1<<62), 10), Version: 0, Addr: addr.String()},
 	}
+}
+
+// NewVideo begins a session whose one line is of video.
+func NewVideo(name string, addr netip.Addr) *Session {
+	s := NewSession(name, addr)
+	s.kind = "video"
+	return s
 }
 
 // Local is the description that was committed last; nil before. It must not be changed.
@@ -89,7 +98,7 @@ func (s *Session) Offer(t Terms) (*Description, error) {
 	if s.last != nil {
 		d.Media = refused(s.last.Media)
 	}
-	if i := audioIndex(s.last); i >= 0 {
+	if i := lineIndex(s.last, s.kind); i >= 0 {
 		d.Media[i] = *m
 	} else {
 		d.Media = append(d.Media, *m)
@@ -163,7 +172,7 @@ func pairs(t Terms, offered []Format) [][2]Format {
 // have.
 func (s *Session) pick(offer *Description, t Terms) (int, *Media, error) {
 	order := make([]int, 0, len(offer.Media)+1)
-	if i := audioIndex(s.last); i >= 0 && i < len(offer.Media) {
+	if i := lineIndex(s.last, s.kind); i >= 0 && i < len(offer.Media) {
 		order = append(order, i)
 	}
 	for i := range offer.Media {
@@ -172,7 +181,7 @@ func (s *Session) pick(offer *Description, t Terms) (int, *Media, error) {
 	var refusal error
 	for _, i := range order {
 		remote := &offer.Media[i]
-		if remote.Kind != "audio" || remote.Port == 0 || !slices.Contains(t.protos(), remote.Proto) {
+		if remote.Kind != s.kind || remote.Port == 0 || !slices.Contains(t.protos(), remote.Proto) {
 			continue
 		}
 		m, err := s.line(t)
@@ -208,7 +217,7 @@ func (s *Session) line(t Terms) (*Media, error) {
 		return nil, fmt.Errorf("sdp: media port is 0, expected 1 to 65535")
 	}
 	return &Media{
-		Kind: "audio", Port: t.Port, Addr: t.Addr, Direction: t.Direction,
+		Kind: s.kind, Port: t.Port, Addr: t.Addr, Direction: t.Direction,
 		Crypto: slices.Clone(t.Crypto), Attributes: slices.Clone(t.Attributes), Bandwidth: slices.Clone(t.Bandwidth),
 	}, nil
 }
@@ -242,7 +251,7 @@ func (s *Session) number(f Format, taken []Format) (uint8, bool) {
 	free := func(pt uint8) bool {
 		return !slices.ContainsFunc(taken, func(o Format) bool { return o.PT == pt })
 	}
-	if i := audioIndex(s.last); i >= 0 {
+	if i := lineIndex(s.last, s.kind); i >= 0 {
 		for _, o := range s.last.Media[i].Formats {
 			if o.Same(f) && free(o.PT) {
 				return o.PT, true
@@ -290,7 +299,7 @@ func (s *Session) finish(d *Description) error {
 	}
 	s.origin.Version++
 	d.Origin.Version = s.origin.Version
-	if i := audioIndex(d); i >= 0 {
+	if i := lineIndex(d, s.kind); i >= 0 {
 		for _, f := range d.Media[i].Formats {
 			s.bind(f)
 		}

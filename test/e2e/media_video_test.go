@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/media/rtpstream"
+	"github.com/patchbay/patchbay/media/sdp"
+	"github.com/patchbay/patchbay/media/video"
 	"github.com/patchbay/patchbay/media/webrtc/webrtctest"
 	"github.com/patchbay/patchbay/test/audio"
 	"github.com/patchbay/patchbay/test/peers"
@@ -60,7 +64,7 @@ func newTutorials(t *testing.T) *tutorials {
 	t.Cleanup(site.Close)
 	r.site = site.URL
 	media := netip.AddrPortFrom(r.gateway.http.Addr(), 8890)
-	r.lossy = peers.StartImpairer(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 38890), media, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	r.lossy = peers.StartImpairer(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 19890), media, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	return r
 }
 
@@ -219,6 +223,57 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("one to one", func(t *testing.T) { r.oneToOne(t, mirror) })
 	t.Run("one to many", func(t *testing.T) { r.oneToMany(t, mirror) })
 	t.Run("loss", func(t *testing.T) { r.loss(t, mirror) })
+	t.Run("RTP sender", func(t *testing.T) { r.sender(t, mirror) })
+}
+
+// rtp makes an RtpEndpoint for a peer that has video at that address, and returns where the endpoint has its own.
+func (r *tutorials) rtp(name string, at netip.AddrPort, direction string) netip.AddrPort {
+	r.t.Helper()
+	r.step("make", o{"name": name, "type": "RtpEndpoint"}, nil)
+	offer := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=video %[2]d RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack pli\r\na=%[3]s\r\n",
+		at.Addr(), at.Port(), direction)
+	var answer string
+	r.step("negotiate", o{"name": name, "offer": offer}, &answer)
+	d, err := sdp.Parse([]byte(answer))
+	r.must(err)
+	if len(d.Media) != 1 || d.Media[0].Port == 0 {
+		r.t.Fatalf("%s is refused:\n%s", name, answer)
+	}
+	return d.Media[0].Target()
+}
+
+// sender: what a page shows goes out as RTP, from a key picture on and without a gap, and ends each picture with the marker.
+func (r *tutorials) sender(t *testing.T, presenter *viewer) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	r.must(err)
+	defer conn.Close()
+	r.rtp("sender", conn.LocalAddr().(*net.UDPAddr).AddrPort(), "recvonly")
+	r.step("connect", o{"from": presenter.name, "to": "sender"}, nil)
+	r.must(conn.SetReadDeadline(time.Now().Add(videoPatience)))
+	var last rtpstream.Header
+	pictures, packets := 0, 0
+	for b := make([]byte, 2000); pictures < 15; packets++ {
+		n, err := conn.Read(b)
+		r.must(err)
+		var h rtpstream.Header
+		if !h.Parse(b[:n]) {
+			t.Fatalf("not RTP: %x", b[:n])
+		}
+		payload, ok := h.Payload(b[:n])
+		switch {
+		case !ok || h.PT != 96:
+			t.Fatalf("packet %d has payload type %d", packets, h.PT)
+		case packets == 0 && !video.Key("VP8")(payload):
+			t.Fatalf("the first packet is no key picture's: %x", payload[:8])
+		case packets > 0 && (h.Seq != last.Seq+1 || h.SSRC != last.SSRC || (h.TS != last.TS) != last.Marker):
+			t.Fatalf("packet %d is %+v after %+v", packets, h, last)
+		}
+		if h.Marker {
+			pictures++
+		}
+		last = h
+	}
+	r.step("release", o{"name": "sender"}, nil)
 }
 
 // data: what a page says comes back on its channel, and on one that the program opens; the page sees it close.

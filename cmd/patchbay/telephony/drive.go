@@ -9,6 +9,7 @@ import (
 
 	"github.com/patchbay/patchbay/gateway"
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/rpc"
 	"github.com/patchbay/patchbay/sip"
 )
@@ -85,7 +86,9 @@ func (e *SIPEndpoint) Dial(ctx context.Context, to string, headers map[string]st
 	r := e.wishes()
 	r.Session, r.To = scope.Session(), to
 	for _, f := range e.Around() {
-		r.Prefer = append(r.Prefer, f.Codec)
+		if f.Kind == media.Audio {
+			r.Prefer = append(r.Prefer, f.Codec)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		r.Headers = append(r.Headers, sip.Header{Name: name, Value: headers[name]})
