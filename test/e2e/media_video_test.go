@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -223,6 +224,7 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("one to one", func(t *testing.T) { r.oneToOne(t, mirror) })
 	t.Run("one to many", func(t *testing.T) { r.oneToMany(t, mirror) })
 	t.Run("loss", func(t *testing.T) { r.loss(t, mirror) })
+	t.Run("RTP receiver", func(t *testing.T) { r.receiver(t) })
 	t.Run("RTP sender", func(t *testing.T) { r.sender(t, mirror) })
 }
 
@@ -240,6 +242,32 @@ func (r *tutorials) rtp(name string, at netip.AddrPort, direction string) netip.
 		r.t.Fatalf("%s is refused:\n%s", name, answer)
 	}
 	return d.Media[0].Target()
+}
+
+// receiver: what ffmpeg sends as RTP is shown to a page.
+func (r *tutorials) receiver(t *testing.T) {
+	from := netip.AddrPortFrom(r.gateway.http.Addr(), 19894) // what this host sends there comes from there
+	to := r.rtp("receiver", from, "sendonly")
+	v := r.page("spectator", webtest.CallConfig{Watches: true}, false)
+	r.step("connect", o{"from": "receiver", "to": v.name}, nil)
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	ffmpeg := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=256x144:rate=15", "-c:v", "libvpx",
+		"-deadline", "realtime", "-cpu-used", "8", "-b:v", "200k", "-g", "15", "-payload_type", "96", "-f", "rtp",
+		fmt.Sprintf("rtp://%s?pkt_size=1200&localrtpport=%d", to, from.Port()))
+	var said bytes.Buffer
+	ffmpeg.Stderr = &said
+	r.must(ffmpeg.Start())
+	defer func() {
+		cancel()
+		_ = ffmpeg.Wait() // it was killed
+	}()
+	v.sees(256, 144)
+	if r.t.Failed() {
+		t.Logf("ffmpeg: %s", said.String())
+	}
+	r.step("release", o{"name": v.name}, nil)
+	r.step("release", o{"name": "receiver"}, nil)
 }
 
 // sender: what a page shows goes out as RTP, from a key picture on and without a gap, and ends each picture with the marker.
