@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/gateway/numbering"
@@ -56,6 +57,8 @@ func (a *account) fits(entry, number string) int {
 	case Home:
 		country, code := numbering.Country(number)
 		switch {
+		case country == "" && !local(number), country == "" && numbering.Nested("+"+number):
+			return -1
 		case country == "" && countDigits(number) <= localDigits:
 			return 0
 		case country == "": // many carriers are given international numbers without a sign
@@ -72,9 +75,15 @@ func (a *account) fits(entry, number string) int {
 	return -1
 }
 
+// local tells that a number doesn't say of itself that it is international.
+func local(number string) bool {
+	return !strings.HasPrefix(number, "+") && !strings.HasPrefix(number, "00")
+}
+
+// countDigits counts those of all scripts: somebody further on may read them as ours.
 func countDigits(s string) (n int) {
 	for _, c := range s {
-		if c >= '0' && c <= '9' {
+		if unicode.IsDigit(c) {
 			n++
 		}
 	}
@@ -97,7 +106,10 @@ func (a *account) barred(number string) string {
 
 // firstIn tells that the account has never called a country before, which isn't its home; "" = it has.
 func (a *account) firstIn(number string) (country string) {
-	country, _ = numbering.Country(a.reads(number))
+	number = a.reads(number)
+	if country, _ = numbering.Country(number); country == "" && countDigits(number) > localDigits && numbering.Valid("+"+number) {
+		country, _ = numbering.Country("+" + number)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if country == "" || country == a.home || a.seen[country] {

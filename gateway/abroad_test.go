@@ -30,6 +30,22 @@ func TestTollHome(t *testing.T) {
 		{"DE", "", nil, "*21*00431234567#", "isn't understood"},
 		{"DE", "", nil, "+499001234567", "is a premium rate number"},
 		{"DE", "", nil, "+881612345678", "is in +881"},
+		// Without a sign, with digits too many, in other people's digits: it leads to the same.
+		{"DE", "", nil, "499001234567", "is a premium rate number"},
+		{"DE", "", nil, "+49900123456789", "is a premium rate number"},
+		{"DE", "", nil, "49900123456789", "is a premium rate number"},
+		{"DE", "", []string{Anywhere}, "881612345678", "is a satellite telephone's number"},
+		{"DE", "", []string{Anywhere}, "979123456789", "is an international premium rate number"},
+		{"DE", "", nil, "００８８１６１２３４５６", "isn't understood"},
+		{"DE", "", nil, "+49#979", "isn't understood"},
+		// A 0 behind the country code: whoever takes that off, and puts 0 in front, has 00979….
+		{"DE", "", nil, "+490979123456", "has a 0 behind its country code"},
+		{"DE", "", nil, "+49088161234567890", "has a 0 behind its country code"},
+		{"DE", "", nil, "490979123456", "isn't understood"},
+		{"DE", "", []string{"+49"}, "+490979123456", "has a 0 behind its country code"},
+		{"DE", "", []string{Anywhere}, "+490979123456", "has a 0 behind its country code"},
+		{"US", "", nil, "+1011881612345678", "is in +1"},
+		{"IT", "", nil, "+390212345678", ""}, // that 0 is the number's own
 		{"DE", "", []string{"+43"}, "+43123456", ""},
 		{"DE", "", []string{Anywhere}, "+43123456", ""},
 		{"DE", "", []string{Anywhere}, "8816123456", ""},
@@ -99,7 +115,7 @@ func TestTollNewCountry(t *testing.T) {
 	if err := again.openAccounts(); err != nil {
 		t.Fatal(err)
 	}
-	for number, want := range map[string]string{"+49301": "", "+43123": "AT", "+442079460958": "", "402": ""} {
+	for number, want := range map[string]string{"+49301": "", "+43123": "AT", "+442079460958": "", "402": "", "43123": "", "33142685300": "FR"} {
 		if got := again.accounts["user:alice"].firstIn(number); got != want {
 			t.Errorf("after a restart %s is new: %q, expected %q", number, got, want)
 		}

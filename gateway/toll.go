@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -122,6 +123,11 @@ func (t *Toll) dear(number string) string {
 		return ""
 	}
 	kind, code := numbering.Premium(number)
+	if signed := "+" + number; kind == "" && local(number) && countDigits(number) > localDigits { // many carriers are given international numbers so
+		if kind, code = numbering.Premium(signed); kind != numbering.PremiumRate && !numbering.Valid(signed) {
+			kind = ""
+		}
+	}
 	if kind == "" {
 		return ""
 	}
@@ -138,14 +144,22 @@ func (t *Toll) dear(number string) string {
 	return kind
 }
 
+// chooses tells that some numbers may be called and others not.
+func (t *Toll) chooses() bool {
+	return t.NoPremium || len(t.Deny) > 0 || len(t.Allow) > 0 && !slices.Contains(t.Allow, Anywhere)
+}
+
 // never is why the account may not call a number, whenever; "" = it may.
 func (a *account) never(number string) string {
+	written := number
 	number = a.reads(number)
 	switch {
 	case !a.may(number):
 		return a.barred(number)
 	case a.dear(number) != "":
 		return clip(number) + " is " + a.dear(number) + " number, which " + a.name + " may not call"
+	case a.chooses() && (numbering.Nested(written) || numbering.Nested(number)):
+		return clip(written) + " has a 0 behind its country code, so that a carrier may read another number: " + a.name + " may not call it"
 	}
 	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nyaruka/phonenumbers"
+
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -15,6 +17,30 @@ func plan(tb testing.TB, cfg Config) *Plan {
 		tb.Fatal(err)
 	}
 	return p
+}
+
+// Behind no country's code stands a 0 that its numbers don't have, though in many they have one.
+func TestNestedNumbers(t *testing.T) {
+	for region := range phonenumbers.GetSupportedRegions() {
+		for kind := range phonenumbers.UNKNOWN {
+			n := phonenumbers.GetExampleNumberForType(region, kind)
+			if n == nil {
+				continue
+			}
+			e164 := phonenumbers.Format(n, phonenumbers.E164)
+			if Nested(e164) || Nested("00"+e164[1:]) {
+				t.Errorf("%s: %s, kind %d, is taken for one with a 0 in between", region, e164, kind)
+			}
+		}
+	}
+	for number, want := range map[string]bool{
+		"+49030555": true, "+490979123456": true, "0049088112345": true, "+4400881612345": true, "+1011881612345": true, "+4900": true,
+		"490979123456": false, "+49": false, "+490#": false, "+390123456789": false, "+0": false, "+": false, "": false, "112": false,
+	} {
+		if got := Nested(number); got != want {
+			t.Errorf("%q: %v", number, got)
+		}
+	}
 }
 
 // What is dialled in countries of all kinds of plans: with a national prefix, without one, with an optional one.
