@@ -38,13 +38,13 @@ type Deck struct {
 	Version  int
 	Currency string // ISO 4217
 
+	rows    []Rate  // in order: a prefix's first is the one that holds at any time that has no row of its own
 	entries []entry // by prefix
-	bases   []*Rate // their first rows: small, beside what an entry is
-	trie    *trie
-	rows    int
+	entryOf []int32 // of the row that is a prefix's first, the entry's index
+	trie    *trie   // of prefixes, their first rows' indexes
 }
 
-// entry is a prefix.
+// entry is a prefix. Its rows are the deck's.
 type entry struct {
 	steps   []Rate // by From; the first is 0
 	windows []windowed
@@ -59,10 +59,11 @@ type windowed struct {
 // NewDeck makes a deck of its rows, in any order. Each prefix needs a row of no window, each window of a prefix one from
 // second 0.
 func NewDeck(name string, version int, currency string, rows []Rate) (*Deck, error) {
-	d := &Deck{Name: name, Version: version, Currency: currency, rows: len(rows)}
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, order)
+	d := &Deck{Name: name, Version: version, Currency: currency, rows: rows, entryOf: make([]int32, len(rows))}
 	var prefixes []string
+	var first []int32
 	for i, r := range rows {
 		if err := checkPrefix(r.Prefix); err != nil {
 			return nil, fmt.Errorf("deck %s: %w", name, err)
@@ -77,17 +78,15 @@ func NewDeck(name string, version int, currency string, rows []Rate) (*Deck, err
 			if r.Window != "" {
 				return nil, fmt.Errorf("deck %s: prefix %s has a row for window %s only, expected one without a window too", name, r.Prefix, r.Window)
 			}
-			prefixes = append(prefixes, r.Prefix)
+			prefixes, first = append(prefixes, r.Prefix), append(first, int32(i))
+			d.entryOf[i] = int32(len(d.entries))
 			d.entries = append(d.entries, entry{})
 		}
-		if err := d.entries[len(d.entries)-1].add(r); err != nil {
+		if err := d.entries[len(d.entries)-1].add(rows, i); err != nil {
 			return nil, fmt.Errorf("deck %s: prefix %s: %w", name, r.Prefix, err)
 		}
 	}
-	d.trie, d.bases = newTrie(prefixes), make([]*Rate, len(d.entries))
-	for i := range d.entries {
-		d.bases[i] = &d.entries[i].steps[0]
-	}
+	d.trie = newTrie(prefixes, first)
 	return d, nil
 }
 
@@ -98,8 +97,9 @@ func checkPrefix(p string) error {
 	return nil
 }
 
-func (e *entry) add(r Rate) error {
-	steps := &e.steps
+// add takes row i, which follows those that the entry has.
+func (e *entry) add(rows []Rate, i int) error {
+	r, steps := &rows[i], &e.steps
 	if r.Window != "" {
 		if n := len(e.windows); n == 0 || e.windows[n-1].window != r.Window {
 			e.windows = append(e.windows, windowed{window: r.Window})
@@ -109,7 +109,7 @@ func (e *entry) add(r Rate) error {
 	if len(*steps) == 0 && r.From != 0 {
 		return fmt.Errorf("its first row is from second %d, expected one from second 0", r.From)
 	}
-	*steps = append(*steps, r)
+	*steps = rows[i-len(*steps) : i+1 : i+1]
 	return nil
 }
 
@@ -122,11 +122,12 @@ func order(a, b Rate) int {
 // the number ends where its digits do.
 func (d *Deck) find(number string) *entry {
 	if i := d.at(number); i >= 0 {
-		return &d.entries[i]
+		return &d.entries[d.entryOf[i]]
 	}
 	return nil
 }
 
+// at is the index of the row that Match gives; -1: there is none.
 func (d *Deck) at(number string) int {
 	if len(number) > 0 && number[0] == '+' {
 		number = number[1:]
@@ -141,11 +142,11 @@ func (d *Deck) Match(number string) (*Rate, bool) {
 	if i < 0 {
 		return nil, false
 	}
-	return d.bases[i], true
+	return &d.rows[i], true
 }
 
 // Len is how many rows there are.
-func (d *Deck) Len() int { return d.rows }
+func (d *Deck) Len() int { return len(d.rows) }
 
 // Windows are the names of the windows that rows are for.
 func (d *Deck) Windows() []string {

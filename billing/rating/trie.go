@@ -3,13 +3,14 @@ package rating
 import "math/bits"
 
 // trie finds the longest prefix of a number. Its first four digits are looked up in one table, then two at a time in nodes that are as
-// large as what they hold, so that all of it stays near the processor: a number costs as many fetches from memory as its prefix has
-// pairs of digits behind the fourth.
+// large as what they hold, so that all of it stays near the processor: a number costs a fetch from memory for each pair of digits that
+// its prefix has behind the fourth, and one for the value. Nodes say what the shorter prefixes say wherever no longer one does, so
+// that only the last one's value is read.
 type trie struct {
 	short []int32 // value of numbers of up to three digits, by the number behind a 1
 	heads []headed
 	nodes []node
-	vals  []int32 // entry's index and 1
+	vals  []int32 // a prefix's value and 1; 0: no prefix
 }
 
 const (
@@ -44,8 +45,8 @@ func rank(set *[2]uint64, slot int) int32 {
 	return int32(bits.OnesCount64(set[0]) + bits.OnesCount64(set[1]&(1<<(slot&63)-1)))
 }
 
-// newTrie is over prefixes in ascending order, each once.
-func newTrie(prefixes []string) *trie {
+// newTrie is over prefixes in ascending order, each once; what is found of a prefix is the value at its index, 0 or more.
+func newTrie(prefixes []string, values []int32) *trie {
 	t := &trie{short: make([]int32, shorts), heads: make([]headed, headCount)}
 	for i, p := range prefixes { // a shorter one comes before those that it begins
 		key, span := 1, 1
@@ -55,9 +56,9 @@ func newTrie(prefixes []string) *trie {
 		for digits := len(p); digits <= head; digits++ {
 			for k := key * span; k < (key+1)*span; k++ {
 				if digits == head {
-					t.heads[k-headCount].value = int32(i) + 1
+					t.heads[k-headCount].value = values[i] + 1
 				} else {
-					t.short[k] = int32(i) + 1
+					t.short[k] = values[i] + 1
 				}
 			}
 			span *= 10
@@ -73,11 +74,11 @@ func newTrie(prefixes []string) *trie {
 			if len(group) > 0 {
 				t.nodes = append(t.nodes, node{})
 				no := len(t.nodes) - 1
-				t.grow(no, group, i+n-len(group), head)
 				k := 0
 				for _, c := range []byte(prefixes[i][:head]) {
 					k = k*10 + int(c-'0')
 				}
+				t.grow(no, group, values[i+n-len(group):i+n], head, t.heads[k].value)
 				t.heads[k].node = int32(no) + 1
 			}
 		}
@@ -99,9 +100,12 @@ func same(prefixes []string, digits int) int {
 	return n
 }
 
-// grow fills a node with prefixes that are longer than depth; the first is entry at.
-func (t *trie) grow(no int, prefixes []string, at, depth int) {
+// grow fills a node with prefixes that are longer than depth; shorter is what those up to there say.
+func (t *trie) grow(no int, prefixes []string, values []int32, depth int, shorter int32) {
 	var vals [slots]int32
+	for i := range vals {
+		vals[i] = shorter
+	}
 	type branch struct{ slot, from, to int }
 	var kids []branch
 	for i := 0; i < len(prefixes); {
@@ -109,7 +113,7 @@ func (t *trie) grow(no int, prefixes []string, at, depth int) {
 		first := int(p[depth] - '0')
 		if len(p) == depth+1 {
 			for slot := slotOf(first, -1); slot <= slotOf(first, 9); slot++ {
-				vals[slot] = int32(at+i) + 1
+				vals[slot] = values[i] + 1
 			}
 			i++
 			continue
@@ -117,7 +121,7 @@ func (t *trie) grow(no int, prefixes []string, at, depth int) {
 		slot, n := slotOf(first, int(p[depth+1]-'0')), same(prefixes[i:], depth+2)
 		from := i
 		if len(p) == depth+2 {
-			vals[slot] = int32(at+i) + 1
+			vals[slot] = values[i] + 1
 			from++
 		}
 		if i += n; from < i {
@@ -137,11 +141,11 @@ func (t *trie) grow(no int, prefixes []string, at, depth int) {
 	t.nodes[no] = x
 	t.nodes = append(t.nodes, make([]node, len(kids))...)
 	for i, k := range kids {
-		t.grow(int(x.kidBase)+i, prefixes[k.from:k.to], at+k.from, depth+2)
+		t.grow(int(x.kidBase)+i, prefixes[k.from:k.to], values[k.from:k.to], depth+2, vals[k.slot])
 	}
 }
 
-// find is the index of the longest prefix that the number begins with; -1: there is none. The number ends where its digits do.
+// find is the value of the longest prefix that the number begins with; -1: there is none. The number ends where its digits do.
 func (t *trie) find(number string) int {
 	key, i := 1, 0
 	for ; i < head; i++ {
@@ -151,25 +155,23 @@ func (t *trie) find(number string) int {
 		key = key*10 + int(number[i]-'0')
 	}
 	h := &t.heads[key-headCount]
-	best := h.value
-	for no := h.node; no != 0 && i < len(number); i += 2 {
-		d := number[i] - '0'
-		if d > 9 {
-			break
-		}
-		n, slot := &t.nodes[no-1], slotOf(int(d), -1)
+	no, at := h.node, int32(-1)
+	for no != 0 && i < len(number) && number[i]-'0' <= 9 {
+		n, slot := &t.nodes[no-1], slotOf(int(number[i]-'0'), -1)
 		if i+1 < len(number) {
 			if e := number[i+1] - '0'; e <= 9 {
 				slot += int(e) + 1
 			}
 		}
-		if v := t.vals[n.valBase+rank(&n.runs, slot+1)-1]; v != 0 {
-			best = v
-		}
+		at = n.valBase + rank(&n.runs, slot+1) - 1
 		if !n.has(&n.kids, slot) {
 			break
 		}
 		no = n.kidBase + rank(&n.kids, slot) + 1
+		i += 2
 	}
-	return int(best) - 1
+	if at < 0 {
+		return int(h.value) - 1
+	}
+	return int(t.vals[at]) - 1
 }

@@ -27,7 +27,11 @@ func TestTrieFindsTheLongest(t *testing.T) {
 			prefixes = append(prefixes, p)
 		}
 		slices.Sort(prefixes)
-		tr := newTrie(prefixes)
+		values := make([]int32, len(prefixes))
+		for i := range values {
+			values[i] = 3 * int32(i)
+		}
+		tr := newTrie(prefixes, values)
 		for range 2000 {
 			number := prefixes[r.IntN(len(prefixes))]
 			switch r.IntN(4) {
@@ -44,13 +48,16 @@ func TestTrieFindsTheLongest(t *testing.T) {
 					want = i
 				}
 			}
+			if want >= 0 {
+				want *= 3
+			}
 			if got := tr.find(number); got != want {
 				t.Fatalf("round %d: %q is found at %d, expected %d of %q", round, number, got, want, prefixes)
 			}
 		}
 	}
 	for _, number := range []string{"", "1", "123456789"} {
-		if got := newTrie(nil).find(number); got != -1 {
+		if got := newTrie(nil, nil).find(number); got != -1 {
 			t.Errorf("%q is found at %d without prefixes", number, got)
 		}
 	}
