@@ -6,11 +6,15 @@ import "net/netip"
 // receiver queues it, bounded, or drops it.
 type Notice interface{ notice() }
 
-// Digit is one DTMF digit that a peer sent as telephone-event (RFC 4733), told once, at its end.
+// Digit is one DTMF digit that a peer sent as telephone-event (RFC 4733) or as tones, told once, at its end.
 type Digit struct {
 	Digit    byte // 0-9 * # A-D
 	Duration int  // ms
+	Tone     bool // it was tones in the audio (ITU-T Q.23)
 }
+
+// Pressed says that a digit has begun that comes as tones. Digit follows at its end.
+type Pressed struct{ Digit byte }
 
 // Flowing says that the peer's media came for the first time, or again after Silent.
 type Flowing struct {
@@ -34,6 +38,7 @@ type Failed struct{ Err error }
 type Ended struct{}
 
 func (Digit) notice()    {}
+func (Pressed) notice()  {}
 func (Flowing) notice()  {}
 func (Silent) notice()   {}
 func (Switched) notice() {}

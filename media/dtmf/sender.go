@@ -8,25 +8,28 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/pcm"
 )
 
 // Config of a sender.
 type Config struct {
 	Clock    *media.Clock
+	Tones    bool               // digits are tones in audio (ITU-T Q.23), with silence between them, instead of telephone-events
 	Rate     int                // of the telephone-event format, Hz; 0 = 8000
-	Registry *media.Registry    // conversions towards sinks whose events have another clock (RFC 4733 2.5.1.1); nil = none
+	Registry *media.Registry    // conversions towards sinks whose events have another clock (RFC 4733 2.5.1.1), or that take no G.711; nil = none
 	Gap      time.Duration      // between digits, 50 ms to 1 s; 0 = 80 ms
 	Post     func(media.Notice) // is told media.Ended when all that was asked for is sent; may be nil
 }
 
-// Sender is an element that sends digits. It is meant to override the audio of a leg while it sends: link nothing, call
+// Sender is an element that sends digits, as telephone-events or as tones. It is meant to override the audio of a leg while it sends: link nothing, call
 // Override(sender.Source(media.Pad{})), Dial, and restore at Ended.
 type Sender struct {
 	cfg    Config
 	src    *media.Source
 	format *media.Format
-	step   uint16 // of duration and timestamp in a tick
-	gap    int    // ticks
+	step   uint16   // of duration and timestamp in a tick
+	gap    int      // ticks
+	out    *pcm.Out // of tones; nil: events
 
 	// The clock's own.
 	frame   media.Frame
@@ -36,6 +39,7 @@ type Sender struct {
 	said    int    // ticks of it
 	ends    int    // times its end was said
 	rest    int    // ticks of the gap that are left
+	codes   [pcm.PerFrame]byte
 
 	sent atomic.Uint64
 
@@ -44,11 +48,14 @@ type Sender struct {
 	stops  [2]func() // of the tick, and of the one before, which may be ending still
 	busy   bool
 	closed bool
+	held   bool // what is sent now lasts until it is released
+	letGo  bool // and it was
 }
 
 type key struct {
 	code  byte
 	ticks int
+	held  bool
 }
 
 const (
@@ -72,10 +79,13 @@ func NewSender(cfg Config) (*Sender, error) {
 	case cfg.Gap < 50*time.Millisecond || cfg.Gap > time.Second:
 		return nil, fmt.Errorf("dtmf: gap %s, expected 50ms to 1s", cfg.Gap)
 	}
-	s := &Sender{
-		cfg: cfg, src: media.NewSource(cfg.Registry, nil), format: media.TelephoneEvent(cfg.Rate),
-		step: uint16(cfg.Rate / 50), gap: ticks(cfg.Gap),
+	s := &Sender{cfg: cfg, step: uint16(cfg.Rate / 50), gap: ticks(cfg.Gap)}
+	if cfg.Tones {
+		s.out = pcm.NewOut(cfg.Registry)
+		s.src = s.out.Source()
+		return s, nil
 	}
+	s.src, s.format = media.NewSource(cfg.Registry, nil), media.TelephoneEvent(cfg.Rate)
 	s.src.SetFormats(s.format)
 	s.frame = media.Frame{Kind: media.Event, Format: s.format}
 	return s, nil
@@ -99,10 +109,15 @@ func (s *Sender) Dial(number string, each time.Duration) error {
 		if code < 0 {
 			return fmt.Errorf("dtmf: %q at %d of %q, expected one of %s", c, i+1, number, digits)
 		}
-		keys = append(keys, key{byte(code), ticks(each)})
+		keys = append(keys, key{code: byte(code), ticks: ticks(each)})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.add(keys)
+}
+
+// add queues digits.
+func (s *Sender) add(keys []key) error {
 	switch {
 	case s.closed:
 		return fmt.Errorf("dtmf: sender is closed")
@@ -122,6 +137,7 @@ func (s *Sender) tick(time.Time) (more bool) {
 	s.now += uint32(s.step)
 	if s.said == 0 && s.rest > 0 {
 		s.rest--
+		s.hush()
 		return true
 	}
 	if s.said == 0 && !s.next() {
@@ -130,7 +146,13 @@ func (s *Sender) tick(time.Time) (more bool) {
 		}
 		return false
 	}
-	s.say()
+	s.said++
+	s.release()
+	if s.out != nil {
+		s.sound()
+	} else {
+		s.say()
+	}
 	return true
 }
 
@@ -144,6 +166,7 @@ func (s *Sender) next() bool {
 	}
 	s.key = s.queue[0]
 	s.queue = s.queue[1:]
+	s.held, s.letGo = s.key.held, false
 	s.frame.Timestamp = s.now // all packets of an event say when it began
 	s.frame.Marker = true
 	return true
@@ -151,7 +174,6 @@ func (s *Sender) next() bool {
 
 // say sends one packet of the digit: duration rises until its end, which is said three times.
 func (s *Sender) say() {
-	s.said++
 	n := min(s.said, s.key.ticks)
 	e := event{code: s.key.code, volume: volume, duration: uint16(n) * s.step, end: n == s.key.ticks}
 	if int(s.step)*n > 0xffff {
@@ -166,9 +188,8 @@ func (s *Sender) say() {
 		return
 	}
 	if s.ends++; s.ends == endTimes {
-		s.sent.Add(1)
-		s.said, s.ends = 0, 0
-		s.rest = max(s.gap-(endTimes-1), 0) // the gap began when the first end was said
+		s.ends = 0
+		s.over(s.gap - (endTimes - 1)) // the gap began when the first end was said
 	}
 }
 
