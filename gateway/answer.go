@@ -73,11 +73,14 @@ func (c *Call) connect(l *sipLeg) (ending, bool) {
 	return ending{}, true
 }
 
-// canDial makes what sends digits to a leg, whatever feeds it.
+// canDial makes what sends digits to a leg, whatever feeds it, and what hears tones of it.
 func (c *Call) canDial(l *sipLeg) {
 	var err error
-	if l.digits, err = newDigits(c.pipeline, l.ep.Sink(media.Pad{})); err != nil {
+	if l.digits, err = newDigits(c.pipeline, l.ep.Sink(media.Pad{}), l.party.dtmf == inband); err != nil {
 		c.log.Error("DTMF sender", "leg", l.no, "err", err)
+	}
+	if err = c.hearsTones(l); err != nil {
+		c.log.Error("DTMF detector", "leg", l.no, "err", err)
 	}
 }
 

@@ -164,6 +164,8 @@ func (c *Call) event(l *sipLeg, e LegEvent) (ending, bool) {
 		c.peerOffers(l, e)
 	case LegRefer:
 		c.peerRefers(l, e)
+	case LegPressed:
+		c.pressed(l, e)
 	case LegDigit:
 		c.digit(l, e)
 	case LegFlowing:

@@ -25,10 +25,11 @@ type digits struct {
 	restore func()
 }
 
-func newDigits(p *media.Pipeline, to media.Sink) (*digits, error) {
+// newDigits makes what speaks to a sink, in tones or in telephone-events.
+func newDigits(p *media.Pipeline, to media.Sink, tones bool) (*digits, error) {
 	d := &digits{to: to}
 	var err error
-	d.sender, err = dtmf.NewSender(dtmf.Config{Clock: p.Clock(), Registry: p.Registry(), Post: func(media.Notice) { d.done() }})
+	d.sender, err = dtmf.NewSender(dtmf.Config{Clock: p.Clock(), Tones: tones, Registry: p.Registry(), Post: func(media.Notice) { d.done() }})
 	if err != nil {
 		return nil, err
 	}
@@ -37,13 +38,23 @@ func newDigits(p *media.Pipeline, to media.Sink) (*digits, error) {
 
 // send queues one digit.
 func (d *digits) send(digit byte, held time.Duration) error {
+	return d.say(func() error { return d.sender.Dial(string(digit), min(max(held, 40*time.Millisecond), time.Second)) })
+}
+
+// press begins a digit that lasts until it is released.
+func (d *digits) press(digit byte) error {
+	return d.say(func() error { return d.sender.Press(digit) })
+}
+
+// say asks for one digit.
+func (d *digits) say(ask func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	silent := d.restore == nil
 	if silent { // before the first packet is due, which says when the digit began
 		d.restore = media.Interrupt(d.to, d.sender.Source(media.Pad{}))
 	}
-	if err := d.sender.Dial(string(digit), min(max(held, 40*time.Millisecond), time.Second)); err != nil {
+	if err := ask(); err != nil {
 		if silent {
 			d.restore()
 			d.restore = nil
@@ -84,11 +95,13 @@ func (d *digits) done() {
 func (c *Call) digit(l *sipLeg, e LegEvent) {
 	c.noteDigit(l, e)
 	far := c.far(l)
+	released := e.Tone && l.release()
 	switch {
 	case far == nil:
 		c.tell(AppEvent{Kind: AppDigit, At: e.At, Digit: e.Digit, Held: e.Held})
 	case e.InMedia && agreed(far.ep).Events: // relayed already, frame by frame
-	case far.party.dtmf == "none":
+	case far.party.dtmf == "none", released:
+	case e.Tone && far.party.dtmf == inband: // its peer has heard the tones
 	default:
 		held := time.Duration(max(e.Held, 80)) * time.Millisecond
 		if err := far.Digit(e.Digit, held); err != nil {
@@ -100,8 +113,11 @@ func (c *Call) digit(l *sipLeg, e LegEvent) {
 
 func (c *Call) noteDigit(l *sipLeg, e LegEvent) {
 	by, shown := "info", "*masked*"
-	if e.InMedia {
+	switch {
+	case e.InMedia:
 		by = "rfc4733"
+	case e.Tone:
+		by = inband
 	}
 	if c.g.cfg.Digits {
 		shown = string(e.Digit)
@@ -133,7 +149,7 @@ func (c *Call) sendDigits(cmd command) {
 	respond(cmd, fmt.Errorf("the call has no leg %d: expected %s", cmd.no, strings.Join(legs, " or ")))
 }
 
-// Digit implements Leg: as telephone-event where that was negotiated, else by INFO. It doesn't wait for either.
+// Digit implements Leg: as telephone-event where that was negotiated, as tones where the settings say so, else by INFO. It doesn't wait for either.
 func (l *sipLeg) Digit(digit byte, held time.Duration) error {
 	return l.dial(digit, held, func(err error) {
 		if err != nil {
@@ -144,7 +160,7 @@ func (l *sipLeg) Digit(digit byte, held time.Duration) error {
 
 // dial sends a digit after those before it. done is told what came of it, unless there is an error at once.
 func (l *sipLeg) dial(digit byte, held time.Duration, done func(error)) error {
-	if agreed(l.ep).Events {
+	if agreed(l.ep).Events || l.party.dtmf == inband {
 		if l.digits == nil {
 			return errors.New("leg is not linked")
 		}

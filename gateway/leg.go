@@ -29,7 +29,7 @@ type Leg interface {
 	Reoffer(ctx context.Context, want media.Want) error
 	// Refer asks the peer to call target; replaces names a dialog it shall replace, or is empty (RFC 3515, RFC 3891).
 	Refer(ctx context.Context, target, replaces string) error
-	// Digit sends one DTMF digit, in signalling or in media as the leg negotiated.
+	// Digit sends one DTMF digit, in signalling or in media as the leg negotiated, or as tones.
 	Digit(digit byte, d time.Duration) error
 	// Hangup ends the leg, whatever state it is in, and waits for the peer's confirmation until ctx ends.
 	Hangup(ctx context.Context, why call.Cause) error
@@ -46,7 +46,8 @@ const (
 	LegConfirmed                    // our answer was confirmed (ACK)
 	LegOffered                      // the peer offers anew: Offer must be answered or rejected
 	LegRefer                        // the peer wants the far party to call somebody: Refer must be accepted or rejected
-	LegDigit                        // the peer sent a DTMF digit; InMedia if it is relayed as an event frame already
+	LegDigit                        // the peer sent a DTMF digit; InMedia if it is relayed as an event frame already, Tone if it was tones
+	LegPressed                      // the peer's tones of Digit have begun; LegDigit follows at their end
 	LegFlowing                      // the peer's media came, for the first time or again
 	LegSilent                       // the peer's media stopped
 	LegFailed                       // the peer's media can never come: its DTLS certificate isn't the one its SDP names, …; Phrase says why
@@ -72,6 +73,7 @@ type LegEvent struct {
 	Digit    byte
 	Held     int // LegDigit: ms
 	InMedia  bool
+	Tone     bool // LegDigit
 	Final    bool
 	Offer    PeerOffer
 	Refer    PeerRefer

@@ -121,8 +121,7 @@ func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 	c.notePath(l, at)
 	c.measured(at, l)
 	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Quality: counted(l.ep, l.answered.Load())})
-	l.digits.close(c.pipeline)
-	l.digits = nil
+	c.leaves(l)
 	c.out(l)
 	c.pipeline.Release(l.ep)
 	c.tries = without(c.tries, l)
@@ -316,6 +315,7 @@ func (c *Call) pickUp(cmd command, ringing []*sipLeg) (l *sipLeg, moves bool) {
 // retire ends the leg of a party whose place another has taken.
 func (c *Call) retire(old *sipLeg, m *move) {
 	old.over = true
+	c.leaves(old)
 	c.notePath(old, m.at)
 	c.rec.note(old.no, m.at, call.Note{Text: old.name() + " gives way to a party of call " + m.from.id.String()})
 	c.measured(m.at, old)

@@ -319,6 +319,7 @@ func (c *Call) callerWhileRinging(e LegEvent) bool {
 	case LegRefer:
 		_ = e.Refer.Reject(call.Cause{SIP: 603, Q850: 21, Text: "Decline"})
 	case LegDigit:
+		c.caller.release()
 		c.noteDigit(c.caller, e)
 		c.tell(AppEvent{Kind: AppDigit, At: e.At, Digit: e.Digit, Held: e.Held})
 	case LegFlowing, LegSilent:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/dtmf"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/sip"
 	"github.com/patchbay/patchbay/sip/wire"
@@ -70,6 +71,8 @@ type sipLeg struct {
 	earlier  bool                 // it was answered in a provisional response
 	demands  bool                 // the peer's own resources that its call must have aren't there yet (RFC 3312)
 	digits   *digits
+	tones    *dtmf.Detector // of what the peer says; nil: nobody listens
+	presses  *digits        // what says the tone that the peer sends now
 	meter    gauge
 
 	heard sip.Headers                  // of its 2xx
@@ -83,6 +86,9 @@ type sipLeg struct {
 const noticeQueue = 32
 
 func (g *Gateway) newLeg(no int, role call.Role, p party, events chan LegEvent, log *slog.Logger) (*sipLeg, error) {
+	if p.browser && p.dtmf == inband { // browsers have no tones to send, but telephone-events (RFC 7874 3)
+		p.dtmf = "rfc4733"
+	}
 	l := &sipLeg{g: g, log: log.With("leg", no), no: no, role: role, side: role, party: p, notices: make(chan media.Notice, noticeQueue),
 		gone: make(chan struct{}), onDisk: make(chan struct{})}
 	l.out.Store(newOutlet(events))
@@ -241,8 +247,10 @@ func (g *Gateway) ending(d *sip.Dialog, e sip.Event) {
 
 func (l *sipLeg) notice(n media.Notice) {
 	switch n := n.(type) {
+	case media.Pressed:
+		l.send(LegEvent{Kind: LegPressed, Digit: n.Digit})
 	case media.Digit:
-		l.send(LegEvent{Kind: LegDigit, Digit: n.Digit, Held: n.Duration, InMedia: true})
+		l.send(LegEvent{Kind: LegDigit, Digit: n.Digit, Held: n.Duration, InMedia: !n.Tone, Tone: n.Tone})
 	case media.Flowing:
 		l.send(LegEvent{Kind: LegFlowing, Phrase: n.From.String()})
 	case media.Silent:

@@ -34,7 +34,7 @@ type Trunk struct {
 	Media      []MediaAddr // of its RTP, at most one of a family; none = those of all
 	Ptime      int         // ms of packets of G.711; 0 = as the carrier asks, else 20
 	Codecs     []string
-	DTMF       string
+	DTMF       string     // rfc4733, info, inband, none
 	SRTP       media.SRTP // keys in SDP (RFC 4568)
 	From       string     // caller, account, fixed
 	FromNumber string

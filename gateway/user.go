@@ -21,7 +21,7 @@ type User struct {
 	CallerID   string
 	CallerName string
 	Codecs     []string
-	DTMF       string // rfc4733, info, none
+	DTMF       string // rfc4733, info, inband, none
 	SRTP       media.SRTP
 	Passing    bool        // as a trunk's
 	Media      []MediaAddr // of its RTP, at most one of a family; none = those of all

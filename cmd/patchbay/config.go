@@ -104,7 +104,7 @@ type Media struct {
 	Ports     Ports            `yaml:"ports"`
 	WebRTC    WebRTC           `yaml:"webrtc"`
 	Codecs    []string         `yaml:"codecs"`  // in order of preference: PCMU, PCMA, opus
-	DTMF      string           `yaml:"dtmf"`    // rfc4733, info, none
+	DTMF      string           `yaml:"dtmf"`    // rfc4733, info, inband, none
 	Timeout   time.Duration    `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
 	DSCP      int              `yaml:"dscp"`    // of RTP and RTCP (RFC 2474); 0 = not marked
 	Root      string           `yaml:"root"`    // folder of the files that programs play and record; media in node.data if empty
@@ -224,6 +224,7 @@ type User struct {
 	CallerName string        `yaml:"caller_name"`
 	Codecs     []string      `yaml:"codecs"`    // media.codecs if empty
 	Transcode  string        `yaml:"transcode"` // allow, never
+	DTMF       string        `yaml:"dtmf"`      // media.dtmf if empty
 	SRTP       string        `yaml:"srtp"`      // never, prefer, require
 	Interface  string        `yaml:"interface"` // name of the media.addresses of this user's phones; the defaults if empty
 	MaxCalls   int           `yaml:"max_calls"` // of this user at a time, both ways; 0 = limits.calls

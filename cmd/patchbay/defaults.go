@@ -96,6 +96,7 @@ func (c *Config) complete() {
 		u.MaxCalls = cmp.Or(u.MaxCalls, c.Limits.Calls)
 		u.SRTP, u.Transcode = cmp.Or(u.SRTP, "never"), cmp.Or(u.Transcode, "allow")
 		u.Outbound = u.Outbound.or(c.Outbound)
+		u.DTMF = cmp.Or(u.DTMF, c.Media.DTMF)
 		if len(u.Codecs) == 0 {
 			u.Codecs = c.Media.Codecs
 		}

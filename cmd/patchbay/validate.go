@@ -14,7 +14,7 @@ import (
 var (
 	transports = []string{"udp", "tcp", "tls"}
 	codecs     = []string{"PCMU", "PCMA", "opus"}
-	dtmfs      = []string{"rfc4733", "info", "none"}
+	dtmfs      = []string{"rfc4733", "info", "inband", "none"}
 	srtps      = []string{"never", "prefer", "require"}
 )
 

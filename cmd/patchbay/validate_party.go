@@ -46,6 +46,9 @@ func (d *document) users(c *Config) {
 		if u.Transcode != "" {
 			d.choice(f+".transcode", u.Transcode, transcodes)
 		}
+		if u.DTMF != "" {
+			d.choice(f+".dtmf", u.DTMF, dtmfs)
+		}
 		if u.SRTP != "" {
 			d.choice(f+".srtp", u.SRTP, srtps)
 		}

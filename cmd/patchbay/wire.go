@@ -242,7 +242,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 	for _, u := range c.Users {
 		gc.Users = append(gc.Users, gateway.User{ID: u.ID, Tenant: u.Tenant, Login: u.Login, Password: string(u.Password),
 			HA1: u.HA1.known(), Numbers: u.Numbers, CallerID: u.CallerID, CallerName: u.CallerName, Codecs: u.Codecs,
-			DTMF: c.Media.DTMF, SRTP: srtpPolicy(u.SRTP), Passing: u.Transcode == "never", Media: c.interfaces(u.Interface), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
+			DTMF: u.DTMF, SRTP: srtpPolicy(u.SRTP), Passing: u.Transcode == "never", Media: c.interfaces(u.Interface), MaxCalls: u.MaxCalls, Rate: u.MaxRate, Duration: u.Duration, Ring: c.Limits.Ring})
 	}
 	for _, t := range c.Trunks {
 		gt, err := t.gateway(c)

@@ -186,7 +186,7 @@ type Leg struct {
 type Media struct {
 	Codec      string         `json:"codec,omitempty"` // PCMU/8000
 	Ptime      int            `json:"ptime,omitempty"` // ms
-	DTMF       string         `json:"dtmf,omitempty"`  // rfc4733, info, none
+	DTMF       string         `json:"dtmf,omitempty"`  // rfc4733, info, inband, none
 	SRTP       string         `json:"srtp,omitempty"`  // none, sdes, dtls
 	Direction  string         `json:"direction,omitempty"`
 	Local      netip.AddrPort `json:"local"`

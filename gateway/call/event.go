@@ -147,7 +147,7 @@ type Resume struct{}
 type DTMF struct {
 	Digit      string `json:"digit"`
 	DurationMS int    `json:"durationMs"`
-	By         string `json:"by"` // rfc4733, info
+	By         string `json:"by"` // rfc4733, info, inband
 }
 
 // Transfer tells where a party sends the other: to a number, or attended, to who is in a call already. What came of it is the
