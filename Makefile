@@ -15,7 +15,7 @@ CARRIER  ?= 127.0.0.1:5090
 STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
 RUN_PACKAGES = postgresql
-E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious
+E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious multimon-ng
 BENCH_PACKAGES = rtpengine-daemon
 
 .PHONY: help deps deps-run deps-e2e deps-bench build run demo check picture e2e test fuzz bench soak docs fmt clean
