@@ -189,7 +189,7 @@ func TestBrowserPage(t *testing.T) {
 	}{
 		{"login", loginStory}, {"remember", rememberStory}, {"sip alone", sipAloneStory}, {"call", callStory}, {"refused", refusedStory},
 		{"incoming", incomingStory}, {"two", twoStory}, {"microphone", microphoneStory}, {"away", awayStory}, {"held off", heldOffStory}, {"path", pathStory}, {"close", closeStory},
-		{"keyboard", keyboardStory},
+		{"keyboard", keyboardStory}, {"reports", reportsStory}, {"reports' access", reportAccessStory},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.run(newDesk(t, b)) })
 	}

@@ -82,6 +82,7 @@ type stub struct {
 	peers   map[string]*peer
 	codec   string
 	limited limits
+	reports reportStub
 }
 
 // limits are the statuses by which the stub lets nobody in, each with Retry-After; 0: it lets people in.
@@ -99,6 +100,7 @@ func (s *stub) handler() http.Handler {
 	mux.HandleFunc("/sip", s.sip)
 	mux.HandleFunc("POST /api/v1/me/login", s.login)
 	mux.HandleFunc("GET /api/v1/me/calls", s.calls)
+	mux.HandleFunc("GET /api/v1/reports/{name}", s.report)
 	return mux
 }
 

@@ -1,5 +1,6 @@
 // Package web is the softphone page, built from src into dist and embedded: a telephone in the browser that registers by SIP
-// over WebSocket (RFC 7118) at /sip of the host that served it, and reads its calls from /api/v1.
+// over WebSocket (RFC 7118) at /sip of the host that served it, and reads its calls from /api/v1. Beside it, at /reports, is the page
+// of reports: it plots what /api/v1/reports tells, to whom that tells it, and has a script of its own.
 //
 // go generate rebuilds dist: it needs node and npm. Nothing else does.
 package web
@@ -34,6 +35,9 @@ const forever = "public, max-age=31536000, immutable"
 // reserved are first segments of paths that belong to others: a page there would only hide that nobody answers.
 var reserved = [...]string{"api", "assets", "kurento", "sip", "metrics", "livez", "readyz"}
 
+// reportsPath and what is below it is the page of reports; all else that is navigated to is the softphone.
+const reportsPath = "/reports"
+
 // file is one file as it is served.
 type file struct {
 	kind   string // Content-Type
@@ -47,8 +51,8 @@ type handler struct {
 	files map[string]*file // by URL path
 }
 
-// Handler serves the page: / and every path that a browser navigates to and nobody else owns give the page itself, /assets/
-// its parts. It is to be mounted at the root of the host. It answers GET and HEAD.
+// Handler serves the pages: /reports and what is below it is that of reports; / and every other path that a browser navigates to and
+// nobody else owns give the softphone, /assets/ their parts. It is to be mounted at the root of the host. It answers GET and HEAD.
 //
 // All responses carry a Content-Security-Policy that lets the page talk to its own host alone.
 func Handler() http.Handler {
@@ -63,8 +67,8 @@ func Handler() http.Handler {
 		}
 		return h.add("/"+strings.TrimPrefix(name, "dist/"), b)
 	})
-	if err == nil && h.files["/index.html"] == nil {
-		err = fmt.Errorf("dist has no index.html")
+	if err == nil && (h.files["/index.html"] == nil || h.files["/report.html"] == nil) {
+		err = fmt.Errorf("dist lacks index.html or report.html")
 	}
 	if err != nil {
 		panic("web: " + err.Error()) // the binary was built wrong
@@ -150,6 +154,9 @@ func (h *handler) find(r *http.Request) *file {
 	}
 	if path.Ext(r.URL.Path) != "" || !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		return nil
+	}
+	if r.URL.Path == reportsPath || strings.HasPrefix(r.URL.Path, reportsPath+"/") {
+		return h.files["/report.html"]
 	}
 	return page
 }

@@ -15,11 +15,13 @@ import (
 	"github.com/patchbay/patchbay/web"
 )
 
-// What the page may weigh in bytes. JsSIP is more than half of what a browser unpacks; its own grammar, for which the page has
-// a shorter one, would add 84,000.
+// What the pages may weigh in bytes. JsSIP is more than half of what a browser unpacks of the softphone; its own grammar, for which the
+// page has a shorter one, would add 84,000. Of the page of reports half is uPlot, and none is loaded by the softphone.
 const (
-	most         = 80_000 // all that is embedded and sent, compressed
-	mostUnpacked = 235_000
+	most               = 80_000 // all that is embedded and sent, compressed, but for what is of reports alone
+	mostUnpacked       = 235_000
+	mostReport         = 45_000
+	mostReportUnpacked = 125_000
 )
 
 func get(t *testing.T, h http.Handler, path string, header ...string) *http.Response {
@@ -50,18 +52,26 @@ func body(t *testing.T, r *http.Response) string {
 	return string(b)
 }
 
-// assets are what the page names.
+// assets are what the softphone names.
 func assets(t *testing.T, h http.Handler) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	page := body(t, get(t, h, "/"))
-	for _, m := range regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(page, -1) {
-		found[filepath.Ext(m[1])] = m[1]
+	for _, path := range named(t, h, "/") {
+		found[filepath.Ext(path)] = path
 	}
 	if len(found) != 3 {
 		t.Fatalf("the page names %v, expected a script, a style and an icon", found)
 	}
 	return found
+}
+
+// named are the files that a page loads.
+func named(t *testing.T, h http.Handler, page string) (paths []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`<(?:link|script)[^>]* (?:src|href)="([^"]+)"`).FindAllStringSubmatch(body(t, get(t, h, page, "Accept", "text/html")), -1) {
+		paths = append(paths, m[1])
+	}
+	return paths
 }
 
 func TestPage(t *testing.T) {
@@ -220,32 +230,79 @@ func TestPolicy(t *testing.T) {
 }
 
 func TestWeight(t *testing.T) {
-	var sum int64
+	var phone, report int
 	err := filepath.WalkDir("dist", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := d.Info()
-		if err == nil {
-			sum += info.Size()
+		if err != nil {
+			return err
 		}
-		return err
+		if strings.HasPrefix(d.Name(), "report") {
+			report += int(info.Size())
+		} else {
+			phone += int(info.Size())
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum >= most || sum < 20_000 {
-		t.Errorf("dist has %d bytes, expected 20,000 to %d", sum, most)
-	}
 	h := web.Handler()
-	loaded := len(body(t, get(t, h, "/")))
-	for _, path := range assets(t, h) {
-		loaded += len(body(t, get(t, h, path)))
+	for _, x := range []struct {
+		page               string
+		packed             int
+		most, mostUnpacked int
+	}{{"/", phone, most, mostUnpacked}, {"/reports", report, mostReport, mostReportUnpacked}} {
+		if x.packed >= x.most || x.packed < 20_000 {
+			t.Errorf("dist has %d bytes for %s, expected 20,000 to %d", x.packed, x.page, x.most)
+		}
+		loaded := len(body(t, get(t, h, x.page, "Accept", "text/html")))
+		for _, path := range named(t, h, x.page) {
+			loaded += len(body(t, get(t, h, path)))
+			if x.page == "/" && strings.Contains(path, "report") {
+				t.Errorf("the softphone loads %s", path)
+			}
+		}
+		if loaded > x.mostUnpacked || loaded < x.packed {
+			t.Errorf("a browser unpacks %d bytes for %s, expected %d to %d", loaded, x.page, x.packed, x.mostUnpacked)
+		}
+		t.Logf("%s: %d bytes in the binary and over the wire, %d unpacked", x.page, x.packed, loaded)
 	}
-	if loaded > mostUnpacked || loaded < int(sum) {
-		t.Errorf("a browser unpacks %d bytes, expected %d to %d", loaded, sum, mostUnpacked)
+}
+
+// The page of reports has its own script, at an address of its own and those below it.
+func TestReportsPage(t *testing.T) {
+	h := web.Handler()
+	const navigation = "text/html,*/*;q=0.8"
+	page := body(t, get(t, h, "/reports", "Accept", navigation))
+	for _, path := range []string{"/reports/", "/reports/quality?range=7d"} {
+		if body(t, get(t, h, path, "Accept", navigation)) != page {
+			t.Errorf("%s isn't the page of reports", path)
+		}
 	}
-	t.Logf("%d bytes in the binary and over the wire, %d unpacked", sum, loaded)
+	if r := get(t, h, "/reports", "Accept", "application/json"); r.StatusCode != 404 {
+		t.Errorf("a program that asks for /reports gets %d", r.StatusCode)
+	}
+	if body(t, get(t, h, "/reportsandmore", "Accept", navigation)) == page {
+		t.Error("/reportsandmore is the page of reports")
+	}
+	kinds := map[string]int{}
+	for _, path := range named(t, h, "/reports") {
+		kinds[filepath.Ext(path)]++
+		if r := get(t, h, path); r.StatusCode != 200 || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d, %v", path, r.StatusCode, r.Header)
+		}
+	}
+	if kinds[".js"] != 1 || kinds[".css"] != 2 || kinds[".svg"] != 1 {
+		t.Errorf("the page of reports loads %v", kinds)
+	}
+	for _, bad := range []string{"<style", "style=", "onclick", "<script>", "http:", "https:"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page contains %q", bad)
+		}
+	}
 }
 
 // The lock file pins what is installed by checksum, wherever it is fetched from.

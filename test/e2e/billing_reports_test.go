@@ -81,6 +81,7 @@ func TestBillingReports(t *testing.T) {
 			}
 		}
 	}
+	g.reportsOnPage(t, whole[0])
 }
 
 // chosen are the columns that a story compares.

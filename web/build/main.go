@@ -52,7 +52,7 @@ func build(dir string) error {
 		return err
 	}
 	o := options(dir)
-	o.EntryPoints = []string{"src/main.tsx", "src/style.css", "src/icon.svg"}
+	o.EntryPoints = []string{"src/main.tsx", "src/style.css", "src/icon.svg", "src/report.tsx", "src/report.css"}
 	o.Loader = map[string]api.Loader{".svg": api.LoaderCopy}
 	o.Outdir = "dist/assets"
 	o.EntryNames = "[name]-[hash]"
@@ -86,7 +86,7 @@ func build(dir string) error {
 		stem, _, _ := strings.Cut(name, "-")
 		built[stem+filepath.Ext(name)] = "assets/" + name
 	}
-	if err := index(dir, built); err != nil {
+	if err := pages(dir, built); err != nil {
 		return err
 	}
 	if err := licenses(dir, result.Metafile); err != nil {
@@ -111,24 +111,34 @@ func pack(b []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// index writes dist/index.html with the hashed names of what was built.
-func index(dir string, built map[string]string) error {
-	page, err := os.ReadFile(filepath.Join(dir, "src", "index.html"))
-	if err != nil {
-		return err
-	}
-	text := string(page)
-	for name, path := range built {
-		mark := "{{" + name + "}}"
-		if !strings.Contains(text, mark) {
-			return fmt.Errorf("src/index.html doesn't use %s, but %s was built", mark, name)
+// pages writes dist/index.html, the softphone, and dist/report.html with the hashed names of what was built. Each loads its own
+// script: who telephones doesn't wait for plots.
+func pages(dir string, built map[string]string) error {
+	used := map[string]bool{}
+	for _, page := range []string{"index.html", "report.html"} {
+		b, err := os.ReadFile(filepath.Join(dir, "src", page))
+		if err != nil {
+			return err
 		}
-		text = strings.ReplaceAll(text, mark, "/"+path)
+		text := string(b)
+		for name, path := range built {
+			mark := "{{" + name + "}}"
+			used[name] = used[name] || strings.Contains(text, mark)
+			text = strings.ReplaceAll(text, mark, "/"+path)
+		}
+		if i := strings.Index(text, "{{"); i >= 0 {
+			return fmt.Errorf("src/%s uses %.30q, which wasn't built", page, text[i:])
+		}
+		if err := os.WriteFile(filepath.Join(dir, "dist", page), []byte(text), 0o644); err != nil {
+			return err
+		}
 	}
-	if i := strings.Index(text, "{{"); i >= 0 {
-		return fmt.Errorf("src/index.html uses %.30q, which wasn't built", text[i:])
+	for name := range built {
+		if !used[name] {
+			return fmt.Errorf("no page uses {{%s}}, but it was built", name)
+		}
 	}
-	return os.WriteFile(filepath.Join(dir, "dist", "index.html"), []byte(text), 0o644)
+	return nil
 }
 
 // licenses writes dist/licenses.txt: the licence of each package whose code is in the bundle.
@@ -156,7 +166,7 @@ func licenses(dir, metafile string) error {
 	}
 	slices.Sort(packages)
 	var b strings.Builder
-	b.WriteString("The softphone page contains these packages, of JsSIP what the page uses.\n")
+	b.WriteString("The softphone page and the page of reports contain these packages, of JsSIP what the page uses.\n")
 	for _, name := range packages {
 		folder := filepath.Join(dir, "node_modules", filepath.FromSlash(name))
 		var about struct{ Version, License string }

@@ -4,6 +4,7 @@ import { CallPane, Over, Waiting } from './callpane.tsx';
 import { Dialer } from './dialer.tsx';
 import { Icon } from './icons.tsx';
 import { Login } from './login.tsx';
+import { Logo } from './logo.tsx';
 import type { Phone } from './phone.ts';
 import { Recent } from './recent.tsx';
 import { useStore } from './store.ts';
@@ -49,6 +50,9 @@ export function App({ phone, page }: { phone: Phone; page: HTMLElement }) {
           {lines[phone.line]}
         </span>
         <span class="who" data-testid="who">{phone.user}</span>
+        <a class="quiet round" id="reports" href="/reports" target="_blank" rel="noopener" title="Reports" aria-label="Reports of calls, in a new tab">
+          <Icon name="bars" />
+        </a>
         <button type="button" id="logout" class="quiet" onClick={() => phone.logout()}>
           <Icon name="leave" />
           <span>Log out</span>
@@ -78,22 +82,6 @@ export function App({ phone, page }: { phone: Phone; page: HTMLElement }) {
         <Tab view="audio" now={view} set={setView} icon="sound" label="Audio" />
       </nav>
     </div>
-  );
-}
-
-export function Logo() {
-  return (
-    <span class="logo">
-      <svg viewBox="0 0 32 32" aria-hidden="true">
-        <rect width="32" height="32" rx="8" class="ground" />
-        <path d="M9 11c0 8 14 2 14 10" class="cord" />
-        <circle cx="9" cy="10.500" r="3" class="plug" />
-        <circle cx="23" cy="21.500" r="3" class="plug" />
-        <circle cx="9" cy="21.500" r="2.200" class="jack" />
-        <circle cx="23" cy="10.500" r="2.200" class="jack" />
-      </svg>
-      Patchbay
-    </span>
   );
 }
 

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { Logo, Trouble } from './app.tsx';
+import { Trouble } from './app.tsx';
+import { Logo } from './logo.tsx';
 import type { Phone } from './phone.ts';
 
 export function Login({ phone }: { phone: Phone }) {
@@ -76,6 +77,7 @@ export function Login({ phone }: { phone: Phone }) {
             Log in
           </button>
         )}
+        <a class="hint" href="/reports">Reports of calls</a>
       </form>
     </main>
   );

@@ -169,7 +169,7 @@ func (p *Page) Fill(ctx context.Context, selector, text string) error {
 	return p.call(ctx, "Input.insertText", map[string]any{"text": text}, nil)
 }
 
-// Key presses a key of the keyboard: a character, or "Enter", "Tab".
+// Key presses a key of the keyboard: a character, or "Enter", "Tab", "Home", "ArrowRight".
 func (p *Page) Key(ctx context.Context, key string) error {
 	down := map[string]any{"type": "keyDown", "key": key}
 	switch key {
@@ -177,6 +177,10 @@ func (p *Page) Key(ctx context.Context, key string) error {
 		down["text"], down["windowsVirtualKeyCode"] = "\r", 13
 	case "Tab":
 		down["windowsVirtualKeyCode"] = 9
+	case "Home":
+		down["windowsVirtualKeyCode"] = 36
+	case "ArrowRight":
+		down["windowsVirtualKeyCode"] = 39
 	default:
 		down["text"] = key
 	}
