@@ -46,6 +46,7 @@ type Call struct {
 	owing      map[*account]bool // accounts that count the call while it is dialled
 	demands    []byte            // SDP that says which preconditions of the caller's can't be met; nil: all can
 	barred     bool              // an account that pays has refused the number
+	cut        bool              // the called number is too long to be one; the record has a part of it
 	fares      []*fare           // what is owed for its legs since their answer
 	payers     []*User           // who has forwarded it to where it goes now: the last one pays, else its source
 	stopped    bool              // dialling ended for good: no further hop

@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -37,5 +40,36 @@ func TestCalledInTo(t *testing.T) {
 				t.Errorf("the call is for %s, expected %s", rec.To, x.want)
 			}
 		})
+	}
+}
+
+// A part of a number is somebody else's: what is too long is called by nobody, neither dialled, transferred to, nor by an application.
+func TestNumbersThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(s *settings) { s.Trunks[0].MaxCalls = 0 })
+	alice := b.phone("alice")
+	longest := strings.Repeat("9", maxNumber)
+	for _, x := range []struct {
+		number       string
+		status, q850 int
+		why          string
+	}{
+		{longest, 503, 34, "limit of 0 calls of trunk carrier"}, // it has found its way
+		{longest + "1", 484, 28, numberTooLong},
+		{strings.Repeat("9", 2000), 484, 28, numberTooLong},
+	} {
+		refused(t, b.from(alice, x.number, nil), x.status)
+		if rec := b.ends(call.System, x.q850, x.status); !b.noted(rec.ID, x.why) {
+			t.Errorf("%d digits: the record doesn't say %q", len(x.number), x.why)
+		}
+	}
+	for _, form := range []string{"%s", "tel:%s", "sip:%s@host.test"} {
+		if _, _, err := parseTarget("to", fmt.Sprintf(form, longest)); err != nil {
+			t.Errorf("%s: %v", form, err)
+		}
+		var bad *FieldError
+		if digits, _, err := parseTarget("to", fmt.Sprintf(form, longest+"1")); !errors.As(err, &bad) {
+			t.Errorf("%s of %d digits is taken as %q, with %v", form, maxNumber+1, digits, err)
+		}
 	}
 }

@@ -18,8 +18,8 @@ const maxGates = 16
 type gate struct{ there, shut bool }
 
 // provisional takes the SDP of a provisional response, and tells whether early media is to be heard from now on: it comes, or was there
-// and is let through.
-func (l *sipLeg) provisional(e sip.Event) (early bool) {
+// and is let through; or not any more, since the peer has shut what was heard.
+func (l *sipLeg) provisional(e sip.Event) (early, shut bool) {
 	g, known := l.gates[e.Tag]
 	told := false
 	if v := e.Headers.Get(earlyField); v != "" && l.trusted() {
@@ -29,13 +29,13 @@ func (l *sipLeg) provisional(e sip.Event) (early bool) {
 	if comes {
 		if err := l.early(e.Tag, e.Body, !g.shut); err != nil {
 			l.log.Warn("early media not taken", "status", e.Status, "err", err)
-			return false
+			return false, false
 		}
 		g.there, early = true, !g.shut
 	} else if told && g.there && !g.shut {
 		if err := l.unveil(e.Tag); err != nil {
 			l.log.Warn("early media not let through", "status", e.Status, "err", err)
-			return false
+			return false, false
 		}
 		early = true
 	}
@@ -45,7 +45,13 @@ func (l *sipLeg) provisional(e sip.Event) (early bool) {
 		}
 		l.gates[e.Tag] = g
 	}
-	return early
+	switch {
+	case early:
+		l.aloud = e.Tag
+	case g.shut && l.aloud == e.Tag:
+		l.aloud, shut = "", true
+	}
+	return early, shut
 }
 
 // hearable tells whether a response's P-Early-Media lets its sender be heard. Of several directions the first is that of our first

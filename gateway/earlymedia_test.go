@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/media"
@@ -11,7 +12,7 @@ import (
 )
 
 // A carrier that is trusted says when its early media may be heard: a shut dialog's isn't, until it is let through, without SDP of its
-// own. The end of another early dialog is no news. One that isn't trusted is asked for nothing, and what it says changes nothing.
+// own, and can be shut again. The end of another early dialog is no news. One that isn't trusted is asked for nothing, and what it says changes nothing.
 func TestEarlyMediaIsGated(t *testing.T) {
 	t.Parallel()
 	for _, trusted := range []bool{true, false} {
@@ -39,6 +40,18 @@ func TestEarlyMediaIsGated(t *testing.T) {
 		}
 		ha.takes(offer, e.Body)
 		ha.hear(880)
+		if trusted { // what was let through can be shut, and let through again; what another early dialog says is no matter
+			peer.Reply(inv, 183, "other", "", peer.Contact(), "P-Early-Media: inactive")
+			ha.hear(880)
+			peer.Reply(inv, 183, "one", "", peer.Contact(), "P-Early-Media: inactive")
+			eventually(t, "early media that is shut isn't heard", func() bool {
+				ha.listen()
+				time.Sleep(120 * time.Millisecond)
+				return ha.hears.Read().Frames == 0
+			})
+			peer.Reply(inv, 183, "one", "", peer.Contact(), "P-Early-Media: sendrecv")
+			ha.hear(880)
+		}
 		peer.Reply(inv, 486, "one", "")
 		refused(t, a, 486)
 		b.ends(call.Callee, 17, 486)

@@ -92,7 +92,8 @@ func (c *Call) identity(l *sipLeg) identity {
 func (c *Call) runErrand(refused call.Cause, admitted bool) {
 	e := c.errand
 	at := time.Now()
-	to, toN := c.src.dialledNumber(c.g, e.to)
+	to, toN, cut := c.src.dialledNumber(c.g, e.to)
+	c.cut = cut
 	st := call.Start{Tenant: c.src.tenant(), LinkedID: e.linked, Node: c.g.cfg.Node, Epoch: c.g.cfg.Journal.Epoch(), Origin: "sip",
 		Direction: call.Out, To: to, ToN: toN, From: e.who.raw}
 	if u := c.src.user; u != nil {

@@ -93,6 +93,9 @@ func parseTarget(field, s string) (digits string, uri sip.URI, err error) {
 		if s == "" || strings.ContainsAny(s, " @:<>\"") {
 			return "", uri, bad(field, "%q: expected a number, or a sip or tel URI", clip(s))
 		}
+		if tooLong(s) {
+			return "", uri, bad(field, "%q: %s", clip(s), numberTooLong)
+		}
 		return s, uri, checkUser(field, s, "host.invalid")
 	}
 	if uri, err = sip.ParseURI(s); err == nil && uri.Headers != "" {
@@ -104,8 +107,19 @@ func parseTarget(field, s string) (digits string, uri sip.URI, err error) {
 	if err != nil {
 		return "", uri, bad(field, "%q: %v", clip(s), err)
 	}
-	return number(uri), uri, nil
+	if digits = number(uri); tooLong(digits) {
+		return "", uri, bad(field, "%q: %s", clip(s), numberTooLong)
+	}
+	return digits, uri, nil
 }
+
+// maxNumber is how many characters a number or name has that is called: what is longer is refused, since a part of it is somebody
+// else's number.
+const maxNumber = 64
+
+const numberTooLong = "the number or name has more than 64 characters"
+
+func tooLong(number string) bool { return utf8.RuneCountInString(number) > maxNumber }
 
 // escapedControl tells whether a URI has a control character in it, escaped (RFC 3261 25.1). It means nothing in a number or a
 // name, and a peer that unescapes early would take it for what it stands for.

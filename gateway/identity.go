@@ -233,12 +233,14 @@ func (g *Gateway) callerForUsers(from string, src source) (sip.NameAddr, error) 
 	return sip.NameAddr{URI: u, Display: cmp.Or(src.callerName(), who.name, src.own)}, err
 }
 
-// dialledNumber is the number that a call is for: as it came, and E.164 if it is understood.
-func (s source) dialledNumber(g *Gateway, u sip.URI) (raw, number string) {
+// dialledNumber is the number that a call is for: as it came, and E.164 if it is understood. cut tells that it is longer than
+// any that can be called, and shortened for the record.
+func (s source) dialledNumber(g *Gateway, u sip.URI) (raw, number string, cut bool) {
 	plan := g.plan
 	if s.trunk != nil && s.user == nil {
 		plan = s.trunk.plan
 	}
 	raw, n := plan.InURI(numbering.Called, u)
-	return clip(wire.Unescape(raw)), clip(n.Number)
+	raw = wire.Unescape(raw)
+	return clip(raw), clip(n.Number), tooLong(raw) || tooLong(n.Number)
 }

@@ -116,7 +116,8 @@ func bySystem(c call.Cause) ending { return ending{by: call.System, cause: c} }
 // begin opens the record: who calls whom, over what. It returns what there is to say of the caller's leg.
 func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 	r := d.Request()
-	to, toN := c.src.dialledNumber(c.g, c.src.called(r))
+	to, toN, cut := c.src.dialledNumber(c.g, c.src.called(r))
+	c.cut = cut
 	if r.URI.Scheme == "urn" {
 		to, toN = clip(r.URI.String()), c.src.help
 	}
@@ -217,6 +218,9 @@ func (c *Call) acceptable() (call.Cause, bool) {
 func (c *Call) route() (Plan, call.Cause, bool) {
 	if c.src.urgent {
 		return c.callHelp()
+	}
+	if c.cut {
+		return Plan{}, call.Cause{Q850: 28, SIP: 484, Text: numberTooLong}, false
 	}
 	plan, err := c.g.router.Route(c.ctx, &c.rec.call)
 	if err != nil {

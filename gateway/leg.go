@@ -64,6 +64,7 @@ type LegEvent struct {
 	Phrase string
 	Tag    string
 	Early  bool
+	Shut   bool       // LegProgress: its early media, which was heard, isn't to be any more
 	Late   bool       // LegConfirmed: it brought the answer to our offer
 	Cause  call.Cause // LegEnded
 	ByPeer bool       // LegEnded: the peer's doing

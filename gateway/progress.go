@@ -13,6 +13,9 @@ import (
 
 // progress relays a provisional response to the caller, with early media if there is some.
 func (c *Call) progress(l *sipLeg, e LegEvent) {
+	if e.Shut {
+		c.hush(l)
+	}
 	if !l.fresh(e) {
 		return // a callee that rings on has nothing new to say
 	}
@@ -157,5 +160,16 @@ func (c *Call) link(l *sipLeg) {
 	}
 	if err := c.pipeline.Bridge(c.caller.ep, l.ep, pad); err != nil {
 		c.log.Error("bridge", "err", err)
+	}
+}
+
+// hush ends that the caller hears an attempt's early media: its carrier has shut what it had let through.
+func (c *Call) hush(l *sipLeg) {
+	if c.caller == nil || c.errand != nil {
+		return
+	}
+	c.pipeline.Unbridge(c.caller.ep, l.ep, media.Pad{})
+	if l.hushes.take() {
+		c.rec.note(l.no, time.Now(), call.Note{Text: "early media is shut again"})
 	}
 }

@@ -51,6 +51,7 @@ type sipLeg struct {
 	acks     atomic.Bool        // our answer was confirmed
 	speech   speech             // digits that travel in signalling
 	gates    map[string]gate    // early media, by early dialog; the pump's
+	aloud    string             // the early dialog that is heard, "" = none; the pump's
 
 	settled string // the early dialog whose answer is the agreement, as it has offered anew; guarded by neg
 
@@ -80,6 +81,7 @@ type sipLeg struct {
 
 	progresses []said // provisional responses that were told on
 	earlies    allowance
+	hushes     allowance
 }
 
 // noticeQueue bounds what the packet path may have to tell before the leg's goroutine reads it: a second of DTMF.
@@ -167,7 +169,7 @@ func (l *sipLeg) dialog(e sip.Event) {
 	case sip.KindProgress:
 		l.progress.Store(true)
 		ev := LegEvent{Kind: LegProgress, At: e.At, Status: e.Status, Phrase: e.Phrase, Tag: e.Tag, Headers: e.Headers}
-		ev.Early = l.provisional(e)
+		ev.Early, ev.Shut = l.provisional(e)
 		l.send(ev)
 	case sip.KindAnswered:
 		if err := l.accepted(e); err != nil {

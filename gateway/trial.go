@@ -129,7 +129,10 @@ func (c *Call) pretend(r TrialRequest) error {
 	if err != nil {
 		return err
 	}
-	rec.To, rec.ToN = c.src.dialledNumber(g, to)
+	var cut bool
+	if rec.To, rec.ToN, cut = c.src.dialledNumber(g, to); cut {
+		return bad("number", "%q: %s", rec.To, numberTooLong)
+	}
 	if c.src.app != nil {
 		rec.Origin, rec.From = jsonrpc, c.src.app.callerID
 		c.src.who = c.src.identity(g, rec.From)
