@@ -35,6 +35,7 @@ func TestAttack(t *testing.T) {
 		"digest_forged_guesses":         forgedGuessesBanNobody,
 		"lockout_of_user":               guessesAboutOneName,
 		"lockout_of_address":            guessesAboutManyNames,
+		"lockout_from_everywhere":       guessesFromEverywhere,
 		"message_too_large":             largeMessages,
 		"headers_129":                   manyHeaders,
 		"connections_of_one_source":     connectionsOfOneSource,

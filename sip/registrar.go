@@ -71,6 +71,7 @@ type Registrar struct {
 	mu      sync.Mutex
 	users   map[string]*bindings
 	sources map[netip.Addr]int // contacts by the address they registered from
+	flows   map[*flow.Flow]int // and by their connection
 	closed  bool
 
 	tell sync.Mutex // orders Changed
@@ -113,7 +114,7 @@ func NewRegistrar(cfg RegistrarConfig) (*Registrar, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Registrar{cfg: cfg, users: map[string]*bindings{}, sources: map[netip.Addr]int{}}
+	r := &Registrar{cfg: cfg, users: map[string]*bindings{}, sources: map[netip.Addr]int{}, flows: map[*flow.Flow]int{}}
 	r.load()
 	return r, nil
 }
@@ -167,8 +168,12 @@ func (r *Registrar) swap(b *bindings, next []Contact) {
 		if r.sources[a]--; r.sources[a] <= 0 {
 			delete(r.sources, a)
 		}
+		if r.flows[c.flow]--; r.flows[c.flow] <= 0 {
+			delete(r.flows, c.flow)
+		}
 	}
 	for _, c := range next {
+		r.flows[c.flow]++
 		r.sources[c.Source.Addr().Unmap()]++
 	}
 	b.contacts = next
@@ -393,13 +398,15 @@ func (r *Registrar) expire(user string) {
 // lost drops the contacts of a connection that closed: nobody is there any more.
 func (r *Registrar) lost(f *flow.Flow) {
 	var users []string
+	gone := func(c Contact) bool { return c.flow == f }
 	r.mu.Lock()
-	for user, b := range r.users {
-		before := len(b.contacts)
-		r.swap(b, slices.DeleteFunc(slices.Clone(b.contacts), func(c Contact) bool { return c.flow == f }))
-		if len(b.contacts) != before {
-			users = append(users, user)
-			r.arm(user, b)
+	if r.flows[f] > 0 { // else a stranger's, and there may be thousands of users
+		for user, b := range r.users {
+			if slices.ContainsFunc(b.contacts, gone) {
+				r.swap(b, slices.DeleteFunc(slices.Clone(b.contacts), gone))
+				users = append(users, user)
+				r.arm(user, b)
+			}
 		}
 	}
 	r.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/sip/auth"
+	"github.com/patchbay/patchbay/sip/flow"
 )
 
 // keeping makes a registrar with a file, and tells what it says of users.
@@ -51,6 +52,28 @@ func (r *Registrar) puts(user, uri, network string, left time.Duration) {
 	r.swap(b, append(append([]Contact(nil), b.contacts...), c))
 	r.arm(user, b)
 	r.mu.Unlock()
+}
+
+// A connection over which nobody is registered ends without a look at each user, whoever opens and closes thousands of them.
+func TestStrangersConnectionsEnd(t *testing.T) {
+	r, told := keeping(t, "", nil)
+	for i := range 100 {
+		r.puts(fmt.Sprint("user", i), "sip:a@10.0.0.5:5062", "tcp", time.Minute)
+	}
+	phone, stranger := new(flow.Flow), new(flow.Flow)
+	r.mu.Lock()
+	b := r.users["user7"]
+	c := b.contacts[0]
+	c.flow = phone
+	r.swap(b, []Contact{c})
+	r.mu.Unlock()
+	if n := testing.AllocsPerRun(10, func() { r.lost(stranger) }); n != 0 {
+		t.Errorf("%g allocations for a stranger", n)
+	}
+	r.lost(phone)
+	if len(r.Contacts("user7")) != 0 || len(r.Contacts("user8")) != 1 || len(r.flows) != 1 || len(*told) != 0 {
+		t.Errorf("the phone's contacts %v, another's %v, %d connections, told %v", r.Contacts("user7"), r.Contacts("user8"), len(r.flows), *told)
+	}
 }
 
 func TestBindingsAreKept(t *testing.T) {

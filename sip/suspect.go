@@ -13,9 +13,11 @@ import (
 
 // Guessing passwords is cut short: who has given so many wrong ones within guessWindow isn't heard for guessWindow. One
 // name's bound is for one source, so that a phone with an old password silences itself and nobody beside it; that of a
-// source is for all names, so that many are not tried in turn.
+// source is for all names, so that many are not tried in turn. That of a name from everywhere is for those who guess from many
+// sources; where the name's owner has been lately it is heard all the same.
 const (
 	guessesOfName   = 30
+	guessesOfAll    = 300 // of one name, from all sources together
 	guessesOfSource = 300
 	guessWindow     = time.Minute
 	provedFor       = 2 * time.Hour // an hour is the longest registration
@@ -32,7 +34,9 @@ type suspects struct {
 	mu      sync.Mutex
 	names   table[guesser, guesses]
 	sources table[netip.Addr, guesses]
+	all     table[[sha256.Size]byte, guesses] // by name
 	proved  table[origin, proof]
+	homes   table[guesser, time.Time] // where a name gave its password, and when last
 }
 
 // guesser is a name as one source claims it.
@@ -61,7 +65,7 @@ type proof struct {
 func newSuspects() *suspects {
 	return &suspects{
 		now: time.Now, names: newTable[guesser, guesses](maxGuessers), sources: newTable[netip.Addr, guesses](maxGuessers),
-		proved: newTable[origin, proof](maxProved),
+		all: newTable[[sha256.Size]byte, guesses](maxGuessers), proved: newTable[origin, proof](maxProved), homes: newTable[guesser, time.Time](maxProved),
 	}
 }
 
@@ -89,6 +93,9 @@ func (s *suspects) wait(from origin, name string) time.Duration {
 	w := s.sources.get(source).wait(guessesOfSource, now)
 	if name != "" {
 		w = max(w, s.names.get(guesser{source, who}).wait(guessesOfName, now))
+		if h := s.homes.get(guesser{source, who}); h == nil || now.Sub(*h) >= provedFor {
+			w = max(w, s.all.get(who).wait(guessesOfAll, now))
+		}
 	}
 	return w
 }
@@ -111,7 +118,8 @@ func (s *suspects) failed(from origin, name string) bool {
 	}
 	a := s.names.touch(guesser{source, who}).add(guessesOfName, now)
 	b := s.sources.touch(source).add(guessesOfSource, now)
-	return a || b
+	c := s.all.touch(who).add(guessesOfAll, now)
+	return a || b || c
 }
 
 func (g *guesses) add(limit int, now time.Time) bool {
@@ -132,6 +140,7 @@ func (s *suspects) right(from origin, name string) {
 	defer s.mu.Unlock()
 	p := s.proved.touch(from)
 	p.last = s.now()
+	*s.homes.touch(guesser{subscriber(from.at.Addr()), who}) = p.last
 	p.names = append(slices.DeleteFunc(p.names, func(n [sha256.Size]byte) bool { return n == who }), who)
 	p.names = p.names[max(0, len(p.names)-namesOfPeer):]
 }

@@ -47,6 +47,30 @@ func TestSuspectsAreForgiven(t *testing.T) {
 	}
 }
 
+// Guesses from everywhere close a name's door, but not where its owner has been.
+func TestSuspectsFromManySources(t *testing.T) {
+	s, now := newSuspects(), time.Now()
+	s.now = func() time.Time { return now }
+	s.right(from("192.0.2.1:5060"), "alice")
+	for i := range guessesOfAll {
+		if began := s.failed(from(fmt.Sprintf("10.0.%d.%d:5060", i>>8, i&255)), "alice"); began != (i == guessesOfAll-1) {
+			t.Fatalf("guess %d begins a ban: %v", i, began)
+		}
+	}
+	for addr, banned := range map[string]bool{"192.0.2.1:5060": false, "192.0.2.1:9": false, "198.51.100.1:5060": true, "10.0.0.1:5060": true} {
+		if w := s.wait(from(addr), "alice"); w > 0 != banned {
+			t.Errorf("%s waits %v", addr, w)
+		}
+		if w := s.wait(from(addr), "bob"); w != 0 {
+			t.Errorf("%s waits %v for another name", addr, w)
+		}
+	}
+	now = now.Add(guessWindow)
+	if w := s.wait(from("198.51.100.1:5060"), "alice"); w != 0 {
+		t.Errorf("waits %v after the window", w)
+	}
+}
+
 // A full table forgets the oldest, not who is banned now.
 func TestSuspectsAreBounded(t *testing.T) {
 	s := newSuspects()
@@ -68,6 +92,12 @@ func TestSuspectsAreBounded(t *testing.T) {
 	}
 	for i := range 2 * namesOfPeer {
 		s.right(guesser, fmt.Sprint(i))
+	}
+	for i := range maxGuessers + 10 {
+		s.failed(from("192.0.2.9:5060"), fmt.Sprint(i))
+	}
+	if all, homes := len(s.all.by), len(s.homes.by); all != maxGuessers || homes != maxProved {
+		t.Errorf("%d names and %d homes are held", all, homes)
 	}
 	names, sources, proved := len(s.names.by), len(s.sources.by), len(s.proved.by)
 	if names != maxGuessers || sources != maxGuessers || proved != maxProved || s.proved.order.Len() != proved {

@@ -1,6 +1,7 @@
 package sip_test
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -79,6 +80,33 @@ func guessesAboutOneName(t *testing.T) {
 	if m, _ := guess(t, desk, "bob", siptest.Patience); m.Status() != 503 {
 		t.Errorf("a known peer that guesses is told %s", m.Start)
 	}
+}
+
+// Who guesses one name from many addresses, a few times from each, is silenced at all of them, and at new ones; the name's owner is heard where it has
+// been before, also from another port, and so are others.
+func guessesFromEverywhere(t *testing.T) {
+	b, _ := edge(t, nil)
+	seq, old := 0, siptest.NewPeerAt(t, "127.0.3.1", b.addr)
+	works := func(p *siptest.Peer, user, password string) {
+		t.Helper()
+		if m := register(t, p, user, password, &seq, "Contact: <sip:"+user+"@10.0.0.1>"); m.Status() != 200 {
+			t.Errorf("%s: %s", user, m.Start)
+		}
+	}
+	works(old, "bob", "b-pass")
+	for i := range 300 {
+		p := siptest.NewPeerAt(t, fmt.Sprintf("127.0.2.%d", i/20+1), b.addr)
+		if m, ok := guess(t, p, "bob", siptest.Patience); !ok || m.Status() != 401 {
+			t.Fatalf("guess %d is told %s", i, m.Start)
+		}
+		p.Close()
+	}
+	if m, ok := guess(t, siptest.NewPeerAt(t, "127.0.2.200", b.addr), "bob", 300*time.Millisecond); ok {
+		t.Errorf("a new address is told %s", m.Start)
+	}
+	works(old, "bob", "b-pass")
+	works(siptest.NewPeerAt(t, "127.0.3.1", b.addr), "bob", "b-pass")
+	works(siptest.NewPeerAt(t, "127.0.2.201", b.addr), "alice", "a-pass")
 }
 
 // Names in turn don't help: the address is silenced, for all but those who have shown who they are.
