@@ -69,6 +69,7 @@ type Limits struct {
 	Response   time.Duration // a hop that gives no response at all
 	Hops       int           // most Max-Forwards of what is sent; 0 = 70
 	Diversions int           // a call that was diverted more often is refused; 0 = 5
+	Full       int           // what a call gets that is beyond a bound of its user or application: 503 or 486; 0 = 503
 }
 
 // Media is what all endpoints of the gateway share.

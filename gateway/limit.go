@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -43,11 +44,11 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 		cause = call.Congested
 		cause.Text = fmt.Sprintf("the gateway's limit of %d calls is reached", g.cfg.Limits.Calls)
 	case g.busy[key] >= src.max():
-		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of %s is reached", src.max(), key)}
+		cause = call.Cause{Q850: 34, SIP: g.full(src.trunk), Text: fmt.Sprintf("the limit of %d calls of %s is reached", src.max(), key)}
 	case src.bounds().Calls > 0 && g.busy[key+inward] >= src.bounds().Calls:
-		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls from %s is reached", src.bounds().Calls, key)}
+		cause = call.Cause{Q850: 34, SIP: g.full(src.trunk), Text: fmt.Sprintf("the limit of %d calls from %s is reached", src.bounds().Calls, key)}
 	case !g.within(key+inward, src.bounds().Rate):
-		cause = call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("more than %g calls a second from %s", src.bounds().Rate, key)}
+		cause = call.Cause{Q850: 34, SIP: g.full(src.trunk), Text: fmt.Sprintf("more than %g calls a second from %s", src.bounds().Rate, key)}
 	default:
 		ok = true
 	}
@@ -63,6 +64,15 @@ func (g *Gateway) admit(src source) (c *Call, cause call.Cause, ok bool) {
 	g.wg.Add(1)
 	g.stats.begun.Add(1)
 	return c, cause, ok
+}
+
+// full is what a call gets that is beyond a bound of a trunk, or, t being nil, of a user or application. 503 tells who asks to try
+// another way, 486 that there is none (RFC 3261 21.5.4, 21.4.24).
+func (g *Gateway) full(t *trunk) int {
+	if t != nil {
+		return cmp.Or(t.Full, 503)
+	}
+	return cmp.Or(g.cfg.Limits.Full, 503)
 }
 
 // Directions of calls, as trunks see them, behind the keys of limits.
@@ -133,11 +143,11 @@ func (c *Call) seize(h Hop, t target) call.Cause {
 	switch {
 	case c.src.urgent:
 	case t.trunk != nil && g.busy[key] >= t.trunk.MaxCalls:
-		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls of trunk %s is reached", t.trunk.MaxCalls, t.trunk.ID)}
+		return call.Cause{Q850: 34, SIP: g.full(t.trunk), Text: fmt.Sprintf("the limit of %d calls of trunk %s is reached", t.trunk.MaxCalls, t.trunk.ID)}
 	case t.trunk != nil && t.trunk.Out.Calls > 0 && g.busy[key+outward] >= t.trunk.Out.Calls:
-		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("the limit of %d calls to trunk %s is reached", t.trunk.Out.Calls, t.trunk.ID)}
+		return call.Cause{Q850: 34, SIP: g.full(t.trunk), Text: fmt.Sprintf("the limit of %d calls to trunk %s is reached", t.trunk.Out.Calls, t.trunk.ID)}
 	case t.trunk != nil && !g.within(key+outward, t.trunk.Out.Rate):
-		return call.Cause{Q850: 34, SIP: 503, Text: fmt.Sprintf("more than %g calls a second to trunk %s", t.trunk.Out.Rate, t.trunk.ID)}
+		return call.Cause{Q850: 34, SIP: g.full(t.trunk), Text: fmt.Sprintf("more than %g calls a second to trunk %s", t.trunk.Out.Rate, t.trunk.ID)}
 	case t.app != nil && g.busy[key] >= t.app.MaxCalls:
 		return call.Cause{Q850: 17, SIP: 486, Text: fmt.Sprintf("the limit of %d calls of application %s is reached", t.app.MaxCalls, t.app.ID)}
 	case t.user != nil && g.busy[key] >= t.user.MaxCalls:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/patchbay/patchbay/gateway/call"
 	"github.com/patchbay/patchbay/sip"
+	"github.com/patchbay/patchbay/sip/siptest"
 )
 
 func TestBucket(t *testing.T) {
@@ -99,4 +100,35 @@ func TestDurationOfTrunks(t *testing.T) {
 	a.Wait(sip.KindEnded)
 	c.Wait(sip.KindEnded)
 	b.ends(call.System, call.TooLong.Q850, 200)
+}
+
+// Who is told busy rather than to try elsewhere: callers beyond a bound of a trunk that says so, either way, and of users. Another hop is
+// tried all the same, and a full trunk of another kind says 503.
+func TestBoundsThatMeanBusy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(s *settings) {
+		s.Trunks[0].In.Rate, s.Trunks[0].Out.Rate, s.Trunks[0].Full = 0.01, 0.01, 486
+		s.Users[1].Rate, s.Limits.Full = 0.01, 486
+	})
+	alice, bob := b.phone("alice"), b.phone("bob")
+	for _, x := range []struct {
+		name   string
+		caller func() *siptest.Call
+		callee *siptest.Phone
+		why    string
+	}{
+		{"to the trunk", func() *siptest.Call { return b.from(alice, "9123", nil) }, b.carrier, "more than 0.01 calls a second to trunk carrier"},
+		{"from the trunk", func() *siptest.Call { return b.from(b.carrier, "4930101", nil) }, bob, "more than 0.01 calls a second from trunk:carrier"},
+		{"from a user", func() *siptest.Call { return b.from(bob, "100", nil) }, alice, "more than 0.01 calls a second from user:bob"},
+	} {
+		a := x.caller()
+		c := b.up(a, x.callee, nil)
+		refused(t, x.caller(), 486)
+		if rec := b.ends(call.System, 34, 486); !b.noted(rec.ID, x.why) {
+			t.Errorf("%s: record %+v", x.name, rec)
+		}
+		a.Bye()
+		c.Wait(sip.KindEnded)
+	}
+	b.idle()
 }

@@ -46,6 +46,7 @@ type Trunk struct {
 	Passing    bool // media is never converted: sides that share no codec aren't joined
 	MaxCalls   int
 	In, Out    Bounds        // of calls from the carrier, and to it
+	Full       int           // what a call beyond a bound of the trunk gets: 503 or 486; 0 = 503
 	Duration   time.Duration // of one call, from its answer; 0 = Limits.Duration
 	Redirects  bool          // its 3xx are followed, to numbers of its own
 	Refer      bool          // its parties are transferred by REFER where it takes that

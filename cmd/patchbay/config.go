@@ -185,6 +185,7 @@ type Limits struct {
 	Ring       time.Duration `yaml:"ring"`       // how long a callee rings, unless its hop says otherwise
 	Hops       int           `yaml:"hops"`       // Max-Forwards of what is sent, at most (RFC 3261 20.22)
 	Diversions int           `yaml:"diversions"` // a call that was diverted more often is refused
+	Full       int           `yaml:"full"`       // 503, 486: what a call beyond a bound of a user, application or trunk gets
 }
 
 // RPC is what JSON-RPC clients, together, may take.
@@ -289,6 +290,7 @@ type Trunk struct {
 	MaxCalls   int            `yaml:"max_calls"`   // both ways together; 0 = limits.calls
 	In         Bounds         `yaml:"in"`          // of calls from the carrier
 	Out        Bounds         `yaml:"out"`         // of calls to it
+	Full       int            `yaml:"full"`        // 503, 486: what a call beyond them gets; 0 = limits.full
 	Duration   time.Duration  `yaml:"duration"`    // of one call, from its answer; 0 = limits.duration
 	Failover   Outcomes       `yaml:"failover"`    // of hops that say nothing else
 	Called     string         `yaml:"called"`      // uri, to: where the called number of its calls stands

@@ -236,6 +236,8 @@ var mistakes = []struct{ name, file, want string }{
 	{"transcoding", register + ", transcode: no}", `: trunks[0].transcode is "no": expected allow or never`},
 	{"user's transcoding", "users: [{id: anna, password: x, transcode: of}]", `: users[0].transcode is "of": expected allow or never`},
 	{"hops", "limits: {hops: 1}", `: limits.hops is "1": expected 2 to 255`},
+	{"full", "limits: {full: 600}", `: limits.full is "600": expected 503 or 486`},
+	{"full trunk", register + ", full: 480}", `: trunks[0].full is "480": expected 503 or 486`},
 	{"diversions", "limits: {diversions: 0}", `: limits.diversions is "0": expected 1 to 10`},
 	{"trunk on SIP's port", register + ", bind: \"127.0.0.1:5060\"}", `: trunks[0].bind is "127.0.0.1:5060": the trunk's SIP needs a port of its own`},
 	{"no hops", "routes:\n  - id: r", `: routes[0].to: missing, expected at least one hop`},

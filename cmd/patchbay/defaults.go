@@ -48,7 +48,7 @@ func defaults() Config {
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked",
 			PartialAfter: 10 * time.Minute, PartialEvery: time.Hour, Retention: Retention{Events: 90, Quality: 180, Calls: 3650},
 			CallsFile: CallsFile{MaxSize: 64 << 20, MaxAge: 24 * time.Hour}},
-		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5},
+		Limits:    Limits{Calls: 1000, Duration: 4 * time.Hour, Ring: 60 * time.Second, Hops: 70, Diversions: 5, Full: 503},
 		Routing:   Routing{Order: "listed"},
 		Emergency: Emergency{Numbers: []string{"112", "911"}, Without: "refuse"},
 		Outbound:  Outbound{Allow: []string{gateway.Home}, Premium: "refuse", LockAfter: 3},
@@ -189,7 +189,7 @@ func (c *Config) completeTrunk(t *Trunk) {
 		t.Failover.Next = []string{"retry", "5xx"}
 	}
 	t.Failover.Aside = cmp.Or(t.Failover.Aside, 30*time.Second)
-	t.MaxCalls = cmp.Or(t.MaxCalls, c.Limits.Calls)
+	t.MaxCalls, t.Full = cmp.Or(t.MaxCalls, c.Limits.Calls), cmp.Or(t.Full, c.Limits.Full)
 	t.SRTP = cmp.Or(t.SRTP, "never")
 	t.completeNumbers()
 	if len(t.Codecs) == 0 {

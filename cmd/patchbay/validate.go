@@ -51,6 +51,7 @@ func (d *document) node(c *Config) {
 	d.between("limits.ring", c.Limits.Ring, time.Second, 10*time.Minute)
 	d.count("limits.hops", c.Limits.Hops, 2, 255)
 	d.count("limits.diversions", c.Limits.Diversions, 1, 10)
+	d.full("limits.full", c.Limits.Full)
 }
 
 func (d *document) http(c *Config) {
@@ -211,6 +212,13 @@ func short(t time.Duration) string {
 func (d *document) count(field string, v, lo, hi int) {
 	if v < lo || v > hi {
 		d.bad(field, "expected %d to %d", lo, hi)
+	}
+}
+
+// full checks what calls beyond a bound get.
+func (d *document) full(field string, status int) {
+	if status != 503 && status != 486 {
+		d.bad(field, "expected 503 or 486")
 	}
 }
 

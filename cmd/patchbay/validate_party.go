@@ -130,6 +130,9 @@ func (d *document) trunks(c *Config) {
 			d.count(f+b.key+".max_calls", b.MaxCalls, 0, 100_000)
 			d.rate(f+b.key+".max_rate", b.MaxRate)
 		}
+		if t.Full != 0 {
+			d.full(f+".full", t.Full)
+		}
 		d.duration(f+".duration", t.Duration)
 		d.failover(f+".failover.next", t.Failover.Next)
 		d.failover(f+".failover.stop", t.Failover.Stop)

@@ -38,7 +38,7 @@ type server struct {
 	clock        *media.Clock
 	registry     *media.Registry
 	files        *uri.Opener
-	posts        posts // where programs' media is posted to
+	posts        posts        // where programs' media is posted to
 	browsers     *webrtc.Port // nil: browsers can't call
 	front        *sip.Front
 	gateway      *gateway.Gateway
@@ -221,7 +221,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 		Records:  gateway.Records{PartialAfter: c.Billing.PartialAfter, PartialEvery: c.Billing.PartialEvery},
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits: gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout,
-			Hops: c.Limits.Hops, Diversions: c.Limits.Diversions},
+			Hops: c.Limits.Hops, Diversions: c.Limits.Diversions, Full: c.Limits.Full},
 		Media: gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
 	var addrs []MediaAddress
 	for _, a := range c.Media.Addresses {
@@ -291,7 +291,7 @@ func (t Trunk) gateway(c Config) (gateway.Trunk, error) {
 		User: t.User, Expires: t.Expires, Addresses: t.Addresses, Bind: t.Bind,
 		Media: c.interfaces(t.Interface), Ptime: int(t.Ptime.Milliseconds()),
 		Codecs: t.Codecs, DTMF: t.DTMF, SRTP: srtpPolicy(t.SRTP), From: t.From, FromNumber: t.FromNumber, MaxCalls: t.MaxCalls,
-		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Duration: t.Duration,
+		In: gateway.Bounds{Calls: t.In.MaxCalls, Rate: t.In.MaxRate}, Out: gateway.Bounds{Calls: t.Out.MaxCalls, Rate: t.Out.MaxRate}, Full: t.Full, Duration: t.Duration,
 		Transfers: t.Transfers, Refer: t.Refer == "prefer", Overload: t.Overload,
 		Options: t.Options, Reliable: reliability(t.Reliable), Preconditions: preconditions(t.Conditions), Session: sessionTimer(t.Session), Creds: sip.Credentials{Username: t.AuthUser, Password: string(password), HA1: t.HA1.known(), Realm: t.Realm}}
 	t.identify(&gt)
