@@ -195,7 +195,7 @@ func TestMoveWhileCallsAreMade(t *testing.T) {
 				return
 			default:
 				more()
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond) // each makes the move, and the audit behind it, longer
 			}
 		}
 	}()

@@ -410,7 +410,7 @@ func TestPostgresStoppedUnderLoad(t *testing.T) {
 		})
 	}
 	time.Sleep(300 * time.Millisecond)
-	// Renamed away for two seconds, so that it can't be started again at once.
+	// Renamed away for a second, so that it can't be started again at once.
 	old := s.private.bin
 	s.private.mu.Lock()
 	s.private.bin = "/nonexistent"
@@ -418,7 +418,7 @@ func TestPostgresStoppedUnderLoad(t *testing.T) {
 	if err := kill(pid(t, dir)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(time.Second)
 	if s.Stats().Outbox == 0 {
 		t.Error("nothing waits while postgres is down")
 	}

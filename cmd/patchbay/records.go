@@ -61,6 +61,7 @@ func (r *records) settings(sections ...string) (Config, error) {
 		var own Mistakes
 		for _, m := range d.wrong() {
 			section, _, _ := strings.Cut(m.Field, ".")
+			section, _, _ = strings.Cut(section, "[") // webhooks[0].secret is of webhooks
 			if section == "" || section == "node" || section == "billing" || slices.Contains(sections, section) || len(sections) > 0 && strings.Contains(m.Field, ".tariff") {
 				own = append(own, m)
 			}
