@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { why, type Answer } from './report/ask.ts';
+import { ask, Refused, why, type Answer } from './report/ask.ts';
 import { curves, shares } from './report/data.ts';
 import { days, question, read, unused, write } from './report/query.ts';
 import { begins, isDay, later, slots, today } from './report/time.ts';
@@ -108,4 +108,26 @@ test('a refusal says why', () => {
   assert.equal(why(503, true, 5), 'wait');
   assert.equal(why(503, true, undefined), 'away');
   assert.equal(why(400, false, undefined), 'question');
+});
+
+test('what waits behind a refusal isn’t asked', async () => {
+  const real = globalThis.fetch;
+  let asked = 0;
+  globalThis.fetch = async () => {
+    asked++;
+    return new Response('{"error": "the token is wrong"}', { status: 401 });
+  };
+  try {
+    const signal = new AbortController().signal;
+    const q = { report: 'traffic', params: {} };
+    const both = await Promise.allSettled([ask(q, 'a', signal), ask(q, 'a', signal)]);
+    for (const x of both) assert.ok(x.status === 'rejected' && x.reason instanceof Refused && x.reason.why === 'wrong' && x.reason.message.includes('the token is wrong'));
+    assert.equal(asked, 1);
+    await assert.rejects(ask(q, 'b', signal));
+    assert.equal(asked, 2);
+    await assert.rejects(ask(q, 'spaces aren’t taken', signal), /letters/);
+    assert.equal(asked, 2);
+  } finally {
+    globalThis.fetch = real;
+  }
 });

@@ -70,25 +70,40 @@ export function why(status: number, withToken: boolean, after: number | undefine
 export const tokenForm = /^[A-Za-z0-9._~-]{1,512}$/;
 
 let turn: Promise<unknown> = Promise.resolve();
+let refusals = 0;
+let latest: Refused | undefined;
 
 /**
  * Asks for a report; throws Refused, or what aborting throws. One question is asked after the other: the gateway makes one report at a time,
- * and the first on the page is wanted first.
+ * and the first on the page is wanted first. Those that wait while one is refused are refused as it was: a wrong token isn't shown twice.
  */
 export function ask(q: Question, token: string, signal: AbortSignal): Promise<Answer> {
+  const before = refusals;
   const mine = turn.then(async () => {
     signal.throwIfAborted();
-    const response = await get(q, token, 'json', signal);
-    const answer = (await response.json().catch((err: unknown) => {
-      signal.throwIfAborted();
-      throw new Refused('away', `the answer can’t be read: ${String(err)}`);
-    })) as Answer;
-    if (!Array.isArray(answer?.columns) || !Array.isArray(answer.rows)) throw new Refused('away', 'the answer is no report');
-    return answer;
+    if (latest && refusals !== before) throw latest;
+    try {
+      return await one(q, token, signal);
+    } catch (err) {
+      if (err instanceof Refused) {
+        latest = err;
+        refusals++;
+      }
+      throw err;
+    }
   });
-  // After a refusal the page takes back what it asks for no more, so that a wrong token isn't shown twice.
-  turn = mine.catch(() => new Promise((done) => setTimeout(done, 20)));
+  turn = mine.catch(() => undefined);
   return mine;
+}
+
+async function one(q: Question, token: string, signal: AbortSignal): Promise<Answer> {
+  const response = await get(q, token, 'json', signal);
+  const answer = (await response.json().catch((err: unknown) => {
+    signal.throwIfAborted();
+    throw new Refused('away', `the answer can’t be read: ${String(err)}`);
+  })) as Answer;
+  if (!Array.isArray(answer?.columns) || !Array.isArray(answer.rows)) throw new Refused('away', 'the answer is no report');
+  return answer;
 }
 
 /** Asks for a report as a file of comma-separated values. */
