@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/patchbay/patchbay/media/recorder"
 	"github.com/patchbay/patchbay/rpc"
@@ -25,38 +26,58 @@ func (s *server) newRecorder(o kurento.RecorderOptions) (kurento.Recorder, error
 	if err != nil {
 		return nil, err
 	}
-	form, err := recordingForm(place.Ext(), o.Profile)
+	cfg, err := recording(place.Ext(), o.Profile)
 	if err != nil {
 		return nil, err
 	}
-	r, err := recorder.New(recorder.Config{Form: form, Post: notices(o.Notify), Behind: s.files.Behind,
-		Create: func() (recorder.File, error) { return s.files.Create(place) },
-		Changed: func(st recorder.State) {
-			switch st {
-			case recorder.Recording:
-				o.Changed(kurento.UriEndpointStateStart)
-			case recorder.Paused:
-				o.Changed(kurento.UriEndpointStatePause)
-			case recorder.Done:
-				o.Changed(kurento.UriEndpointStateStop)
-			}
-		}})
+	cfg.Post, cfg.Behind = notices(o.Notify), s.files.Behind
+	cfg.Create = func() (recorder.File, error) { return s.files.Create(place) }
+	cfg.Changed = func(st recorder.State) {
+		switch st {
+		case recorder.Recording:
+			o.Changed(kurento.UriEndpointStateStart)
+		case recorder.Paused:
+			o.Changed(kurento.UriEndpointStatePause)
+		case recorder.Done:
+			o.Changed(kurento.UriEndpointStateStop)
+		}
+	}
+	r, err := recorder.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return recorderElement{r}, nil
 }
 
-// recordingForm is the form of a profile. Kurento has no profile for WAV: a file whose name ends so gets it.
-func recordingForm(ext string, p kurento.MediaProfileSpecType) (recorder.Form, error) {
+// recording is what a profile says. Kurento has no profile for WAV: a file whose name ends so gets it, where there may be no video.
+func recording(ext string, p kurento.MediaProfileSpecType) (c recorder.Config, err error) {
+	codecs := []string{"VP8", "VP9"}
+	switch p {
+	case kurento.MediaProfileSpecTypeWebm, kurento.MediaProfileSpecTypeWebmAudioOnly, kurento.MediaProfileSpecTypeWebmVideoOnly:
+		c.Form = recorder.WebM
+	case kurento.MediaProfileSpecTypeMkv, kurento.MediaProfileSpecTypeMkvAudioOnly, kurento.MediaProfileSpecTypeMkvVideoOnly:
+		c.Form = recorder.Matroska
+		codecs = append(codecs, "H264")
+	default:
+		return c, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM and MKV, also as _AUDIO_ONLY and _VIDEO_ONLY, and WAV where the name of the file ends with .wav", p)
+	}
 	switch p {
 	case kurento.MediaProfileSpecTypeWebm, kurento.MediaProfileSpecTypeWebmAudioOnly:
 		if ext == ".wav" {
-			return recorder.WAV, nil
+			c.Form = recorder.WAV
+			return c, nil
 		}
-		return recorder.WebM, nil
-	case kurento.MediaProfileSpecTypeMkv, kurento.MediaProfileSpecTypeMkvAudioOnly:
-		return recorder.Matroska, nil
+	case kurento.MediaProfileSpecTypeWebmVideoOnly, kurento.MediaProfileSpecTypeMkvVideoOnly:
+		c.Silent = true
 	}
-	return 0, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM, WEBM_AUDIO_ONLY, MKV and MKV_AUDIO_ONLY, and WAV where the name of the file ends with .wav", p)
+	switch p {
+	case kurento.MediaProfileSpecTypeWebmAudioOnly, kurento.MediaProfileSpecTypeMkvAudioOnly:
+	default:
+		for _, f := range videoFormats() {
+			if slices.Contains(codecs, f.Codec) {
+				c.Video = append(c.Video, f)
+			}
+		}
+	}
+	return c, nil
 }

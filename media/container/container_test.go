@@ -91,6 +91,8 @@ func TestForeignFiles(t *testing.T) {
 		{"live.mkv", "OPUS/48000/2", "", 3 * time.Second, 0},
 		{"tone.ogg", "OPUS/48000/2", "", 3 * time.Second, 0},
 		{"video.webm", "OPUS/48000/2", "VP8/90000", 3 * time.Second, 30},
+		{"vp9.webm", "OPUS/48000/2", "VP9/90000", 3 * time.Second, 30},
+		{"h264.mkv", "OPUS/48000/2", "H264/90000;level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f", 3 * time.Second, 30},
 		{"mulaw.wav", "PCMU/8000", "", time.Second, 0},
 		{"law.mkv", "PCMA/8000", "", time.Second, 0},
 		{"s24.wav", "L16/44100", "", time.Second / 10, 0},

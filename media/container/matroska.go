@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/sdp"
 )
 
 // matroska is a file of Matroska (RFC 9559) or WebM.
@@ -177,7 +179,6 @@ func encodings(b []byte, t *Track) (stripped []byte) {
 
 // matroskaFormat is how a track's units travel in RTP, nil if nobody knows.
 func matroskaFormat(t *Track, rate, channels, depth int) *media.Format {
-	video := func(codec string) *media.Format { return &media.Format{Kind: media.Video, Codec: codec, Clock: 90000} }
 	switch t.Name {
 	case "A_OPUS":
 		if channels <= 2 {
@@ -197,15 +198,19 @@ func matroskaFormat(t *Track, rate, channels, depth int) *media.Format {
 			}
 		}
 	case "V_VP8":
-		return video("VP8")
+		return media.VideoFormat("VP8", "")
 	case "V_VP9":
-		return video("VP9")
+		return media.VideoFormat("VP9", "")
 	case "V_AV1":
-		return video("AV1")
+		return media.VideoFormat("AV1", "")
 	case "V_MPEG4/ISO/AVC":
-		return video("H264")
+		if len(t.Setup) < 7 {
+			return nil
+		}
+		f := sdp.Format{Codec: "H264", Fmtp: fmt.Sprintf("packetization-mode=1;profile-level-id=%x", t.Setup[1:4])}
+		return media.VideoFormat("H264", f.Params())
 	case "V_MPEGH/ISO/HEVC":
-		return video("H265")
+		return media.VideoFormat("H265", "")
 	}
 	return nil
 }

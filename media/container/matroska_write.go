@@ -3,14 +3,15 @@ package container
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
 )
 
-// matroskaWriter writes Matroska or WebM. Clusters are written whole, with their sizes, one a second; the segment's size is unknown
+// MatroskaWriter is a Writer of Matroska or WebM. Clusters are written whole, with their sizes, one a second; the segment's size is unknown
 // until the end, and its duration what has been written so far, so that a file whose writer died is played like another.
-type matroskaWriter struct {
+type MatroskaWriter struct {
 	out      Output
 	tracks   []Track
 	segment  int64 // where the segment's data begin
@@ -19,23 +20,30 @@ type matroskaWriter struct {
 
 	cluster []byte
 	base    int64 // ms
+	lead    int   // the track that an index names for the cluster; -1 = it isn't in one
 	end     time.Duration
 	cues    []cue
 	info    int64
-	list    int64 // of tracks
+	list    int64 // where the tracks stand, and room for more of them
 }
 
-type cue struct{ at, place int64 } // ms; from the segment's data on
+// cue is a place to begin at: ms, from the segment's data on.
+type cue struct {
+	at, place int64
+	track     int
+}
 
 const (
 	clusterTime = time.Second
 	clusterSize = 1 << 20
 	seekRoom    = 96
+	tracksRoom  = 1 << 10
 )
 
-// NewMatroska begins a file: WebM if it says so, else Matroska. Units' data are as Tracks' formats have them in RTP.
-func NewMatroska(out Output, webm bool, tracks []Track) (Writer, error) {
-	w := &matroskaWriter{out: out, tracks: tracks}
+// NewMatroska begins a file: WebM if it says so, else Matroska. Units' data of audio are as Tracks' formats have them in RTP, of video as
+// video.Unpacker makes them. A track without a format isn't in the file until it is described.
+func NewMatroska(out Output, webm bool, tracks []Track) (*MatroskaWriter, error) {
+	w := &MatroskaWriter{out: out, tracks: slices.Clone(tracks)}
 	doc := "matroska"
 	if webm {
 		doc = "webm"
@@ -62,17 +70,43 @@ func NewMatroska(out Output, webm bool, tracks []Track) (Writer, error) {
 	b = put(b, idInfo, info)
 	w.duration = int64(len(b)) - 8
 	w.list = int64(len(b)) - w.segment
+	list, err := trackList(tracks)
+	if err != nil {
+		return nil, err
+	}
+	_, err = out.Write(append(b, list...))
+	return w, err
+}
+
+// trackList is the element of all tracks, with room behind it.
+func trackList(tracks []Track) ([]byte, error) {
 	var list []byte
 	for i, t := range tracks {
+		if t.Format == nil {
+			continue
+		}
 		entry, err := trackEntry(i+1, t)
 		if err != nil {
 			return nil, err
 		}
 		list = put(list, idTrackEntry, entry)
 	}
-	b = put(b, idTracks, list)
-	_, err := out.Write(b)
-	return w, err
+	b := put(nil, idTracks, list)
+	room := tracksRoom - len(b) - 3
+	if room < 1<<7 { // so that the size of what is empty has two bytes
+		return nil, wrongCodec("tracks of %d bytes in Matroska", len(b))
+	}
+	return append(putHead(b, idVoid, int64(room)), make([]byte, room)...), nil
+}
+
+// Describe says what a track has, before its first unit.
+func (w *MatroskaWriter) Describe(i int, t Track) error {
+	w.tracks[i] = t
+	list, err := trackList(w.tracks)
+	if err == nil {
+		_, err = w.out.WriteAt(list, w.segment+w.list)
+	}
+	return err
 }
 
 func trackEntry(no int, t Track) ([]byte, error) {
@@ -122,15 +156,25 @@ func trackEntry(no int, t Track) ([]byte, error) {
 	return b, nil
 }
 
-func (w *matroskaWriter) Write(u *Unit) error {
+// pictures reports whether the file has video.
+func (w *MatroskaWriter) pictures() bool {
+	return slices.ContainsFunc(w.tracks, func(t Track) bool { return t.Format != nil && t.Format.Kind == media.Video })
+}
+
+// Write adds a unit to the cluster; a key picture begins one.
+func (w *MatroskaWriter) Write(u *Unit) error {
 	ms := int64((u.At + time.Millisecond/2) / time.Millisecond)
-	if w.cluster != nil && (ms-w.base >= int64(clusterTime/time.Millisecond) || ms < w.base || len(w.cluster) > clusterSize) {
+	begins := u.Key && w.tracks[u.Track].Format != nil && w.tracks[u.Track].Format.Kind == media.Video
+	if w.cluster != nil && (begins || ms-w.base >= int64(clusterTime/time.Millisecond) || ms < w.base || len(w.cluster) > clusterSize) {
 		if err := w.Flush(); err != nil {
 			return err
 		}
 	}
 	if w.cluster == nil {
-		w.base = ms
+		w.base, w.lead = ms, u.Track
+		if !begins && w.pictures() {
+			w.lead = -1
+		}
 		w.cluster = putNumber(make([]byte, 0, 8<<10), idTimestamp, ms)
 	}
 	w.cluster = putHead(w.cluster, idSimpleBlock, int64(4+len(u.Data)))
@@ -144,9 +188,12 @@ func (w *matroskaWriter) Write(u *Unit) error {
 	return nil
 }
 
-func (w *matroskaWriter) Flush() error {
+// Flush writes the cluster, and how long the file is.
+func (w *MatroskaWriter) Flush() error {
 	if w.cluster != nil {
-		w.cues = append(w.cues, cue{w.base, w.out.Size() - w.segment})
+		if w.lead >= 0 {
+			w.cues = append(w.cues, cue{w.base, w.out.Size() - w.segment, w.lead})
+		}
 		b := put(make([]byte, 0, len(w.cluster)+12), idCluster, w.cluster)
 		w.cluster = nil
 		if _, err := w.out.Write(b); err != nil {
@@ -158,14 +205,14 @@ func (w *matroskaWriter) Flush() error {
 }
 
 // Close adds the index by time, and says where all is.
-func (w *matroskaWriter) Close() error {
+func (w *MatroskaWriter) Close() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	index := w.out.Size() - w.segment
 	var cues []byte
 	for _, c := range w.cues {
-		place := putNumber(putNumber(nil, idCueTrack, 1), idCueCluster, c.place)
+		place := putNumber(putNumber(nil, idCueTrack, int64(c.track+1)), idCueCluster, c.place)
 		cues = put(cues, idCuePoint, put(putNumber(nil, idCueTime, c.at), idCuePlaces, place))
 	}
 	if cues != nil {

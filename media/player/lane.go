@@ -30,6 +30,7 @@ type lane struct {
 // slot is a unit that waits.
 type slot struct {
 	at   time.Duration
+	key  bool
 	data []byte
 }
 
@@ -61,9 +62,9 @@ func (l *lane) pass(d time.Duration) {
 func (l *lane) full() bool { return l.count == most || l.count > 0 && l.bytes > large }
 
 // put adds a unit. There is room.
-func (l *lane) put(at time.Duration, data []byte) {
+func (l *lane) put(at time.Duration, key bool, data []byte) {
 	s := &l.slots[(l.head+l.count)%most]
-	s.at, s.data = at, append(s.data[:0], data...)
+	s.at, s.key, s.data = at, key, append(s.data[:0], data...)
 	l.count++
 	l.bytes += len(data)
 }
@@ -79,6 +80,7 @@ func (l *lane) send(s *slot) {
 	f.Format = l.format
 	f.Timestamp = l.base + stamp(s.at, l.format.Clock)
 	if l.pack != nil {
+		f.Key = s.key
 		l.pack.Packets(s.data, l.packet)
 		return
 	}

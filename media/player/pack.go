@@ -1,6 +1,14 @@
 package player
 
-import "github.com/patchbay/patchbay/media/container"
+import (
+	"github.com/patchbay/patchbay/media/container"
+	"github.com/patchbay/patchbay/media/video"
+)
 
 // newPacker is what cuts a video track's units to packets, nil if nobody knows how.
-func newPacker(container.Track) packer { return nil }
+func newPacker(t container.Track) packer {
+	if p := video.NewPacker(t.Format.Codec, t.Setup); p != nil {
+		return p
+	}
+	return nil
+}

@@ -201,11 +201,11 @@ func (r *run) next() error {
 	if u.Track == r.audio && r.rate != nil {
 		return r.resampled(at, u.Data)
 	}
-	return r.put(l, at, u.For, u.Data)
+	return r.put(l, at, u.For, u.Key, u.Data)
 }
 
 // put has a unit wait, once there is room for it.
-func (r *run) put(l *lane, at, length time.Duration, data []byte) error {
+func (r *run) put(l *lane, at, length time.Duration, key bool, data []byte) error {
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()
 	for r.p.run == r && r.wanted == nil && l.full() {
@@ -215,7 +215,7 @@ func (r *run) put(l *lane, at, length time.Duration, data []byte) error {
 	case r.p.run != r:
 		return ErrStopped
 	case r.wanted == nil:
-		l.put(at, data)
+		l.put(at, key, data)
 		r.last, r.until = max(r.last, at+length), max(r.until, at+length)
 	}
 	return nil
@@ -242,7 +242,7 @@ func (r *run) whole(n int) error {
 	rest := r.bytes
 	for n > 0 && len(rest) >= n {
 		length := time.Duration(n/2) * time.Second / time.Duration(r.to)
-		if err := r.put(&r.p.audio, r.at, length, rest[:n]); err != nil {
+		if err := r.put(&r.p.audio, r.at, length, true, rest[:n]); err != nil {
 			return err
 		}
 		r.at += length

@@ -1,5 +1,6 @@
-// Package recorder is an element that records what it hears to a file of WebM, Matroska or WAV. Its file is as long as the time in
-// which there was something to hear: what is missing in between, a muted track or lost packets, is silence.
+// Package recorder is an element that records what it hears, and sees, to a file of WebM, Matroska or WAV. Its file is as long as the
+// time in which there was something: of what is heard that which is missing in between, a muted track or lost packets, is silence; of
+// what is seen pictures are left out that can't be decoded. Both have one clock.
 package recorder
 
 import (
@@ -27,14 +28,16 @@ type File interface {
 type Form uint8
 
 const (
-	WebM Form = iota // Opus
-	Matroska
-	WAV // 16 bits at 8 kHz
+	WebM     Form = iota // Opus; VP8, VP9
+	Matroska             // Opus; VP8, VP9, H264
+	WAV                  // 16 bits at 8 kHz; no video
 )
 
 // Config of a recorder.
 type Config struct {
 	Form   Form
+	Video  []*media.Format      // of the form's codecs, best first; nil = none. What comes first is the recording's codec
+	Silent bool                 // video alone
 	Create func() (File, error) // makes the file; it is called by Record, once
 	// Behind does something that may take long, beside, and awaits its end; nil = Close does.
 	Behind func(do func(ctx context.Context))
@@ -67,6 +70,7 @@ type Recorder struct {
 	cfg  Config
 	caps *media.Caps
 	in   *pcm.In // WAV's
+	film *film   // nil: no video
 
 	control sync.Mutex // one of Record, Pause, Stop and Close at a time
 	wake    chan struct{}
@@ -77,6 +81,7 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	state   State
+	origin  origin
 	line    timeline
 	ring    ring
 	frames  uint64
@@ -90,6 +95,17 @@ func New(cfg Config) (*Recorder, error) {
 		return nil, errors.New("recorder: needs a file")
 	}
 	r := &Recorder{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	r.line.origin = &r.origin
+	if len(cfg.Video) > 0 {
+		for _, f := range cfg.Video {
+			if !cfg.Form.holds(f) {
+				return nil, fmt.Errorf("recorder: the form doesn't hold %s", f)
+			}
+		}
+		r.film = &film{r: r, caps: &media.Caps{Formats: cfg.Video}, line: timeline{origin: &r.origin}}
+	} else if cfg.Silent {
+		return nil, errors.New("recorder: neither sound nor video")
+	}
 	if cfg.Form == WAV {
 		r.in = pcm.NewIn()
 		r.caps = r.in.Caps()
@@ -99,6 +115,17 @@ func New(cfg Config) (*Recorder, error) {
 	return r, nil
 }
 
+// holds reports whether the form has video of a codec.
+func (form Form) holds(f *media.Format) bool {
+	switch f.Codec {
+	case "VP8", "VP9":
+		return form != WAV
+	case "H264":
+		return form == Matroska
+	}
+	return false
+}
+
 // Record begins, or goes on after Pause. After Stop it fails with ErrDone.
 func (r *Recorder) Record() error {
 	r.control.Lock()
@@ -106,12 +133,15 @@ func (r *Recorder) Record() error {
 	r.mu.Lock()
 	state := r.state
 	if state == Paused {
-		r.line.resume()
+		r.resume()
 		r.become(Recording)
 	}
 	r.mu.Unlock()
 	switch {
-	case state == Recording || state == Paused:
+	case state == Paused:
+		r.look()
+		return nil
+	case state == Recording:
 		return nil
 	case state != Idle:
 		return ErrDone
@@ -121,9 +151,10 @@ func (r *Recorder) Record() error {
 		var w container.Writer
 		if w, err = r.begin(file); err == nil {
 			r.mu.Lock()
-			r.ring.init()
+			r.ring.init(slots, arena)
 			r.become(Recording)
 			r.mu.Unlock()
+			r.look()
 			r.writer.Go(func() { r.write(file, w) })
 			return nil
 		}
@@ -137,12 +168,32 @@ func (r *Recorder) Record() error {
 	return nil
 }
 
+// resume has what comes next follow what was recorded last. The lock is held.
+func (r *Recorder) resume() {
+	r.origin.begun, r.line.joined = false, false
+	if m := r.film; m != nil {
+		m.line.joined, m.open = false, false
+		r.origin.next = max(r.origin.next, m.line.next+m.line.step)
+	}
+}
+
+// look asks for a picture to begin with.
+func (r *Recorder) look() {
+	if r.film != nil {
+		r.film.Upstream(media.Feedback{Kind: media.KeyFrame})
+	}
+}
+
 // begin writes what stands at the beginning of a file.
 func (r *Recorder) begin(f File) (container.Writer, error) {
 	if r.cfg.Form == WAV {
 		return container.NewWAV(f, pcm.Rate)
 	}
-	return container.NewMatroska(f, r.cfg.Form == WebM, []container.Track{{Format: r.caps.Formats[0]}})
+	tracks := make([]container.Track, 2) // video's is described when it is known
+	if !r.cfg.Silent {
+		tracks[audioTrack].Format = r.caps.Formats[0]
+	}
+	return container.NewMatroska(f, r.cfg.Form == WebM, tracks)
 }
 
 // Pause lets what comes pass by, and time with it.
@@ -241,10 +292,13 @@ func (r *Recorder) Push(f *media.Frame) {
 // Source is nil: a recorder sends nothing.
 func (r *Recorder) Source(media.Pad) *media.Source { return nil }
 
-// Sink is the input, for the zero Pad.
+// Sink is the input of audio, or of video.
 func (r *Recorder) Sink(p media.Pad) media.Sink {
-	if p == (media.Pad{}) {
+	switch {
+	case p == media.Pad{} && !r.cfg.Silent:
 		return r
+	case p == media.Pad{Kind: media.Video} && r.film != nil:
+		return r.film
 	}
 	return nil
 }
@@ -254,7 +308,11 @@ func (r *Recorder) Stats(s *media.Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.Note("recorder.frames", float64(r.frames))
-	s.Note("recorder.dropped", float64(r.ring.dropped))
+	dropped := r.ring.dropped
+	if r.film != nil {
+		dropped += r.film.ring.dropped
+	}
+	s.Note("recorder.dropped", float64(dropped))
 	s.Note("recorder.late", float64(r.late))
 	s.Note("recorder.ignored", float64(r.ignored))
 }
@@ -264,6 +322,9 @@ func (r *Recorder) Close() error {
 	r.control.Lock()
 	defer r.control.Unlock()
 	r.Detach()
+	if r.film != nil {
+		r.film.Detach()
+	}
 	r.stop()
 	r.writer.Wait()
 	r.behind.Wait()
@@ -285,12 +346,12 @@ func (r *Recorder) write(file File, w container.Writer) {
 		case <-r.quit:
 			end = true
 		}
-		if err = t.drain(); err == nil && flush {
+		if err = t.drain(end); err == nil && flush {
 			err = w.Flush()
 		}
 	}
 	if err == nil {
-		err = w.Close()
+		err = t.close()
 	}
 	if err != nil {
 		r.broken(fmt.Errorf("%w: %w", ErrWrite, err))

@@ -1,5 +1,5 @@
-// Package video knows what the payload formats of video have in common for those who pass them on: where a picture begins that
-// needs no other.
+// Package video knows the payload formats of video: for those who pass them on, where a picture begins that
+// needs no other; for files, how pictures are put together out of payloads, and cut to them.
 package video
 
 // Key is the test whether a payload of a codec begins a key picture, or the parameter sets before one; nil for a codec that isn't
