@@ -57,7 +57,13 @@ func TestSipTones(t *testing.T) {
 	if len(said) == 0 {
 		t.Fatal("no RTP reached the carrier")
 	}
-	if got := peers.Tones(t, said[0].Clip()); got != "159*#0D" {
+	sound := audio.Clip{Rate: 8000} // what came, by its numbers: how late it was on a busy machine doesn't matter
+	for _, p := range said[0].Packets {
+		for _, code := range p.Payload {
+			sound.Samples = append(sound.Samples, audio.MuLaw.Decode(code))
+		}
+	}
+	if got := peers.Tones(t, sound); got != "159*#0D" {
 		t.Errorf("the carrier hears %q, expected %q", got, "159*#0D")
 	}
 	for _, p := range said[0].Packets {
