@@ -234,7 +234,7 @@ func TestSipFlows(t *testing.T) {
 	for i, f := range list {
 		t.Run(f.name, func(t *testing.T) {
 			for who, p := range map[string]*peers.SIPp{"caller": callers[i], "callee": callees[i]} {
-				if code, ok := p.Wait(max(time.Second, time.Until(begun.Add(50*time.Second)))); !ok || code != 0 {
+				if code, ok := p.Wait(max(time.Second, time.Until(begun.Add(90*time.Second)))); !ok || code != 0 {
 					t.Errorf("the %s saw something else: SIPp ended: %v, code %d\n%s", who, ok, code, p.Errors())
 				}
 			}
