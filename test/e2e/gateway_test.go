@@ -63,7 +63,7 @@ sip:
 %smedia:
   addresses: [{bind: %s, advertise: %s}%s]
   ports: {min: 20000, max: 24999}
-%sbilling: {database: "${DATABASE}", stall: 5s%s}
+%sbilling: {database: "${DATABASE}", stall: 10s%s}
 outbound: {allow: [%s]}
 `, cmp.Or(s.level, "debug"), http, s.http, g.sip, g.sip, s.listen, s.sip, addr, s.advertise, s.addresses, s.media, s.billing, cmp.Or(s.allow, "any"))
 	for _, part := range []struct{ key, items string }{{"users", s.users}, {"trunks", s.trunks}, {"routes", s.routes}} {
