@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"encoding/json"
+	flags "flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -34,6 +35,13 @@ func TestMain(m *testing.M) {
 		childTells()
 	case "postgres":
 		childPostgres()
+	}
+	flags.Parse()
+	if f := flags.Lookup("test.parallel"); f.Value.String() == f.DefValue { // they wait for disks and for other processes
+		if err := f.Value.Set("4"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 	code := m.Run()
 	if cluster.server != nil {
@@ -242,10 +250,10 @@ func commit(t testing.TB, s *Store, events ...call.Event) {
 	}
 }
 
-// eventually waits until ok, up to 15 s.
+// eventually waits until ok, up to a minute: several Postgres are started beside each other, on disks that are busy.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
