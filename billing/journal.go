@@ -19,7 +19,7 @@ import (
 
 const (
 	noteDelay = 40 * time.Millisecond // a note is on its way to the disk after this long
-	syncEvery = 2 * time.Millisecond  // commits that come sooner after a write began share the next: each costs as much as ten events
+	syncEvery = 4 * time.Millisecond  // commits that come sooner after a write began share the next: each costs as much as ten events
 	tick      = time.Second           // housekeeping
 )
 

@@ -289,25 +289,18 @@ func (l *sipLeg) Hangup(ctx context.Context, why call.Cause) error {
 }
 
 // state is the dialog's state for the record.
-func (l *sipLeg) state() json.RawMessage {
-	b, err := json.Marshal(l.d.State())
-	if err != nil {
-		l.log.Error("dialog state", "err", err)
-		return nil
-	}
-	return b
-}
+func (l *sipLeg) state() json.RawMessage { return written(l.d.State()) }
 
 // confirmed is the state of a dialog whose 200 is about to leave: after a crash it must be ended by BYE.
 func (l *sipLeg) confirmed() json.RawMessage {
 	s := l.d.State()
 	s.Phase, s.Invite = "confirmed", ""
-	b, err := json.Marshal(s)
-	if err != nil {
-		l.log.Error("dialog state", "err", err)
-		return nil
-	}
-	return b
+	return written(s)
+}
+
+func written(s sip.State) json.RawMessage {
+	const most = 600 // without an INVITE, as most are
+	return s.AppendJSON(make([]byte, 0, most+len(s.Invite)*5/4))
 }
 
 // learn takes what the peer itself wants from its answer to an offer of ours. Where we offered nothing, it wants what it

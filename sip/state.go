@@ -3,7 +3,6 @@ package sip
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/patchbay/patchbay/sip/wire"
@@ -64,17 +63,23 @@ func (d *Dialog) State() State {
 
 // head writes a request without body, credentials left out.
 func head(m *wire.Message) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s SIP/2.0\r\n", m.Method, m.URI)
-	for _, h := range m.Headers {
+	n := len(m.Method) + len(m.URI.String()) + 64
+	for i := range m.Headers {
+		n += len(m.Headers[i].Name) + len(m.Headers[i].Value) + len(": \r\n")
+	}
+	b := make([]byte, 0, n)
+	b = append(append(b, m.Method...), ' ')
+	b = append(append(b, m.URI.String()...), " SIP/2.0\r\n"...)
+	for i := range m.Headers {
+		h := &m.Headers[i]
 		switch wire.Canonical(h.Name) {
 		case "authorization", "proxy-authorization", "content-length", "content-type":
 			continue
 		}
-		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, h.Value)
+		b = append(append(b, h.Name...), ": "...)
+		b = append(append(b, h.Value...), "\r\n"...)
 	}
-	b.WriteString("Content-Length: 0\r\n\r\n")
-	return b.String()
+	return string(append(b, "Content-Length: 0\r\n\r\n"...))
 }
 
 // Restore remakes a dialog from its State, in whatever state it was: Hangup then sends BYE, CANCEL or a final

@@ -339,7 +339,8 @@ func (l *loop) vacate(s *Socket) {
 	s.loop = nil
 }
 
-// unplace takes s from its loop. The caller holds a use of the descriptor.
+// unplace takes s from its loop, and the caller closes the descriptor, by which the kernel forgets it too: epoll_ctl would be a
+// second system call for the same. What is reported until then finds no socket in the slot.
 func (s *Socket) unplace() {
 	s.loops.mu.Lock()
 	defer s.loops.mu.Unlock()
@@ -347,8 +348,6 @@ func (s *Socket) unplace() {
 	if l == nil {
 		return
 	}
-	// It fails only if the loop's own descriptor is gone, and the set with it.
-	_ = unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(s.fd), nil)
 	l.vacate(s)
 	if l.count--; l.count == 0 {
 		l.arm(0)

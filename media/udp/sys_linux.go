@@ -126,6 +126,9 @@ func open(cfg *Config, local netip.AddrPort) (fd int, bound netip.AddrPort, err 
 	if err := prepare(fd, family, cfg, local); err != nil {
 		return -1, bound, errors.Join(err, unix.Close(fd))
 	}
+	if local.Port() != 0 {
+		return fd, local, nil
+	}
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
 		return -1, bound, errors.Join(fmt.Errorf("getsockname: %w", err), unix.Close(fd))
