@@ -63,13 +63,13 @@ func (d *Dialog) State() State {
 
 // head writes a request without body, credentials left out.
 func head(m *wire.Message) string {
-	n := len(m.Method) + len(m.URI.String()) + 64
+	n := 256 // for the first line and the last
 	for i := range m.Headers {
 		n += len(m.Headers[i].Name) + len(m.Headers[i].Value) + len(": \r\n")
 	}
 	b := make([]byte, 0, n)
 	b = append(append(b, m.Method...), ' ')
-	b = append(append(b, m.URI.String()...), " SIP/2.0\r\n"...)
+	b = append(m.URI.AppendTo(b), " SIP/2.0\r\n"...)
 	for i := range m.Headers {
 		h := &m.Headers[i]
 		switch wire.Canonical(h.Name) {

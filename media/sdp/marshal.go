@@ -93,7 +93,7 @@ func (m *Media) section(session string) *psdp.MediaDescription {
 		out.MediaName.Port.Range = &m.Ports
 	}
 	if len(m.Formats) > 0 {
-		out.MediaName.Formats = nil
+		out.MediaName.Formats = make([]string, 0, len(m.Formats))
 		for _, f := range m.Formats {
 			out.MediaName.Formats = append(out.MediaName.Formats, strconv.Itoa(int(f.PT)))
 		}
@@ -111,7 +111,7 @@ func (m *Media) section(session string) *psdp.MediaDescription {
 
 // lines are the a= lines of a section.
 func (m *Media) lines() []psdp.Attribute {
-	var a []psdp.Attribute
+	a := make([]psdp.Attribute, 0, 2*len(m.Formats)+len(m.Crypto)+len(m.Attributes)+5)
 	add := func(key, value string) { a = append(a, psdp.Attribute{Key: key, Value: value}) }
 	for _, f := range m.Formats {
 		if f.Codec != "" {
@@ -147,7 +147,7 @@ func (m *Media) lines() []psdp.Attribute {
 }
 
 func attributes(list []Attribute) []psdp.Attribute {
-	var a []psdp.Attribute
+	a := make([]psdp.Attribute, 0, len(list))
 	for _, o := range list {
 		a = append(a, psdp.Attribute{Key: o.Key, Value: o.Value})
 	}
@@ -183,8 +183,9 @@ func or(s, other string) string {
 
 // check refuses what would end a line early or run into the next field.
 func (d *Description) check() error {
-	words := []string{d.Origin.User, d.Origin.ID, d.Origin.Addr}
-	lines := []string{d.Name}
+	const usual = 32 // what few descriptions have more of
+	words := append(make([]string, 0, usual), d.Origin.User, d.Origin.ID, d.Origin.Addr)
+	lines := append(make([]string, 0, usual), d.Name)
 	words, lines = gather(words, lines, d.Bandwidth, d.Attributes)
 	for i := range d.Media {
 		m := &d.Media[i]

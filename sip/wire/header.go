@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -148,41 +149,50 @@ func SplitList(value string) []string { return splitOutside(value, ',') }
 func SplitParams(value string) []string { return splitOutside(value, ';') }
 
 func splitOutside(value string, sep byte) []string {
-	var out []string
-	quoted, angle, start := false, 0, 0
-	add := func(s string) {
-		if s = strings.TrimSpace(s); s != "" {
-			out = append(out, s)
-		}
-	}
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '<':
-			angle++
-		case c == '>' && angle > 0:
-			angle--
-		case c == sep && angle == 0:
-			add(value[start:i])
-			start = i + 1
-		}
-	}
-	if start <= len(value) {
-		add(value[start:])
+	const most = 8 // that room is made for at once: what stands between may be nothing
+	out := make([]string, 0, min(strings.Count(value, string(sep))+1, most))
+	for s := range outside(value, sep) {
+		out = append(out, s)
 	}
 	return out
+}
+
+// outside goes through what stands between separators that are neither in quotes nor in angle brackets, without spaces around;
+// nothing between two is left out.
+func outside(value string, sep byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		quoted, angle, start := false, 0, 0
+		for i := 0; i < len(value); i++ {
+			switch c := value[i]; {
+			case quoted && c == '\\':
+				i++
+			case c == '"':
+				quoted = !quoted
+			case quoted:
+			case c == '<':
+				angle++
+			case c == '>' && angle > 0:
+				angle--
+			case c == sep && angle == 0:
+				if s := strings.TrimSpace(value[start:i]); s != "" && !yield(s) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		if s := strings.TrimSpace(value[start:]); s != "" {
+			yield(s)
+		}
+	}
 }
 
 // Param returns the value of a parameter of a header field value such as "Digest;x=y" or "<sip:a@b>;tag=1",
 // without quotes, and whether it is there. Names are compared without case.
 func Param(value, name string) (string, bool) {
-	parts := SplitParams(value)
-	for i, p := range parts {
-		if i == 0 {
+	first := true
+	for p := range outside(value, ';') {
+		if first {
+			first = false
 			continue
 		}
 		k, v, _ := strings.Cut(p, "=")
@@ -213,18 +223,17 @@ func Unquote(s string) string {
 }
 
 // Quote makes a quoted-string of s. The caller has checked s with Safe.
-func Quote(s string) string {
-	var b strings.Builder
-	b.Grow(len(s) + 2)
-	b.WriteByte('"')
+func Quote(s string) string { return string(appendQuoted(make([]byte, 0, len(s)+2), s)) }
+
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
 	for i := 0; i < len(s); i++ {
 		if s[i] == '"' || s[i] == '\\' {
-			b.WriteByte('\\')
+			b = append(b, '\\')
 		}
-		b.WriteByte(s[i])
+		b = append(b, s[i])
 	}
-	b.WriteByte('"')
-	return b.String()
+	return append(b, '"')
 }
 
 // Safe refuses a value that holds CR, LF, NUL or another control character (TAB excepted): such a value could

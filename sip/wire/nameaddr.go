@@ -45,23 +45,12 @@ func (n NameAddr) WithTag(tag string) NameAddr {
 
 // String writes the name-addr, always with angle brackets.
 func (n NameAddr) String() string {
-	var b strings.Builder
+	b := make([]byte, 0, room)
 	if n.Display != "" {
-		b.WriteString(Quote(n.Display))
-		b.WriteByte(' ')
+		b = append(appendQuoted(b, n.Display), ' ')
 	}
-	b.WriteByte('<')
-	b.WriteString(n.URI.String())
-	b.WriteByte('>')
-	for _, p := range n.Params {
-		b.WriteByte(';')
-		b.WriteString(p.Name)
-		if p.Value != "" {
-			b.WriteByte('=')
-			b.WriteString(p.Value)
-		}
-	}
-	return b.String()
+	b = append(n.URI.AppendTo(append(b, '<')), '>')
+	return string(appendParams(b, n.Params))
 }
 
 // Check refuses a name-addr that must not be sent.

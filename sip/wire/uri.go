@@ -70,38 +70,44 @@ func (u URI) Bare() URI {
 
 // String writes the URI. It does not check; a URI from ParseURI or NewURI is safe to write.
 func (u URI) String() string {
+	return string(u.AppendTo(make([]byte, 0, room)))
+}
+
+// room is what is kept free for on the stack before something is written: few URIs and addresses are longer.
+const room = 128
+
+// AppendTo appends what String returns.
+func (u URI) AppendTo(b []byte) []byte {
 	if u.Scheme == "" {
-		return ""
+		return b
 	}
-	var b strings.Builder
-	b.WriteString(u.Scheme)
-	b.WriteByte(':')
+	b = append(append(b, u.Scheme...), ':')
 	if u.Scheme != "sip" && u.Scheme != "sips" {
-		b.WriteString(u.Opaque)
-		return b.String()
+		return append(b, u.Opaque...)
 	}
 	if u.User != "" {
-		b.WriteString(u.User)
+		b = append(b, u.User...)
 		if u.Password != "" {
-			b.WriteByte(':')
-			b.WriteString(u.Password)
+			b = append(append(b, ':'), u.Password...)
 		}
-		b.WriteByte('@')
+		b = append(b, '@')
 	}
-	b.WriteString(HostPort(u.Host, u.Port))
-	for _, p := range u.Params {
-		b.WriteByte(';')
-		b.WriteString(p.Name)
-		if p.Value != "" {
-			b.WriteByte('=')
-			b.WriteString(p.Value)
-		}
-	}
+	b = appendParams(appendHostPort(b, u.Host, u.Port), u.Params)
 	if u.Headers != "" {
-		b.WriteByte('?')
-		b.WriteString(u.Headers)
+		b = append(append(b, '?'), u.Headers...)
 	}
-	return b.String()
+	return b
+}
+
+func appendParams(b []byte, params []Parameter) []byte {
+	for i := range params {
+		p := &params[i]
+		b = append(append(b, ';'), p.Name...)
+		if p.Value != "" {
+			b = append(append(b, '='), p.Value...)
+		}
+	}
+	return b
 }
 
 // Check refuses a URI that must not be sent: control characters, spaces or delimiters where they would change
@@ -290,13 +296,22 @@ func validHost(h string) bool {
 
 // HostPort joins a host and a port as SIP writes them: brackets around IPv6, no port when it is 0.
 func HostPort(host string, port uint16) string {
-	if strings.IndexByte(host, ':') >= 0 {
-		host = "[" + host + "]"
-	}
-	if port == 0 {
+	if port == 0 && strings.IndexByte(host, ':') < 0 {
 		return host
 	}
-	return host + ":" + strconv.Itoa(int(port))
+	return string(appendHostPort(make([]byte, 0, room), host, port))
+}
+
+func appendHostPort(b []byte, host string, port uint16) []byte {
+	if strings.IndexByte(host, ':') >= 0 {
+		b = append(append(append(b, '['), host...), ']')
+	} else {
+		b = append(b, host...)
+	}
+	if port != 0 {
+		b = strconv.AppendUint(append(b, ':'), uint64(port), 10)
+	}
+	return b
 }
 
 // EscapeUser escapes what may not stand in the user part of a SIP URI (RFC 3261 25.1, user-unreserved).
