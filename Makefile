@@ -11,6 +11,11 @@ T        ?=
 FUZZTIME ?= 10s
 CARRIER  ?= 127.0.0.1:5090
 
+# All is compiled as the binary is, so that the same packages serve vet, staticcheck and the tests against peers. The race
+# detector alone needs C.
+export CGO_ENABLED := 0
+export GOFLAGS     += -trimpath
+
 # The first letter of a story is capital in the names of its tests: T=first runs TestFirst…
 STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
@@ -40,7 +45,7 @@ deps-bench:
 
 build: ## build the one static binary, bin/patchbay
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/patchbay
+	$(GO) build -o $(BIN) ./cmd/patchbay
 
 run: deps-run build ## start Patchbay, the demo carrier and a private Postgres; Ctrl-C stops them
 	@deploy/run $(BIN) $(if $(DATA),--data '$(DATA)')
@@ -53,7 +58,7 @@ check: picture build ## format, vet, staticcheck, imports, build, unit tests wit
 	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
 	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e,sipload,billing ./...
 	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e,sipload,billing ./...
-	@echo '== unit tests'; $(GO) test -race -timeout 5m ./...
+	@echo '== unit tests'; CGO_ENABLED=1 $(GO) test -race -p 3 -timeout 5m ./...
 
 picture: ## the imports are those of the picture in README.md, and no others
 	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
