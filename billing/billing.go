@@ -36,6 +36,7 @@ type Config struct {
 	Rating       Rating        // without tariffs calls aren't rated
 
 	Retention Retention
+	Export    string // folder of what Retention drops; default: export in Dir; None: it isn't kept
 
 	Hooks     []Hook    // who is told of calls; they need a database
 	CallsFile CallsFile // likewise
@@ -110,6 +111,17 @@ func (c Config) defaults() (Config, error) {
 
 func (c Config) journalDir() string { return filepath.Join(c.Dir, "journal") }
 
+// exportDir is the folder of what Retention drops; "" if nothing is kept of that.
+func (c Config) exportDir() string {
+	switch c.Export {
+	case None:
+		return ""
+	case "":
+		return filepath.Join(c.Dir, "export")
+	}
+	return c.Export
+}
+
 // Errors of Commit.
 var (
 	ErrClosed  = errors.New("journal is closed")
@@ -127,6 +139,7 @@ type Store struct {
 	projector *projector // nil if spool only
 	prices    *prices    // nil: calls aren't rated
 	courier   *courier
+	keeper    *keeper  // nil if spool only
 	private   *private // nil unless Database is auto and Postgres can be run
 
 	open []*call.Call
@@ -152,7 +165,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	told, err := newCourier(cfg)
+	delivers := cfg
+	if cfg.mute {
+		delivers.Hooks = nil // nor need their secrets be known
+	}
+	told, err := newCourier(delivers)
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
@@ -201,8 +218,8 @@ func (s *Store) start() error {
 	s.projector = newProjector(s.cfg, s.epoch, s.journal, source)
 	s.projector.prices = s.prices
 	s.wg.Go(func() { s.projector.run(ctx) })
-	k := &keeper{cfg: s.cfg, log: s.cfg.Log, source: source, ready: s.journal.stats.connected.Load}
-	s.wg.Go(func() { k.run(ctx) })
+	s.keeper = &keeper{cfg: s.cfg, log: s.cfg.Log, source: source, ready: s.journal.stats.connected.Load}
+	s.wg.Go(func() { s.keeper.run(ctx) })
 	s.startCourier(source)
 	return nil
 }

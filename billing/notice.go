@@ -56,17 +56,29 @@ type message struct {
 	At      time.Time     `json:"at"`
 	Call    *call.Call    `json:"call"` // as it was then
 	Ratings []call.Rating `json:"ratings,omitempty"`
+
+	// Of a call that was rated again: what some of its ratings took the place of.
+	Superseded []superseded `json:"superseded,omitempty"`
+}
+
+// superseded is a rating that another of its side and run has taken the place of.
+type superseded struct {
+	Side     string `json:"side"`
+	Run      string `json:"run,omitempty"`
+	Revision int    `json:"revision"`
+	Amount   string `json:"amount,omitempty"` // decimal; "": there was no price
+	Currency string `json:"currency"`
 }
 
 func messageID(id call.ID, seq uint64) string { return id.String() + ":" + strconv.FormatUint(seq, 10) }
 
-func note(kind string, e call.Event, c *call.Call, ratings []call.Rating) (notice, error) {
+func note(kind string, e call.Event, c *call.Call, ratings []call.Rating, old ...superseded) (notice, error) {
 	if kind != tellDone {
 		short := *c
 		short.Legs = nil
 		c = &short
 	}
-	b, err := json.Marshal(message{messageID(e.Call, e.Seq), kind, e.At, c, ratings})
+	b, err := json.Marshal(message{messageID(e.Call, e.Seq), kind, e.At, c, ratings, old})
 	return notice{kind, e.Seq, []byte(cleanJSON(b))}, err
 }
 

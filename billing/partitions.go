@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,17 +82,19 @@ func makePartition(ctx context.Context, tx pgx.Tx, table string, m month) error 
 const (
 	careInterval = time.Hour
 	careSoon     = 10 * time.Second // while there is no database, or something was in the way
-	careTimeout  = 5 * time.Minute
-	careLock     = time.Second // how long it waits for others, at most
+	careLater    = 10 * time.Minute // a month couldn't be exported
+	careTimeout  = 5 * time.Minute  // for each step; an export has more, by its rows
+	careLock     = time.Second      // how long it waits for others, at most
 )
 
-// keeper makes the partitions of the months to come and drops those that are too old. It has a connection and a goroutine of its own:
-// what it waits for, the projector doesn't.
+// keeper makes the partitions of the months to come, and exports and drops those that are too old. It has a connection and a goroutine of
+// its own: what it waits for, the projector doesn't.
 type keeper struct {
-	cfg    Config
-	log    *slog.Logger
-	source databaseSource
-	ready  func() bool // the schema is there
+	cfg     Config
+	log     *slog.Logger
+	source  databaseSource
+	ready   func() bool  // the schema is there
+	overdue atomic.Int64 // partitions that can't be exported, and stay
 }
 
 func (k *keeper) run(ctx context.Context) {
@@ -108,6 +112,9 @@ func (k *keeper) run(ctx context.Context) {
 		switch err := k.care(ctx); {
 		case err == nil:
 			wait = careInterval
+		case errors.Is(err, errExport) && ctx.Err() == nil:
+			wait = careLater
+			k.log.Error("records that are too old stay in the database", "err", err)
 		case ctx.Err() == nil:
 			k.log.Warn("partitions of the database aren't in order yet", "err", err)
 		}
@@ -116,33 +123,48 @@ func (k *keeper) run(ctx context.Context) {
 
 // care does what is due.
 func (k *keeper) care(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, careTimeout)
+	first, cancel := context.WithTimeout(ctx, careTimeout)
 	defer cancel()
-	cfg, err := k.source(ctx)
+	cfg, err := k.source(first)
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, cfg)
+	conn, err := connect(first, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(partitionLock+1)); err != nil { // another node may be at it
-		return err
-	}
-	if _, err := conn.Exec(ctx, `SELECT set_config('lock_timeout', $1, false)`, fmt.Sprintf("%dms", careLock.Milliseconds())); err != nil {
+	if _, err := conn.Exec(first, `SELECT set_config('lock_timeout', $1, false)`, fmt.Sprintf("%dms", careLock.Milliseconds())); err != nil {
 		return err
 	}
 	now := monthOf(k.cfg.now())
-	if err := makePartitions(ctx, conn, []month{now, now.next()}); err != nil {
+	if err := makePartitions(first, conn, []month{now, now.next()}); err != nil {
 		return err
 	}
+	mine := false // another node may be at it, for as long as an export takes
+	if err := conn.QueryRow(first, `SELECT pg_try_advisory_lock($1)`, int64(partitionLock+1)).Scan(&mine); err != nil || !mine {
+		return err
+	}
+	defer func() { // not only as the connection ends, which the server notices later
+		_, _ = conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(partitionLock+1))
+	}()
 	var errs []error
+	overdue := int64(0)
 	for _, p := range partitioned(k.cfg.Retention) {
 		if p.keep > 0 {
-			errs = append(errs, k.drop(ctx, conn, p.table, k.cfg.now().Add(-p.keep)))
+			list, err := k.old(ctx, conn, p.table, k.cfg.now().Add(-p.keep))
+			errs = append(errs, err)
+			for _, x := range list {
+				if err := k.retire(ctx, conn, p.table, x); err != nil {
+					errs = append(errs, fmt.Errorf("drop %s: %w", x.Name, err))
+					if errors.Is(err, errExport) {
+						overdue++
+					}
+				}
+			}
 		}
 	}
+	k.overdue.Store(overdue)
 	return errors.Join(errs...)
 }
 
@@ -152,43 +174,57 @@ type partition struct {
 	Attached, Pending bool
 }
 
-// drop takes away the partitions of a table that end before a time.
-func (k *keeper) drop(ctx context.Context, conn *pgx.Conn, table string, before time.Time) error {
+// old are the partitions of a table that end before a time.
+func (k *keeper) old(ctx context.Context, conn *pgx.Conn, table string, before time.Time) ([]partition, error) {
+	ctx, cancel := context.WithTimeout(ctx, careTimeout)
+	defer cancel()
 	rows, err := conn.Query(ctx, `SELECT c.relname AS name, i.inhrelid IS NOT NULL AS attached, COALESCE(i.inhdetachpending, false) AS pending
 FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
 WHERE c.relnamespace = 'patchbay'::regnamespace AND c.relkind = 'r' AND c.relname ~ $1 ORDER BY 1`, "^"+table+"_p[0-9]{4}_[0-9]{2}$")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[partition])
-	if err != nil {
+	return slices.DeleteFunc(list, func(p partition) bool {
+		var m month
+		_, err := fmt.Sscanf(p.Name[len(table):], "_p%04d_%02d", &m.year, &m.mon)
+		return err != nil || m.end().After(before)
+	}), err
+}
+
+// retire exports a partition and drops it. It is exported while it is in its place, so that one which can't be stays there; what
+// was written to it until it was detached makes the file anew.
+func (k *keeper) retire(ctx context.Context, conn *pgx.Conn, table string, p partition) error {
+	if err := k.export(ctx, conn, p.Name); err != nil {
 		return err
 	}
-	for _, p := range list {
-		var m month
-		if _, err := fmt.Sscanf(p.Name[len(table):], "_p%04d_%02d", &m.year, &m.mon); err != nil || m.end().After(before) {
-			continue
-		}
-		if err := dropPartition(ctx, conn, table, p); err != nil {
-			return fmt.Errorf("drop %s: %w", p.Name, err)
-		}
-		k.log.Info("records that are too old are dropped", "table", table, "month", m.String())
+	if err := detach(ctx, conn, table, p); err != nil {
+		return err
 	}
+	if err := k.export(ctx, conn, p.Name); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, careTimeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "DROP TABLE IF EXISTS patchbay."+p.Name); err != nil {
+		return err
+	}
+	k.log.Info("records that are too old are dropped", "partition", p.Name)
 	return nil
 }
 
-// dropPartition detaches first: neither those who write nor those who read the table wait for that. What was interrupted
-// is done with the next time.
-func dropPartition(ctx context.Context, conn *pgx.Conn, table string, p partition) error {
+// detach takes a partition from its table: neither those who write nor those who read that wait. What was interrupted is done with the
+// next time.
+func detach(ctx context.Context, conn *pgx.Conn, table string, p partition) error {
+	if !p.Attached {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, careTimeout)
+	defer cancel()
 	how := "CONCURRENTLY"
 	if p.Pending {
 		how = "FINALIZE"
 	}
-	if p.Attached {
-		if _, err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE patchbay.%s DETACH PARTITION patchbay.%s %s", table, p.Name, how)); err != nil {
-			return err
-		}
-	}
-	_, err := conn.Exec(ctx, "DROP TABLE IF EXISTS patchbay."+p.Name)
+	_, err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE patchbay.%s DETACH PARTITION patchbay.%s %s", table, p.Name, how))
 	return err
 }

@@ -84,6 +84,16 @@ func migrate(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn) error {
 
 // migrateTo does it up to a version; 0 is the newest.
 func migrateTo(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn, version int64) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	return migrateBy(ctx, c, conn, files, version)
+}
+
+// migrateBy runs those of the files that the database hasn't seen, by number. One that is less than others it has seen runs too: it came
+// to the program later, from another branch.
+func migrateBy(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn, files fs.FS, version int64) error {
 	var there bool
 	if err := conn.QueryRow(ctx, `SELECT to_regnamespace('patchbay') IS NOT NULL`).Scan(&there); err != nil {
 		return err
@@ -94,17 +104,13 @@ func migrateTo(ctx context.Context, c *pgx.ConnConfig, conn *pgx.Conn, version i
 			return fmt.Errorf("create schema patchbay: %w", err)
 		}
 	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60)) // seconds, tries
 	if err != nil {
 		return err
 	}
 	db := stdlib.OpenDB(*c)
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(versionTable), goose.WithSessionLocker(locker),
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}

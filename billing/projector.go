@@ -186,16 +186,19 @@ func (p *projector) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*batchTimeout)
-	defer cancel()
-	if p.conn, err = connect(ctx, cfg); err != nil {
+	begin, cancel := context.WithTimeout(ctx, 2*batchTimeout)
+	p.conn, err = connect(begin, cfg)
+	cancel()
+	if err != nil {
 		return err
 	}
-	if !p.began {
+	if !p.began { // it takes as long as millions of calls need
 		if err := migrate(ctx, cfg, p.conn); err != nil {
 			return err
 		}
 	}
+	ctx, cancel = context.WithTimeout(ctx, 2*batchTimeout)
+	defer cancel()
 	p.months = make(map[month]bool)
 	if err := p.ensure(ctx, nil); err != nil {
 		return err

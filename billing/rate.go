@@ -34,6 +34,8 @@ type Rated struct {
 	Tariff  string        `json:"tariff"`
 	Problem string        `json:"problem,omitempty"` // why there is no price
 	Result  rating.Result `json:"result"`
+
+	revision int // 0 = the first
 }
 
 // Runs of the sides sell and buy. A call that came in and was forwarded out has ratings of both parts.
@@ -132,17 +134,17 @@ destination, rate, inc_first, inc_next, bill_ms, rated_sec, connect_fee, amount,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25) ON CONFLICT DO NOTHING`
 
 // args are those of insertRating.
-func (r *Rating) args(v Rated, revision int) ([]any, error) {
+func (r *Rating) args(v Rated) ([]any, error) {
 	calc, err := json.Marshal(v.Result)
 	if err != nil {
 		return nil, err
 	}
 	var supersedes any
-	if revision > 0 {
-		supersedes = revision - 1
+	if v.revision > 0 {
+		supersedes = v.revision - 1
 	}
 	x := v.Result
-	return []any{uuid.UUID(v.Call), v.Call.Started(), v.Side, v.Run, revision, supersedes, clean(v.Account), clean(v.Tariff), x.Currency, clean(x.Deck), x.Version,
+	return []any{uuid.UUID(v.Call), v.Call.Started(), v.Side, v.Run, v.revision, supersedes, clean(v.Account), clean(v.Tariff), x.Currency, clean(x.Deck), x.Version,
 		clean(x.Number), x.Prefix, clean(x.Destination), x.Price.String(), x.First, x.Next, x.TalkMS, x.Rated, x.Fee.String(), x.Amount.String(), x.Rounded.String(),
 		r.fx(x.Currency), text(v.Problem), string(cleanJSON(calc))}, nil
 }
@@ -153,7 +155,7 @@ func (r *Rating) event(c *call.Call, list []Rated) call.Event {
 	for _, v := range list {
 		x := v.Result
 		told := call.Rating{Side: v.Side, Run: v.Run, Account: v.Account, Tariff: v.Tariff, Deck: x.Deck, Version: x.Version, Prefix: x.Prefix, Destination: x.Destination,
-			Seconds: x.Rated, Amount: amount(v), Currency: x.Currency, Problem: v.Problem}
+			Seconds: x.Rated, Amount: amount(v), Currency: x.Currency, Problem: v.Problem, Revision: v.revision}
 		if v.Problem == "" {
 			told.Price, told.First, told.Next = x.Price.String(), x.First, x.Next
 			if x.Fee.IsPositive() {
@@ -192,7 +194,7 @@ func (p *projector) ratings(t *touched) ([]statement, *call.Event) {
 	var list []Rated
 	for _, j := range jobs {
 		v := p.prices.cfg.rate(b, t.call, j)
-		args, err := p.prices.cfg.args(v, 0)
+		args, err := p.prices.cfg.args(v)
 		if err != nil { // a result is always JSON
 			p.log.Error("rating", "call", t.call.ID, "err", err)
 			continue

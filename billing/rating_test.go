@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/patchbay/patchbay/billing/rating"
+	"github.com/patchbay/patchbay/billing/webhook"
 	"github.com/patchbay/patchbay/gateway/call"
 )
 
@@ -152,6 +155,95 @@ func TestRatedWithItsEnd(t *testing.T) {
 	}
 }
 
+// A call that is rated again tells those who want to know of ratings, who can tell the new from the old; a dry run tells nobody. Who rates again
+// needs no secret of theirs.
+func TestRatedAgainIsTold(t *testing.T) {
+	t.Parallel()
+	ctx, url, began := context.Background(), database(t), time.Now().Add(-time.Hour)
+	var mu sync.Mutex
+	var got []message
+	refused := map[string]bool{}
+	_, at := listen(t, func(m message) int {
+		mu.Lock()
+		defer mu.Unlock()
+		if !refused[m.ID] { // each once
+			refused[m.ID] = true
+			return 503
+		}
+		got = append(got, m)
+		return 200
+	})
+	deaf, deafAt := listen(t, well)
+	crm, other, starts := hook("crm", at), hook("other", deafAt), hook("starts", deafAt)
+	crm.Kinds, other.Tenant, starts.Kinds = []string{TellRated}, "other", []string{TellStart}
+	for _, h := range []*Hook{&crm, &other, &starts} {
+		h.Target.Timeout = time.Minute
+	}
+	c := telling(t, url, crm, other, starts)
+	c.Rating = tariffs(t)
+	blind := c
+	blind.Hooks = nil
+	for _, h := range c.Hooks {
+		h.Target = webhook.Target{}
+		blind.Hooks = append(blind.Hooks, h)
+	}
+	d := decks(t, blind)
+	imports(t, d, "retail", "EUR", retailCSV, began.Add(-time.Hour))
+	s := open(t, c)
+	up(t, s)
+	e := story(began, 1)
+	commit(t, s, e...)
+	id := e[0].Call
+	heard := func(n int) []message {
+		t.Helper()
+		long(t, fmt.Sprint(n, " messages"), func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == n })
+		long(t, "nothing is left", func() bool { return untold(t, url) == 0 })
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(got)
+	}
+	if m := heard(1)[0]; m.ID != id.String()+":13" || len(m.Ratings) != 3 || m.Superseded != nil {
+		t.Errorf("at the call's end: %+v", m)
+	}
+	imports(t, d, "retail", "EUR", strings.Replace(retailCSV, "0.06", "0.12", 1), began.Add(-time.Minute))
+	sel := Selection{From: began.Add(-time.Hour), To: time.Now().Add(time.Hour), Account: "user:alice"}
+	again := func(dry bool) {
+		t.Helper()
+		if _, err := d.Rerate(ctx, c.Rating, sel, dry, func(Delta) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again(true)
+	if n := untold(t, url); n != 0 {
+		t.Errorf("a dry run leaves %d messages", n)
+	}
+	again(false)
+	m := heard(2)[1]
+	if m.Type != TellRated || m.ID != id.String()+":14" || m.Call.ID != id || len(m.Ratings) != 1 || m.Ratings[0].Amount != "0.17" || m.Ratings[0].Revision != 1 ||
+		len(m.Superseded) != 1 || m.Superseded[0] != (superseded{Side: SideSell, Amount: "0.11", Currency: "EUR"}) {
+		t.Errorf("rated again: %+v", m)
+	}
+	again(false) // nothing differs
+
+	// A call whose events are gone has numbers that none of its messages had.
+	if _, err := d.conn.Exec(ctx, `DELETE FROM patchbay.call_event`); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{m.ID: true, id.String() + ":13": true}
+	for n, price := range []string{"0.18", "0.24"} {
+		imports(t, d, "retail", "EUR", strings.Replace(retailCSV, "0.06", price, 1), began.Add(time.Duration(n-30)*time.Second))
+		again(false)
+		m = heard(3 + n)[2+n]
+		if seen[m.ID] || m.Ratings[0].Revision != n+2 || m.Superseded[0].Revision != n+1 {
+			t.Errorf("without events: %+v", m)
+		}
+		seen[m.ID] = true
+	}
+	if told := deaf.of(id); told != TellStart {
+		t.Errorf("others were told %q", told)
+	}
+}
+
 // TestRatedOnce: a journal that is projected again, by a process with other tariffs, rates nothing twice.
 func TestRatedOnce(t *testing.T) {
 	t.Parallel()
@@ -271,6 +363,29 @@ func TestWhoPays(t *testing.T) {
 		c := &call.Call{Tenant: "default", Payer: v.payer, AnsweredAt: &at, EndedAt: &at, Legs: v.legs}
 		if got := fmt.Sprint(r.jobs(c)); got != v.want {
 			t.Errorf("%s: %s, expected %s", v.what, got, v.want)
+		}
+	}
+	for _, v := range []struct {
+		what, payer, from string
+		direction         call.Direction
+		last              *call.Leg
+		want              string
+	}{
+		{"a user's call to a trunk", "bob", "", call.Out, callee("", "carrier"), "user:bob"},
+		{"without a tariff", "eve", "", call.Out, callee("", "carrier"), "tenant:default"},
+		{"a customer's call", "", "customer", call.Out, callee("", "carrier"), "trunk:customer"},
+		{"for which nobody was called", "", "customer", call.Out, nil, "trunk:customer"},
+		{"another trunk's", "", "carrier", call.Out, nil, "tenant:default"},
+		{"a customer's call to a user", "", "customer", call.In, callee("bob", ""), "user:bob"},
+		{"within the house", "bob", "", call.Internal, callee("eve", ""), "user:bob"},
+	} {
+		c := &call.Call{Tenant: "default", Payer: v.payer, Direction: v.direction, EndedAt: &at, Legs: []*call.Leg{caller("", v.from)}}
+		if v.last != nil {
+			v.last.AnsweredAt = nil
+			c.Legs = append(c.Legs, v.last)
+		}
+		if got := r.sale(c).account; got != v.want || v.last != nil && v.last.AnsweredAt != nil || c.AnsweredAt != nil {
+			t.Errorf("%s, not answered: %q would pay, expected %s", v.what, got, v.want)
 		}
 	}
 	forwarded := &call.Call{To: "4930102", ToN: "+33123", AnsweredAt: &at, EndedAt: &at, Legs: []*call.Leg{caller("", "carrier"), callee("", "carrier")}}

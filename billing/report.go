@@ -15,5 +15,6 @@ func (r *Reader) Report(ctx context.Context, q report.Query, progress report.Pro
 	if r.conn == nil {
 		return nil, fmt.Errorf("reports are made by the database: %w", r.why)
 	}
+	q.House = r.cfg.Rating.Currency
 	return report.Run(ctx, r.conn, q, progress)
 }

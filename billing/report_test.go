@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/patchbay/patchbay/billing/report"
 	"github.com/patchbay/patchbay/gateway/call"
@@ -31,7 +32,7 @@ var outcomes = []outcome{
 	{call.Cause{Q850: 1, SIP: 404}, false, false}, {call.Cause{Q850: 41, SIP: 503}, false, false},
 }
 
-// mixedStory is a call of random outcome, talk and way: refused at once, or with one to three tries of trunks.
+// mixedStory is a call of random outcome, talk and way: refused at once, or with one to three tries of a user and trunks.
 func mixedStory(rnd *rand.Rand, began time.Time) []call.Event {
 	id := idAt(began)
 	mono, seq := int64(0), uint64(0)
@@ -53,8 +54,16 @@ func mixedStory(rnd *rand.Rand, began time.Time) []call.Event {
 	add(0, 0, start)
 	add(1, 0, caller)
 	o := outcomes[rnd.IntN(len(outcomes))]
-	leg := 1
-	for range rnd.IntN(4) {
+	leg, home := 1, rnd.IntN(3) == 0 // to a user, who may have it forwarded
+	tries := rnd.IntN(4)
+	if home && tries > 0 {
+		leg++
+		add(leg, ms(100), call.LegNew{Attempt: 1, Role: call.CalleeLeg, Medium: "sip", Direction: call.Out, User: pick("alice", "bob")})
+		if tries--; tries > 0 {
+			add(0, 0, call.Forward{User: out[len(out)-1].Data.(call.LegNew).User})
+		}
+	}
+	for range tries {
 		if leg++; leg > 2 {
 			add(leg-1, ms(500), call.LegEnd{Cause: call.Cause{Q850: 41, SIP: 503}})
 		}
@@ -84,6 +93,29 @@ func mixedStory(rnd *rand.Rand, began time.Time) []call.Event {
 	return out
 }
 
+// forwarded is a call that a trunk brings, for alice, who has it forwarded out: both ways are sold, and bought, in different currencies.
+func forwarded(began time.Time) []call.Event {
+	id := idAt(began)
+	var out []call.Event
+	for i, x := range []struct {
+		leg int
+		d   call.Data
+	}{
+		{0, call.Start{Tenant: "default", LinkedID: id, Node: "n1", Epoch: 1, Origin: "sip", Direction: call.In, Trunk: "transit", From: "100", To: "+49301234567", ToN: "+49301234567"}},
+		{1, call.LegNew{Role: call.CallerLeg, Medium: "sip", Direction: call.In, Trunk: "transit"}},
+		{0, call.Forward{User: "alice"}},
+		{2, call.LegNew{Attempt: 1, Role: call.CalleeLeg, Medium: "sip", Direction: call.Out, Trunk: "spare"}},
+		{2, call.Answer{}},
+		{1, call.Answer{}},
+		{2, call.LegEnd{Cause: call.Normal, HungUp: true}},
+		{1, call.LegEnd{Cause: call.Normal}},
+		{0, call.End{By: call.Callee, Cause: call.Normal}},
+	} {
+		out = append(out, call.Event{Call: id, Seq: uint64(i + 1), At: began.Add(time.Duration(i) * time.Second).UTC(), Mono: int64(i) * 1e9, Leg: x.leg, Data: x.d})
+	}
+	return out
+}
+
 // truth is what a test adds up by itself, of calls and ratings as they are kept.
 type truth struct {
 	calls, seizures, answered, effective, bill int64
@@ -93,16 +125,18 @@ type truth struct {
 }
 
 type ratingRow struct {
-	call          uuid.UUID
-	side, account string
-	amount, fx    string
-	destination   string
-	hasProblem    bool
+	call               uuid.UUID
+	side, run, account string
+	amount, fx         string
+	currency           string
+	destination        string
+	hasProblem         bool
 }
 
 func currentRatings(t *testing.T, r *Reader) map[uuid.UUID][]ratingRow {
 	t.Helper()
-	rows, err := r.conn.Query(context.Background(), `SELECT call_id, side, account, amount_rounded::text, COALESCE(fx::text, ''), destination, problem IS NOT NULL FROM patchbay.rating_current`)
+	rows, err := r.conn.Query(context.Background(), `SELECT call_id, side, run, account, amount_rounded::text, COALESCE(fx::text, ''), currency, destination, problem IS NOT NULL FROM patchbay.rating_current WHERE side <> 'custom'
+ORDER BY call_id, side, run`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +144,7 @@ func currentRatings(t *testing.T, r *Reader) map[uuid.UUID][]ratingRow {
 	out := map[uuid.UUID][]ratingRow{}
 	for rows.Next() {
 		var x ratingRow
-		if err := rows.Scan(&x.call, &x.side, &x.account, &x.amount, &x.fx, &x.destination, &x.hasProblem); err != nil {
+		if err := rows.Scan(&x.call, &x.side, &x.run, &x.account, &x.amount, &x.fx, &x.currency, &x.destination, &x.hasProblem); err != nil {
 			t.Fatal(err)
 		}
 		out[x.call] = append(out[x.call], x)
@@ -151,14 +185,14 @@ func addUp(t *testing.T, into map[string]*truth, c *call.Call, ratings []ratingR
 		}
 		return into[k]
 	}
-	money := func(x *truth, side string) {
+	money := func(x *truth, mine func(ratingRow) bool) {
 		for _, r := range ratings {
 			switch {
-			case r.side != side || x == nil:
+			case !mine(r) || x == nil:
 			case r.hasProblem || r.fx == "":
 				x.unpriced++
 			default:
-				sum := map[string]*big.Rat{SideSell: &x.sell, SideBuy: &x.buy}[side]
+				sum := map[string]*big.Rat{SideSell: &x.sell, SideBuy: &x.buy}[r.side]
 				sum.Add(sum, new(big.Rat).Mul(rat(t, r.amount), rat(t, r.fx)))
 			}
 		}
@@ -186,8 +220,7 @@ func addUp(t *testing.T, into map[string]*truth, c *call.Call, ratings []ratingR
 		x := at(nil)
 		seized := c.Attempts > 0 || c.AnsweredAt != nil
 		one(x, seized, c.AnsweredAt != nil, seized && reaches(c.AnsweredAt != nil, c.ProgressAt != nil, c.Cause), c.Bill, c.PDD)
-		money(x, SideSell)
-		money(x, SideBuy)
+		money(x, func(ratingRow) bool { return true })
 		return
 	}
 	var sale *call.Leg
@@ -206,10 +239,9 @@ func addUp(t *testing.T, into map[string]*truth, c *call.Call, ratings []ratingR
 			rang = c.ProgressAt != nil
 		}
 		one(x, true, l.AnsweredAt != nil, reaches(l.AnsweredAt != nil, rang, l.Cause), c.Bill, l.PDD)
-		if l == sale {
-			money(x, SideSell)
-			money(x, SideBuy)
-		}
+		money(x, func(r ratingRow) bool { // what came in is of the trunk that it came from
+			return r.run == runIn && l.Role == call.CallerLeg || r.run == "" && l == sale
+		})
 	}
 }
 
@@ -314,12 +346,6 @@ func questions(t *testing.T) []question {
 		return !c.ID.Started().Before(from) && c.ID.Started().Before(to)
 	}
 	day := func(z *time.Location, d int) time.Time { return time.Date(2026, 10, d, 0, 0, 0, 0, z) }
-	payer := func(c *call.Call) string {
-		if c.Payer != "" {
-			return "user:" + c.Payer
-		}
-		return "tenant:" + c.Tenant
-	}
 	return []question{
 		{map[string]string{"from": "2026-10-24", "to": "2026-10-27", "by": ""}, func(c *call.Call, _ *call.Leg, _ []ratingRow) (string, bool) {
 			return "", within(c, day(time.UTC, 24), day(time.UTC, 27))
@@ -334,8 +360,8 @@ func questions(t *testing.T) []question {
 		{map[string]string{"from": "2026-10-24", "to": "2026-10-27", "zone": "Asia/Kathmandu", "by": "trunk"}, func(c *call.Call, l *call.Leg, _ []ratingRow) (string, bool) {
 			return l.Trunk, within(c, day(nepal, 24), day(nepal, 27))
 		}, true},
-		{map[string]string{"from": "2026-10-24T03:15", "to": "2026-10-26T21:45", "by": "account"}, func(c *call.Call, _ *call.Leg, _ []ratingRow) (string, bool) {
-			return payer(c), within(c, day(time.UTC, 24).Add(3*time.Hour+15*time.Minute), day(time.UTC, 26).Add(21*time.Hour+45*time.Minute))
+		{map[string]string{"from": "2026-10-24T03:15", "to": "2026-10-26T21:45", "by": "account"}, func(c *call.Call, _ *call.Leg, ratings []ratingRow) (string, bool) {
+			return payerOf(c, ratings), within(c, day(time.UTC, 24).Add(3*time.Hour+15*time.Minute), day(time.UTC, 26).Add(21*time.Hour+45*time.Minute))
 		}, false},
 		{map[string]string{"from": "2026-10-24T03:15:07", "to": "2026-10-26", "by": "cause"}, func(c *call.Call, _ *call.Leg, _ []ratingRow) (string, bool) { // no quarter of an hour
 			return fmt.Sprintf("%d/%d", c.Cause.Q850, c.Cause.SIP), within(c, day(time.UTC, 24).Add(3*time.Hour+15*time.Minute+7*time.Second), day(time.UTC, 26))
@@ -349,8 +375,8 @@ func questions(t *testing.T) []question {
 			}
 			return codec + "|" + c.Tenant, within(c, day(time.UTC, 24), day(time.UTC, 27))
 		}, false},
-		{map[string]string{"from": "2026-10-24", "to": "2026-10-27", "by": "account,direction", "trunk": "carrier", "direction": "out"}, func(c *call.Call, l *call.Leg, _ []ratingRow) (string, bool) { // two dimensions
-			return payer(c) + "|" + string(l.Direction), l.Trunk == "carrier" && within(c, day(time.UTC, 24), day(time.UTC, 27))
+		{map[string]string{"from": "2026-10-24", "to": "2026-10-27", "by": "account,direction", "trunk": "carrier", "direction": "out"}, func(c *call.Call, l *call.Leg, ratings []ratingRow) (string, bool) { // two dimensions
+			return payerOf(c, ratings) + "|" + string(l.Direction), l.Trunk == "carrier" && within(c, day(time.UTC, 24), day(time.UTC, 27))
 		}, true},
 		{map[string]string{"from": "2026-10-24", "to": "2026-10-27", "by": "destination"}, func(c *call.Call, _ *call.Leg, ratings []ratingRow) (string, bool) {
 			return destinationOf(c, ratings), within(c, day(time.UTC, 24), day(time.UTC, 27))
@@ -358,17 +384,52 @@ func questions(t *testing.T) []question {
 	}
 }
 
+// payerOf is who pays for a call, by the account that it was sold to first, or would, by the tariffs of the test: alice has one for each way, transit
+// for what goes out, the tenant other for what others take and for calls within the house.
+func payerOf(c *call.Call, ratings []ratingRow) string {
+	for _, run := range []string{"", runInternal, runIn} {
+		for _, r := range ratings {
+			if r.side == SideSell && r.run == run {
+				return r.account
+			}
+		}
+	}
+	var last *call.Leg
+	for _, l := range c.Legs {
+		if l.Role == call.CalleeLeg {
+			last = l
+		}
+	}
+	from := c.Legs[0].Trunk
+	out := last != nil && last.Trunk != "" || last == nil && c.Direction == call.Out
+	taker := c.Payer
+	if last != nil && last.User != "" {
+		taker = last.User
+	}
+	switch {
+	case out && c.Payer == "":
+		return "trunk:transit"
+	case out && c.Payer == "alice", !out && from != "" && taker == "alice", !out && from == "" && c.Payer == "alice":
+		return "user:alice"
+	case c.Tenant == "other" && (!out || from != ""):
+		return "tenant:other"
+	case c.Payer != "":
+		return "user:" + c.Payer
+	}
+	return "tenant:" + c.Tenant
+}
+
 // destinationOf is by the decks of the test: what is sold to alice has Germany, what carrier sells Berlin.
 func destinationOf(c *call.Call, ratings []ratingRow) string {
 	for _, side := range []string{SideSell, SideBuy} {
 		for _, r := range ratings {
-			if r.side == side && r.destination != "" {
+			if r.side == side && r.run == "" && r.destination != "" {
 				return r.destination
 			}
 		}
 	}
 	switch {
-	case c.Payer == "alice" && strings.HasPrefix(c.To, "+49"):
+	case (c.Payer == "alice" || payerOf(c, ratings) == "trunk:transit") && strings.HasPrefix(c.To, "+49"):
 		return "Germany"
 	case strings.HasPrefix(c.To, "+1"):
 		return "+1"
@@ -384,6 +445,9 @@ func TestReportsAddUp(t *testing.T) {
 	c := config(folder(t), database(t))
 	c.Rating = tariffs(t)
 	c.Rating.Trunks["spare"] = "retail"
+	c.Rating.Sources = map[string]string{"transit": "retail"}
+	c.Rating.In = Parties{map[string]string{"alice": "wholesale"}, map[string]string{"other": "retail"}, map[string]string{"transit": "wholesale"}}
+	c.Rating.Internal = Parties{map[string]string{"alice": "retail"}, map[string]string{"other": "wholesale"}, nil}
 	delete(c.Rating.FX, "USD") // no rate of exchange: what is bought has no price in the house's currency
 	began := time.Date(2026, 10, 24, 0, 0, 0, 0, time.UTC)
 	d := decks(t, c)
@@ -405,6 +469,7 @@ func TestReportsAddUp(t *testing.T) {
 			s.Note(last[len(last)-1])
 		}
 	}
+	commit(t, s, forwarded(began.Add(30*time.Hour))...)
 	commit(t, s, mixedStory(rnd, began)...)
 	projected := func() {
 		eventually(t, "projected", func() bool { st := s.Stats(); return st.Outbox == 0 && st.Connected })
@@ -428,7 +493,135 @@ func TestReportsAddUp(t *testing.T) {
 		t.Fatalf("%+v %v", sum, err)
 	}
 	compareAll(t, d, "a re-rating")
+	ownCurrencies(t, d)
 	shut(t, s)
+	recounted(t, d)
+}
+
+// recounted: records that were counted before migration 40 count as if they were counted now, in the rollups too, as far as they were sold;
+// of the others nobody knows any more who would have paid.
+func recounted(t *testing.T, d *Reader) {
+	t.Helper()
+	ctx := context.Background()
+	run := func(sql string) {
+		t.Helper()
+		if _, err := d.conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sold := func() []string {
+		t.Helper()
+		rows, err := d.conn.Query(ctx, `SELECT c::text FROM patchbay.counted c WHERE EXISTS (SELECT FROM patchbay.rating r WHERE r.call_id = c.call_id AND r.side = 'sell') ORDER BY 1`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(list) == 0 {
+			t.Fatal(len(list), err)
+		}
+		return list
+	}
+	want := sold()
+	before, err := migrations.ReadFile("migrations/00030_reports.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	then, err := migrations.ReadFile("migrations/00040_payer.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(from, to string) string {
+		_, rest, _ := strings.Cut(string(before), from)
+		sql, _, _ := strings.Cut(rest, to)
+		return "-- " + sql
+	}
+	run(`CREATE TEMP TABLE known AS SELECT call_id, started_at, destination FROM patchbay.counted WHERE leg_no = 0; TRUNCATE patchbay.counted, patchbay.rollup, patchbay.rollup_pdd;
+DROP FUNCTION patchbay.count_calls(uuid[], timestamptz[], text[], text[]), patchbay.counts(uuid[], timestamptz[], text[], text[]), patchbay.both_currencies(text, text),
+patchbay.both_amounts(text, numeric, text, numeric)`)
+	run(part("-- What calls count for, as their rows are now.", "-- Adds what rows of counted"))
+	run(part("-- Counts calls anew.", "-- The calls that are on record already"))
+	run(`SELECT patchbay.count_calls(array_agg(call_id), array_agg(started_at), array_agg(destination)) FROM known`)
+	if slices.Equal(sold(), want) {
+		t.Error("there is nothing that migration 40 changes")
+	}
+	run(string(then))
+	wants(t, "what sold calls count for", sold(), want...)
+	for _, x := range questions(t) {
+		x.ask["source"] = "calls"
+		counted := told(t, d, x.ask)
+		x.ask["source"] = "auto"
+		wants(t, fmt.Sprintf("rollups behind the migration, %v", x.ask), told(t, d, x.ask), counted...)
+	}
+}
+
+// ownCurrencies: what was sold, and bought, in each currency is what ratings sum up to; of calls with two nothing is added up, and no sum
+// is of several.
+func ownCurrencies(t *testing.T, d *Reader) {
+	t.Helper()
+	for _, side := range []string{SideSell, SideBuy} {
+		sums, want := map[string]*big.Rat{}, []string(nil)
+		for _, list := range currentRatings(t, d) {
+			var of []string
+			for _, r := range list {
+				if r.side == side && !slices.Contains(of, r.currency) {
+					of = append(of, r.currency)
+				}
+			}
+			slices.Sort(of)
+			code := strings.Join(of, "+")
+			if sums[code] == nil {
+				sums[code] = new(big.Rat)
+			}
+			for _, r := range list {
+				if r.side == side && len(of) == 1 && !r.hasProblem {
+					sums[code].Add(sums[code], rat(t, r.amount))
+				}
+			}
+		}
+		for code, sum := range sums {
+			if text := sum.FloatString(9); strings.Contains(code, "+") {
+				want = append(want, code+" none")
+			} else if code != "" {
+				want = append(want, code+" "+text)
+			}
+		}
+		if slices.Sort(want); !slices.Contains(want, "EUR+USD none") {
+			t.Errorf("%s: %v, expected calls with both currencies", side, want)
+		}
+		for _, source := range []string{"auto", "calls"} {
+			q, err := report.Parse(report.Money, func(name string) (string, bool) {
+				v, ok := map[string]string{"from": "2026-10-24", "to": "2026-10-28", "by": side + "_currency", "source": source}[name]
+				return v, ok
+			}, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := d.Report(context.Background(), q, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := slices.IndexFunc(r.Columns, func(c report.Column) bool { return c.Name == side+"_amount" })
+			var got []string
+			for _, row := range r.Rows {
+				if row[0] == "" {
+					continue
+				}
+				text := "none"
+				if row[at] != nil {
+					text = rat(t, fmt.Sprint(row[at])).FloatString(9)
+				}
+				got = append(got, fmt.Sprint(row[0])+" "+text)
+			}
+			slices.Sort(got)
+			wants(t, side+" in their own currencies, of "+source, got, want...)
+			if r.Total[at] != nil {
+				t.Errorf("the sum of several currencies is told: %v", r.Total[at])
+			}
+			if house := slices.IndexFunc(r.Columns, func(c report.Column) bool { return c.Name == "currency" }); house < 0 || r.Rows[0][house] != "EUR" || r.Total[house] != "EUR" {
+				t.Errorf("the currency of the house isn't told: %v", r.Rows[0])
+			}
+		}
+	}
 }
 
 func compareAll(t *testing.T, d *Reader, behind string) {

@@ -34,8 +34,8 @@ type Delta struct {
 	Was      string           `json:"was,omitempty"` // currency of the old one, where it differs
 	Problem  string           `json:"problem,omitempty"`
 
-	rated    Rated
-	revision int // of the new one
+	rated Rated
+	old   *superseded // nil: there was none
 }
 
 // Rerated sums up.
@@ -142,12 +142,14 @@ func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []
 			}
 			d := Delta{Call: c.ID, Began: c.SetupAt, Side: j.side, Run: j.run, Account: j.account, Number: v.Result.Number, Currency: v.Result.Currency, Problem: v.Problem, rated: v}
 			if known {
-				d.revision = was.revision + 1
+				d.rated.revision = was.revision + 1
+				d.old = &superseded{Side: j.side, Run: j.run, Revision: was.revision, Currency: was.currency}
 				if was.currency != d.Currency {
 					d.Was = was.currency
 				}
 				if !was.problem {
 					d.Old = &was.amount
+					d.old.Amount = was.amount.String()
 					sum.add(j.side, was.currency, was.amount.Neg())
 				}
 			}
@@ -207,40 +209,46 @@ WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side,
 	return out, rows.Err()
 }
 
-// supersede keeps new ratings, and an event of each call that has one.
+// again is a call that is rated again.
+type again struct {
+	call  *call.Call
+	rated []Rated
+	old   []superseded
+}
+
+// supersede keeps new ratings, an event of each call that has one, and what hooks are to be told of it.
 func (r *Reader) supersede(ctx context.Context, p *prices, calls []*call.Call, deltas []Delta) error {
 	if len(deltas) == 0 {
 		return nil
 	}
-	by := map[call.ID][]Rated{}
+	by := map[call.ID]*again{}
 	months := map[month]bool{}
 	var b pgx.Batch
 	for _, d := range deltas {
-		args, err := p.cfg.args(d.rated, d.revision)
+		args, err := p.cfg.args(d.rated)
 		if err != nil {
 			return err
 		}
 		b.Queue(insertRating, args...)
-		by[d.Call] = append(by[d.Call], d.rated)
+		x := by[d.Call]
+		if x == nil {
+			x = &again{}
+			by[d.Call] = x
+		}
+		x.rated = append(x.rated, d.rated)
+		if d.old != nil {
+			x.old = append(x.old, *d.old)
+		}
 		months[monthOf(d.Call.Started())] = true
 	}
-	var again []*call.Call
+	var list []*again
+	var changed []*call.Call
 	for _, c := range calls {
-		list := by[c.ID]
-		if len(list) == 0 {
-			continue
+		if x := by[c.ID]; x != nil {
+			x.call = c
+			list, changed = append(list, x), append(changed, c)
 		}
-		again = append(again, c)
-		e := p.cfg.event(c, list).Data.(call.Rated)
-		data, err := json.Marshal(call.Rerated(e))
-		if err != nil {
-			return err
-		}
-		b.Queue(`INSERT INTO patchbay.call_event (call_id, seq, started_at, at, mono_ns, leg_no, kind, data)
-SELECT $1, max(seq) + 1, $2, now(), 0, 0, $3, $4::jsonb FROM patchbay.call_event WHERE call_id = $1 AND started_at = $2 HAVING max(seq) IS NOT NULL`,
-			uuid.UUID(c.ID), c.ID.Started(), string(call.KindRerated), string(cleanJSON(data)))
 	}
-	b.Queue(countCalls, p.countArgs(again)...)
 	var missing []month
 	for m := range months {
 		missing = append(missing, m)
@@ -248,9 +256,69 @@ SELECT $1, max(seq) + 1, $2, now(), 0, 0, $3, $4::jsonb FROM patchbay.call_event
 	if err := makePartitions(ctx, r.conn, missing); err != nil {
 		return err
 	}
-	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
+	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		if err := r.tellAgain(ctx, tx, p, list, &b); err != nil {
+			return err
+		}
+		b.Queue(countCalls, p.countArgs(changed)...)
+		return tx.SendBatch(ctx, &b).Close()
+	})
 	if err != nil {
 		return fmt.Errorf("write ratings: %w", err)
 	}
 	return nil
+}
+
+// selectLast is the number of a call's last event, and whether any is kept still. Of a call whose events are gone it's one that none of them had:
+// each time that it was rated it got at least one rating, and at most one event.
+const selectLast = `SELECT a.call_id, e.seq IS NOT NULL, COALESCE(e.seq, a.version + (SELECT count(*) FROM patchbay.rating r WHERE r.call_id = a.call_id AND r.started_at = a.started_at))
+FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[]) AS a (call_id, started_at, version)
+LEFT JOIN LATERAL (SELECT max(seq) AS seq FROM patchbay.call_event x WHERE x.call_id = a.call_id AND x.started_at = a.started_at) e ON true`
+
+// tellAgain adds to a batch the event of each call that is rated again, unless its events are gone, and the messages to hooks, which have
+// the event's number.
+func (r *Reader) tellAgain(ctx context.Context, tx pgx.Tx, p *prices, list []*again, b *pgx.Batch) error {
+	ids, times, versions := make([]uuid.UUID, len(list)), make([]time.Time, len(list)), make([]int64, len(list))
+	by := map[uuid.UUID]*again{}
+	for i, x := range list {
+		ids[i], times[i], versions[i] = uuid.UUID(x.call.ID), x.call.ID.Started(), int64(x.call.Version)
+		by[ids[i]] = x
+	}
+	rows, err := tx.Query(ctx, selectLast, ids, times, versions)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	var id uuid.UUID
+	var kept bool
+	var last int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &kept, &last}, func() error {
+		x := by[id]
+		e := p.cfg.event(x.call, x.rated)
+		d := e.Data.(call.Rated)
+		e.Seq, e.At, e.Data = uint64(last)+1, now, call.Rerated(d)
+		if kept {
+			data, err := json.Marshal(e.Data)
+			if err != nil {
+				return err
+			}
+			b.Queue(`INSERT INTO patchbay.call_event (call_id, seq, started_at, at, mono_ns, leg_no, kind, data) VALUES ($1, $2, $3, $4, 0, 0, $5, $6::jsonb)`,
+				id, e.Seq, x.call.ID.Started(), e.At, string(call.KindRerated), string(cleanJSON(data)))
+		}
+		n, err := note(TellRated, e, x.call, d.Ratings, x.old...)
+		if err != nil {
+			return err
+		}
+		var to []string
+		for _, h := range r.cfg.Hooks {
+			if h.wants(TellRated, x.call.Tenant) {
+				to = append(to, h.ID)
+			}
+		}
+		if len(to) > 0 {
+			b.Queue(insertDelivery, to, id, n.seq, n.kind, string(n.body))
+		}
+		return nil
+	})
+	return err
 }

@@ -42,6 +42,7 @@ type Stats struct {
 	Untold   uint64 // attempts that failed
 	DeadTold uint64 // messages that were given up
 	Lines    uint64 // of the file of finished calls
+	Overdue  int64  // months of tables that should be gone and can't be exported: an alarm if not 0
 }
 
 type counters struct {
@@ -82,6 +83,9 @@ func (s *Store) Stats() Stats {
 	}
 	t := &s.courier.stats
 	v.Told, v.Untold, v.DeadTold, v.Lines = t.delivered.Load(), t.failed.Load(), t.dead.Load(), t.lines.Load()
+	if s.keeper != nil {
+		v.Overdue = s.keeper.overdue.Load()
+	}
 	j.mu.Lock()
 	v.Outbox = j.durable - min(j.durable, j.projected)
 	for _, s := range j.segments {

@@ -36,9 +36,9 @@ type reportColumn struct {
 // reportColumns are those of the gateway's reports, as NAME:KIND.
 var reportColumns = map[string]string{
 	"traffic":      "calls:count seizures:count answered:count effective:count asr:percent ner:percent acd:seconds minutes:minutes pdd_p50:ms pdd_p95:ms",
-	"money":        "calls:count answered:count minutes:minutes sell:money buy:money margin:money margin_percent:percent unpriced:count losses:count",
+	"money":        "calls:count answered:count minutes:minutes currency:text sell:money buy:money margin:money margin_percent:percent unpriced:count losses:count",
 	"quality":      "calls:count answered:count measured:count mos:score loss_percent:percent jitter:ms one_way:count fas:count",
-	"destinations": "calls:count seizures:count answered:count asr:percent ner:percent acd:seconds minutes:minutes sell:money buy:money margin:money",
+	"destinations": "calls:count seizures:count answered:count asr:percent ner:percent acd:seconds minutes:minutes currency:text sell:money buy:money margin:money",
 	"worst": "call:text began:time leg:count stream:text party:text number:text codec:text mos:score loss_percent:percent jitter:ms rtt:ms " +
 		"one_way:flag no_media:flag",
 	"concurrency": "at:time peak:count mean:number began:count peak_rate:count",
@@ -163,7 +163,7 @@ func reportRow(head []reportColumn, n int, at time.Time) map[string]any {
 			row[c.Name] = at
 		case "text":
 			row[c.Name] = map[string]string{"trunk": fmt.Sprintf("carrier-%d", n), "party": fmt.Sprintf("trunk:carrier-%d", n), "call": fmt.Sprintf("019345ab-7c00-7%03d-8000-0242ac120002", n),
-				"number": fmt.Sprintf("+49301234%d", n), "codec": "PCMA/8000", "stream": "in"}[c.Name]
+				"number": fmt.Sprintf("+49301234%d", n), "codec": "PCMA/8000", "stream": "in", "currency": "EUR"}[c.Name]
 			if row[c.Name] == "" {
 				row[c.Name] = fmt.Sprintf("%s %d", c.Name, n)
 			}

@@ -8,20 +8,24 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// longest is how long before From a call may have begun to be seen in a curve.
-const longest = 48 * time.Hour
+// long is how long before From all calls are looked at. What began earlier can only be seen if it goes on, or has lasted that long: of
+// those there is an index (migration 41).
+const long = 48 * time.Hour
+
+// seen are the calls that may be seen in a curve. $1 is so long before its beginning.
+const seen = `(SELECT * FROM patchbay.call WHERE started_at >= $1 UNION ALL SELECT * FROM patchbay.call WHERE started_at < $1 AND (state IN ('open', 'partial') OR duration_ms >= 172800000)) c`
 
 // curve sweeps over beginnings and ends of calls, or of a trunk's legs. A call that runs still goes on until now.
 func (r *Report) curve(ctx context.Context, db Querier, progress Progress) error {
 	q := &r.Query
-	from, began, ended := "patchbay.call c", "c.setup_at", "COALESCE(c.setup_at + c.duration_ms * interval '1 ms', now())"
+	from, began, ended := seen, "c.setup_at", "COALESCE(c.setup_at + c.duration_ms * interval '1 ms', now())"
 	if q.Trunk != nil {
-		from, began, ended = "patchbay.call c JOIN patchbay.leg l ON l.call_id = c.call_id AND l.started_at = c.started_at", "l.invite_at", "COALESCE(l.ended_at, c.ended_at, now())"
+		from, began, ended = seen+" JOIN patchbay.leg l ON l.call_id = c.call_id AND l.started_at = c.started_at", "l.invite_at", "COALESCE(l.ended_at, c.ended_at, now())"
 	} else {
 		ended = "CASE WHEN c.ended_at IS NULL THEN now() ELSE c.setup_at + c.duration_ms * interval '1 ms' END"
 	}
 	p := part{q: q}
-	p.filter("c.started_at >= ?", q.From.Add(-longest))
+	p.args = append(p.args, q.From.Add(-long))
 	p.filter("c.started_at < ?", q.To.Add(time.Minute)) // the time in the id and the record's may differ a little
 	p.curveFilters()
 	p.args = append(p.args, q.From, q.To)
@@ -62,7 +66,8 @@ func (p *part) curveFilters() {
 		p.filter("c.tenant = ?", *q.Tenant)
 	}
 	if q.Account != nil {
-		p.filter("COALESCE('user:' || c.account, 'tenant:' || c.tenant) = ?", *q.Account)
+		// A call that runs still is counted nowhere yet.
+		p.filter("COALESCE((SELECT n.account FROM patchbay.counted n WHERE n.call_id = c.call_id AND n.started_at = c.started_at AND n.leg_no = 0), 'user:' || c.account, 'tenant:' || c.tenant) = ?", *q.Account)
 	}
 	switch {
 	case q.Trunk != nil:

@@ -2,6 +2,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/shopspring/decimal"
 )
@@ -94,6 +95,7 @@ type measure struct {
 	money  []int
 	delay  bool
 	value  func(*sums) any // nil = there is nothing to divide by
+	in     string          // dimension that has the currency of an amount that isn't in the house's
 }
 
 var measures = []measure{
@@ -107,6 +109,7 @@ var measures = []measure{
 	{column: Column{"minutes", "minutes", "Minutes", "Of talk."}, n: []int{sBill}, value: func(s *sums) any { return ratio(s.n[sBill], 60_000, 3) }},
 	{column: Column{"pdd_p50", "ms", "PDD p50 ms", "Post-dial delay that half of the calls don't exceed."}, delay: true, value: func(s *sums) any { return s.percentile(50) }},
 	{column: Column{"pdd_p95", "ms", "PDD p95 ms", "Post-dial delay that 95 of 100 calls don't exceed."}, delay: true, value: func(s *sums) any { return s.percentile(95) }},
+	{column: Column{"currency", "text", "Currency", "Of what was sold and bought, and of the margin: that of the house."}, value: func(*sums) any { return nil }},
 	{column: Column{"sell", "money", "Sold", "What calls were sold for."}, money: []int{sSell}, value: func(s *sums) any { return s.money[sSell] }},
 	{column: Column{"buy", "money", "Bought", "What calls cost us."}, money: []int{sBuy}, value: func(s *sums) any { return s.money[sBuy] }},
 	{column: Column{"margin", "money", "Margin", "Sold less bought."}, money: []int{sSell, sBuy}, value: func(s *sums) any { return s.money[sSell].Sub(s.money[sBuy]) }},
@@ -116,8 +119,8 @@ var measures = []measure{
 		}
 		return number(s.money[sSell].Sub(s.money[sBuy]).Mul(decimal.New(100, 0)).DivRound(s.money[sSell], 2))
 	}},
-	{column: Column{"sell_amount", "money", "Sold", "What calls were sold for, in the currency that stands beside."}, money: []int{sSellOwn}, value: func(s *sums) any { return s.money[sSellOwn] }},
-	{column: Column{"buy_amount", "money", "Bought", "What calls cost us, in the currency that stands beside."}, money: []int{sBuyOwn}, value: func(s *sums) any { return s.money[sBuyOwn] }},
+	{column: Column{"sell_amount", "money", "Sold", "What calls were sold for, in the currency that stands beside."}, money: []int{sSellOwn}, in: "sell_currency", value: func(s *sums) any { return s.money[sSellOwn] }},
+	{column: Column{"buy_amount", "money", "Bought", "What calls cost us, in the currency that stands beside."}, money: []int{sBuyOwn}, in: "buy_currency", value: func(s *sums) any { return s.money[sBuyOwn] }},
 	{column: Column{"unpriced", "count", "Unpriced", "Ratings without a price, or in a currency without a rate of exchange: they count as nothing."}, n: []int{sUnpriced}, value: func(s *sums) any { return s.n[sUnpriced] }},
 	{column: Column{"losses", "count", "Losses", "Calls that cost more than they were sold for."}, n: []int{sLosses}, value: func(s *sums) any { return s.n[sLosses] }},
 	{column: Column{"measured", "count", "Measured", "Calls with a MOS."}, n: []int{sMeasured}, value: func(s *sums) any { return s.n[sMeasured] }},
@@ -147,6 +150,19 @@ func (q *Query) measures(def definition) []measure {
 		}
 	}
 	return out
+}
+
+// of is the value that a row has: of amounts in other currencies only where the row is of one.
+func (q *Query) of(m measure, g *group) any {
+	switch {
+	case m.column.Name == "currency" && q.House != "":
+		return q.House
+	case m.in != "":
+		if code, ok := g.key[slices.Index(q.By, m.in)].(string); !ok || strings.Contains(code, "+") {
+			return nil
+		}
+	}
+	return m.value(&g.sums)
 }
 
 // number is a decimal that JSON has as a number: no money.

@@ -32,6 +32,8 @@ type Query struct {
 	Limit int           // so many rows; 0 = the report's own
 	Step  time.Duration // of a curve; 0 = by its length
 	Calls bool          // count the calls, even where the rollups hold the answer
+
+	House string // code of the currency of the house, in which sums of money are: of who runs the report, not of who asks
 }
 
 // Error is what is wrong with a query, in words for who asked.
@@ -62,7 +64,7 @@ func Params() []Param {
 		{"zone", "IANA name of the time zone of dates, hours and days, such as Europe/Berlin. UTC if left out."},
 		{"by", "Dimensions to tell apart, with commas between: " + strings.Join(names(dimensions), ", ") + "."},
 		{"tenant", "Calls of this tenant."}, {"direction", "in, out or internal; of a trunk: in or out."}, {"trunk", "Calls through this trunk: its tries are counted, not the calls."},
-		{"account", "Calls that this account pays for: user:ID or tenant:ID."}, {"destination", "Calls to this destination, as the deck names it."},
+		{"account", "Calls that this account pays for, or would have: user:ID, tenant:ID or trunk:ID."}, {"destination", "Calls to this destination, as the deck names it."},
 		{"codec", "Calls with this codec, such as PCMA/8000."}, {"cause", "Calls that ended so: Q.850 cause, or cause/SIP status."},
 		{"order", "Column to sort by, with - before it the greatest first."}, {"limit", "At most so many rows: 1 to 100000."},
 		{"step", "Of concurrency: seconds of one point, such as 900."}, {"source", "calls: count the calls, even where the rollups hold the answer."},

@@ -97,7 +97,7 @@ func (r *Report) sum(ctx context.Context, db Querier, def definition, progress P
 	values := func(g *group) []any {
 		row := slices.Clone(g.key)
 		for _, m := range list {
-			row = append(row, m.value(&g.sums))
+			row = append(row, r.Query.of(m, g))
 		}
 		return row
 	}

@@ -176,6 +176,8 @@ type Retention struct {
 	Events  int `yaml:"events"`
 	Quality int `yaml:"quality"`
 	Calls   int `yaml:"calls"`
+
+	Export string `yaml:"export"` // folder of what is dropped; none = it isn't kept; export in billing.dir if empty
 }
 
 // Limits bound what the whole node takes on.

@@ -172,6 +172,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"token's hash", "tokens:\n  - {id: a, roles: read, sha256: planted-secret}", `: tokens[0].sha256 is "***": expected 64 hexadecimal digits`},
 	{"partial record", "billing: {partial_after: 5s}", `: billing.partial_after is "5s": expected 1m to 24h`},
 	{"retention", "billing: {retention: {events: 3}}", `: billing.retention.events is "3": expected 7 to 36500 days, or 0: for ever`},
+	{"export of retention", "billing: {retention: {export: old}}", `: billing.retention.export is "old": expected an absolute path of a folder, or none`},
 	{"retention of calls", "billing: {retention: {calls: 30}}", `: billing.retention.calls is "30": expected at least as many days as events and quality have`},
 	{"token without role", "tokens:\n  - {id: a, secret: planted-secret-0123456789abcdef}", `: tokens[0].roles: missing, expected one or more of read, control, billing or admin`},
 	{"role", oneToken + "  - {id: b, secret: planted-secret-0123456789abcdef, roles: [read, contol]}", `: tokens[1].roles[1] is "contol": expected read, control, billing or admin; did you mean "control"?`},

@@ -106,10 +106,9 @@ func (r *records) keeping(cmd *cobra.Command) (billing.Config, error) {
 	}
 	c.complete()
 	cfg := c.billing(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError})))
-	if cfg.Rating, err = c.rating(); err != nil {
-		return cfg, err
-	}
-	return cfg, c.tell(&cfg)
+	c.leave(&cfg)
+	cfg.Rating, err = c.rating()
+	return cfg, err
 }
 
 func newDBBackupCommand() *cobra.Command {

@@ -35,6 +35,10 @@ func (r *records) decks(cmd *cobra.Command, use func(context.Context, *billing.R
 	if err != nil {
 		return err
 	}
+	return r.decksOf(cmd, cfg, use)
+}
+
+func (r *records) decksOf(cmd *cobra.Command, cfg billing.Config, use func(context.Context, *billing.Reader) error) error {
 	cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	reader, err := billing.OpenDecks(cmd.Context(), cfg)
 	if err != nil {

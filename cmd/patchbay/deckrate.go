@@ -112,7 +112,7 @@ func newDeckRerateCommand() *cobra.Command {
 		Use:   "rerate",
 		Short: "Rate calls again, by the decks that held when they were answered",
 		Long: `Rate calls again, by the decks that held when they were answered and by the tariffs of the settings. What differs is shown, and
-kept as new ratings beside the old ones; with --dry-run it is shown only.`,
+kept as new ratings beside the old ones; webhooks that want to know of ratings are told by the gateway. With --dry-run it is shown only.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s billing.Selection
@@ -127,7 +127,7 @@ kept as new ratings beside the old ones; with --dry-run it is shown only.`,
 				return fmt.Errorf("--to %w", err)
 			}
 			s.Trunk, s.Account = trunk, account
-			c, err := r.settings("tariffs", "rating")
+			c, err := r.settings("tariffs", "rating", "webhooks", "tenants")
 			if err != nil {
 				return err
 			}
@@ -135,7 +135,12 @@ kept as new ratings beside the old ones; with --dry-run it is shown only.`,
 			if err != nil {
 				return err
 			}
-			return r.decks(cmd, func(ctx context.Context, d *billing.Reader) error {
+			cfg, err := r.where()
+			if err != nil {
+				return err
+			}
+			c.leave(&cfg)
+			return r.decksOf(cmd, cfg, func(ctx context.Context, d *billing.Reader) error {
 				return rerate(ctx, cmd.OutOrStdout(), d, rates, s, dry, &r)
 			})
 		},

@@ -138,6 +138,7 @@ func (c collector) billing(gauge, count func(*prometheus.Desc, float64, ...strin
 	gauge(desc("journal_disk_free_bytes", "Free space on the journal's disk."), float64(b.FreeB))
 	gauge(desc("journal_disk_low", "1 while less than billing.min_free is left there."), truth(b.LowDisk))
 	gauge(desc("database_connected", "1 if the database is connected."), truth(b.Connected))
+	gauge(desc("retention_overdue", "Months of tables that billing.retention should have dropped, and that can't be exported: an alarm if not 0."), float64(b.Overdue))
 	count(desc("journal_commit_seconds_total", "Time spent in commits."), b.CommitTime.Seconds())
 	count(desc("journal_syncs_total", "Times that the disk was made to write."), float64(b.Syncs))
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -47,8 +48,12 @@ func (r *records) where() (billing.Config, error) {
 		Dir:      cmp.Or(c.Billing.Dir, filepath.Join(c.Node.Data, "billing")),
 		Database: string(c.Billing.Database),
 		Node:     c.Node.Name,
+		Rating:   billing.Rating{Currency: c.Rating.Currency},
 	}, err
 }
+
+// delivery are the settings of webhooks that only the gateway needs, which delivers.
+var delivery = regexp.MustCompile(`\.(url|secret|ca)$`)
 
 // settings are those that tell of records; sections are others that matter.
 func (r *records) settings(sections ...string) (Config, error) {
@@ -61,7 +66,10 @@ func (r *records) settings(sections ...string) (Config, error) {
 		var own Mistakes
 		for _, m := range d.wrong() {
 			section, _, _ := strings.Cut(m.Field, ".")
-			section, _, _ = strings.Cut(section, "[") // webhooks[0].secret is of webhooks
+			section, _, _ = strings.Cut(section, "[") // webhooks[0].id is of webhooks
+			if section == "webhooks" && delivery.MatchString(m.Field) {
+				continue
+			}
 			if section == "" || section == "node" || section == "billing" || slices.Contains(sections, section) || len(sections) > 0 && strings.Contains(m.Field, ".tariff") {
 				own = append(own, m)
 			}

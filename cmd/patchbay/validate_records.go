@@ -1,6 +1,11 @@
 package main
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/patchbay/patchbay/billing"
+)
 
 // records checks how calls that go on stand in records, and for how long all of it is kept.
 func (d *document) records(b *Billing) {
@@ -15,6 +20,9 @@ func (d *document) records(b *Billing) {
 		if r.days != 0 && (r.days < 7 || r.days > 36500) {
 			d.bad("billing.retention."+r.field, "expected 7 to 36500 days, or 0: for ever")
 		}
+	}
+	if e := b.Retention.Export; e != "" && e != billing.None && !filepath.IsAbs(e) {
+		d.bad("billing.retention.export", "expected an absolute path of a folder, or none")
 	}
 	if calls := b.Retention.Calls; calls != 0 && (outlives(b.Retention.Events, calls) || outlives(b.Retention.Quality, calls)) {
 		d.bad("billing.retention.calls", "expected at least as many days as events and quality have")

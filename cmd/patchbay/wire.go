@@ -172,8 +172,9 @@ func (s *server) startRecovery(ctx context.Context) {
 
 func (c Config) billing(log *slog.Logger) billing.Config {
 	return billing.Config{Dir: c.Billing.Dir, Database: string(c.Billing.Database), Node: c.Node.Name, Log: log,
-		CommitWarn: c.Billing.Stall, Reserve: int64(c.Billing.Reserve), MinFree: int64(c.Billing.MinFree),
-		Retention: billing.Retention{Events: days(c.Billing.Retention.Events), Quality: days(c.Billing.Retention.Quality), Calls: days(c.Billing.Retention.Calls)}}
+		Rating: billing.Rating{Currency: c.Rating.Currency}, CommitWarn: c.Billing.Stall, Reserve: int64(c.Billing.Reserve), MinFree: int64(c.Billing.MinFree),
+		Retention: billing.Retention{Events: days(c.Billing.Retention.Events), Quality: days(c.Billing.Retention.Quality), Calls: days(c.Billing.Retention.Calls)},
+		Export:    c.Billing.Retention.Export}
 }
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }

@@ -11,7 +11,8 @@ import (
 
 // tell completes the settings of records with who is told of calls.
 func (c Config) tell(b *billing.Config) error {
-	for _, h := range c.Webhooks {
+	c.leave(b)
+	for i, h := range c.Webhooks {
 		t := webhook.Target{URL: string(h.URL), Secret: string(h.Secret), Private: h.Private, Timeout: h.Timeout}
 		if h.CA != "" {
 			pem, err := os.ReadFile(h.CA)
@@ -27,7 +28,15 @@ func (c Config) tell(b *billing.Config) error {
 				t.Roots.AddCert(x)
 			}
 		}
-		hook := billing.Hook{ID: h.ID, Target: t, Tenant: h.Tenant, Parallel: h.AtOnce, GiveUp: h.GiveUp}
+		b.Hooks[i].Target = t
+	}
+	return nil
+}
+
+// leave completes them for those who leave messages to a gateway that delivers them: they need not know where to, nor any secret.
+func (c Config) leave(b *billing.Config) {
+	for _, h := range c.Webhooks {
+		hook := billing.Hook{ID: h.ID, Tenant: h.Tenant, Parallel: h.AtOnce, GiveUp: h.GiveUp}
 		for _, e := range h.Events {
 			hook.Kinds = append(hook.Kinds, "call."+e)
 		}
@@ -35,5 +44,4 @@ func (c Config) tell(b *billing.Config) error {
 	}
 	f := c.Billing.CallsFile
 	b.CallsFile = billing.CallsFile{Path: f.Path, MaxSize: int64(f.MaxSize), MaxAge: f.MaxAge, Keep: f.Keep}
-	return nil
 }

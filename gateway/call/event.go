@@ -215,6 +215,7 @@ type Rating struct {
 	House       string `json:"house,omitempty"` // the amount in the house's currency, HouseIn; "" if that isn't known
 	HouseIn     string `json:"houseIn,omitempty"`
 	Problem     string `json:"problem,omitempty"`
+	Revision    int    `json:"revision,omitempty"` // how many ratings of this side and run came before
 }
 
 // Interim is written every ten seconds of an answered call: after a crash the record ends here at the latest.

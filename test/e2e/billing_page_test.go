@@ -43,7 +43,7 @@ func (g *gateway) reportsOnPage(t *testing.T, want string) {
 		}
 	}
 	var got []string
-	for _, title := range []string{"Calls", "Answered", "Sold", "Bought"} {
+	for _, title := range []string{"Calls", "Answered", "Currency", "Sold", "Bought"} {
 		if at := slices.Index(head, title); at >= 0 && at < len(total) {
 			got = append(got, strings.ReplaceAll(total[at], ",", ""))
 		}
