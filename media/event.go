@@ -34,6 +34,9 @@ type Gone struct{}
 // Failed says that an element can't go on.
 type Failed struct{ Err error }
 
+// Lacks says that an element goes on without a part of what it should do.
+type Lacks struct{ Err error }
+
 // Ended says that a source has no more to send.
 type Ended struct{}
 
@@ -44,4 +47,5 @@ func (Silent) notice()   {}
 func (Switched) notice() {}
 func (Gone) notice()     {}
 func (Failed) notice()   {}
+func (Lacks) notice()    {}
 func (Ended) notice()    {}

@@ -54,6 +54,8 @@ func failure(err error) error {
 		f.Kind, f.Code = "RESOURCE_ERROR_READ", 9
 	case errors.Is(err, container.ErrUnknown), errors.Is(err, container.ErrCodec), errors.Is(err, player.ErrNothing):
 		f.Kind, f.Code = "STREAM_ERROR_FAILED", 1
+	case errors.Is(err, player.ErrPart):
+		f.Kind, f.Code = "STREAM_ERROR_CODEC_NOT_FOUND", 6
 	case errors.Is(err, container.ErrDamaged):
 		f.Kind, f.Code = "STREAM_ERROR_DECODE", 7
 	}
@@ -118,8 +120,11 @@ func (s *server) openStream(ctx context.Context, place uri.Place) (player.Stream
 // notices has failures said in Kurento's words.
 func notices(to func(media.Notice)) func(media.Notice) {
 	return func(n media.Notice) {
-		if f, ok := n.(media.Failed); ok {
+		switch f := n.(type) {
+		case media.Failed:
 			n = media.Failed{Err: failure(f.Err)}
+		case media.Lacks:
+			n = media.Lacks{Err: failure(f.Err)}
 		}
 		to(n)
 	}

@@ -207,10 +207,13 @@ func TestRecorderOfPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newMediaClient(t, s)
-	for _, uri := range []string{"b/a.webm", "b.wav", "c.mkv", web.URL + "/x.webm"} {
+	for _, uri := range []string{"b/a.webm", "b.wav", "c.mkv", "d.mp4", web.URL + "/x.webm"} {
 		profile := "WEBM"
 		if strings.HasSuffix(uri, ".mkv") {
 			profile = "MKV_AUDIO_ONLY"
+		}
+		if strings.HasSuffix(uri, ".mp4") {
+			profile = "MP4_AUDIO_ONLY"
 		}
 		p := c.make("PlayerEndpoint", map[string]any{"uri": "a.wav"})
 		r := c.make("RecorderEndpoint", map[string]any{"uri": uri, "mediaProfile": profile, "stopOnEndOfStream": true}, "Recording", "Paused", "Stopped", "Error", "UriEndpointStateChanged")

@@ -58,8 +58,11 @@ func recording(ext string, p kurento.MediaProfileSpecType) (c recorder.Config, e
 	case kurento.MediaProfileSpecTypeMkv, kurento.MediaProfileSpecTypeMkvAudioOnly, kurento.MediaProfileSpecTypeMkvVideoOnly:
 		c.Form = recorder.Matroska
 		codecs = append(codecs, "H264")
+	case kurento.MediaProfileSpecTypeMp4, kurento.MediaProfileSpecTypeMp4AudioOnly, kurento.MediaProfileSpecTypeMp4VideoOnly:
+		c.Form = recorder.MP4
+		codecs = []string{"H264", "VP9"}
 	default:
-		return c, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM and MKV, also as _AUDIO_ONLY and _VIDEO_ONLY, and WAV where the name of the file ends with .wav", p)
+		return c, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM, MKV and MP4, also as _AUDIO_ONLY and _VIDEO_ONLY, and WAV where the name of the file ends with .wav", p)
 	}
 	switch p {
 	case kurento.MediaProfileSpecTypeWebm, kurento.MediaProfileSpecTypeWebmAudioOnly:
@@ -67,11 +70,11 @@ func recording(ext string, p kurento.MediaProfileSpecType) (c recorder.Config, e
 			c.Form = recorder.WAV
 			return c, nil
 		}
-	case kurento.MediaProfileSpecTypeWebmVideoOnly, kurento.MediaProfileSpecTypeMkvVideoOnly:
+	case kurento.MediaProfileSpecTypeWebmVideoOnly, kurento.MediaProfileSpecTypeMkvVideoOnly, kurento.MediaProfileSpecTypeMp4VideoOnly:
 		c.Silent = true
 	}
 	switch p {
-	case kurento.MediaProfileSpecTypeWebmAudioOnly, kurento.MediaProfileSpecTypeMkvAudioOnly:
+	case kurento.MediaProfileSpecTypeWebmAudioOnly, kurento.MediaProfileSpecTypeMkvAudioOnly, kurento.MediaProfileSpecTypeMp4AudioOnly:
 	default:
 		for _, f := range videoFormats() {
 			if slices.Contains(codecs, f.Codec) {

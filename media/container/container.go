@@ -1,13 +1,15 @@
-// Package container reads and writes the files that media is kept in: WAV, headerless G.711 and PCM, Ogg with Opus, Matroska and
-// WebM. It knows media's formats, and nothing of where the bytes are.
+// Package container reads and writes the files that media is kept in: WAV, headerless G.711 and PCM, Ogg with Opus, Matroska,
+// WebM and MP4. It knows media's formats, and nothing of where the bytes are.
 package container
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,12 +30,13 @@ type Track struct {
 	Setup  []byte        // what a decoder must have before the first unit, as the file has it; nil = nothing
 	Width  int           // of the picture; 0 = unknown
 	Height int
+	Other  bool // neither sound nor pictures: subtitles, say
 }
 
 // Unit is what one timestamp of a track stands at: a packet of audio, a picture.
 type Unit struct {
 	Track int           // index into Tracks
-	At    time.Duration // from the file's beginning
+	At    time.Duration // from the file's beginning; of what an encoder needed before it, less than 0
 	For   time.Duration // how long it plays; 0 = unknown
 	Key   bool          // can be decoded without what came before it
 	Data  []byte        // the reader's again at its next call
@@ -53,7 +56,7 @@ type Reader interface {
 
 // Errors.
 var (
-	ErrUnknown = errors.New("container: neither WAV, Ogg, WebM nor Matroska")
+	ErrUnknown = errors.New("container: neither WAV, Ogg, WebM, Matroska nor MP4")
 	ErrDamaged = errors.New("container: damaged")
 	ErrCodec   = errors.New("container: codec isn't known")
 	ErrSeek    = errors.New("container: can't be sought")
@@ -77,6 +80,8 @@ func Open(in Input, name, mediaType string) (Reader, error) {
 		return openOgg(c)
 	case strings.HasPrefix(string(head), "\x1a\x45\xdf\xa3"):
 		return openMatroska(c)
+	case len(head) >= 8 && slices.Contains([]string{"ftyp", "moov", "wide", "free", "mdat"}, string(head[4:8])):
+		return openMP4(c)
 	}
 	if f, little := rawFormat(name, mediaType); f != nil && len(head) > 0 {
 		return openRaw(c, f, little), nil
@@ -126,9 +131,13 @@ type cursor struct {
 	at  int64  // of what is read next
 	win []byte // what was read ahead, from at on
 	buf []byte
+
+	room int // what is read ahead at most; 0 = window
 }
 
 const window = 32 << 10
+
+func (c *cursor) most() int { return cmp.Or(c.room, window) }
 
 // peek is the next n bytes, at most a window, without moving on; fewer and io.EOF at the end. They are valid until the next call.
 func (c *cursor) peek(n int) ([]byte, error) {
@@ -136,10 +145,10 @@ func (c *cursor) peek(n int) ([]byte, error) {
 		return c.win[:n], nil
 	}
 	if c.buf == nil {
-		c.buf = make([]byte, window)
+		c.buf = make([]byte, c.most())
 	}
 	have, _ := c.in.Size()
-	want := max(int64(n), min(window, have-c.at))
+	want := max(int64(n), min(int64(len(c.buf)), have-c.at))
 	got, err := c.in.ReadAt(c.buf[:want], c.at)
 	c.win = c.buf[:got]
 	if got >= n {
@@ -158,7 +167,7 @@ func (c *cursor) read(p []byte) error {
 	if n == len(p) {
 		return nil
 	}
-	if len(p)-n >= window {
+	if len(p)-n >= c.most() {
 		got, err := c.in.ReadAt(p[n:], c.at)
 		c.at += int64(got)
 		return whole(n+got, len(p), err)

@@ -94,6 +94,9 @@ func TestForeignFiles(t *testing.T) {
 		{"vp9.webm", "OPUS/48000/2", "VP9/90000", 3 * time.Second, 30},
 		{"h264.mkv", "OPUS/48000/2", "H264/90000;level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f", 3 * time.Second, 30},
 		{"mulaw.wav", "PCMU/8000", "", time.Second, 0},
+		{"h264.mp4", "OPUS/48000/2", "H264/90000;level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f", 3 * time.Second, 30},
+		{"parts.mp4", "OPUS/48000/2", "VP9/90000", 3 * time.Second, 30},
+		{"dash.mp4", "OPUS/48000/2", "H264/90000;level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f", 3 * time.Second, 30},
 		{"law.mkv", "PCMA/8000", "", time.Second, 0},
 		{"s24.wav", "L16/44100", "", time.Second / 10, 0},
 		{"f32.wav", "L16/22050", "", time.Second / 10, 0},
@@ -105,7 +108,7 @@ func TestForeignFiles(t *testing.T) {
 			}
 			var sound, pictures []Unit
 			var f *media.Format
-			last := time.Duration(-1)
+			last := -time.Second
 			for _, u := range units(t, r) {
 				switch g := r.Tracks()[u.Track].Format; {
 				case g == nil:
@@ -146,7 +149,7 @@ func TestForeignFiles(t *testing.T) {
 // Seek goes to where the time can be reached from, and all that follows comes.
 func TestSeek(t *testing.T) {
 	for name, early := range map[string]time.Duration{"tone.webm": 5 * time.Second, "live.mkv": 5 * time.Second, "tone.ogg": time.Second, "video.webm": 5 * time.Second,
-		"mulaw.wav": 20 * time.Millisecond, "law.mkv": 5 * time.Second} {
+		"mulaw.wav": 20 * time.Millisecond, "law.mkv": 5 * time.Second, "h264.mp4": time.Second, "parts.mp4": time.Second, "dash.mp4": time.Second} {
 		r := openFile(t, name)
 		all := units(t, r)
 		for _, at := range []time.Duration{2100 * time.Millisecond, 0, 500 * time.Millisecond, 10 * time.Second} {
@@ -232,7 +235,7 @@ func exhaust(b []byte, name string) {
 
 // Files that end early, or have a bit turned over, are read as far as they go.
 func TestDamage(t *testing.T) {
-	for _, name := range []string{"tone.webm", "live.mkv", "tone.ogg", "mulaw.wav", "law.mkv"} {
+	for _, name := range []string{"tone.webm", "live.mkv", "tone.ogg", "mulaw.wav", "law.mkv", "h264.mp4", "aac.mp4", "parts.mp4", "dash.mp4"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"time"
 
 	"github.com/patchbay/patchbay/media"
-	"github.com/patchbay/patchbay/media/sdp"
 )
 
 // matroska is a file of Matroska (RFC 9559) or WebM.
@@ -112,6 +110,8 @@ func (m *matroska) readTrack(b []byte) {
 		switch id {
 		case idTrackNumber:
 			no = number(data)
+		case idTrackType:
+			t.Other = number(data) > 2
 		case 0x23E383: // DefaultDuration
 			each = number(data)
 		case idCodecID:
@@ -204,11 +204,7 @@ func matroskaFormat(t *Track, rate, channels, depth int) *media.Format {
 	case "V_AV1":
 		return media.VideoFormat("AV1", "")
 	case "V_MPEG4/ISO/AVC":
-		if len(t.Setup) < 7 {
-			return nil
-		}
-		f := sdp.Format{Codec: "H264", Fmtp: fmt.Sprintf("packetization-mode=1;profile-level-id=%x", t.Setup[1:4])}
-		return media.VideoFormat("H264", f.Params())
+		return avcFormat(t.Setup)
 	case "V_MPEGH/ISO/HEVC":
 		return media.VideoFormat("H265", "")
 	}

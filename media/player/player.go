@@ -28,8 +28,8 @@ type Config struct {
 	Ahead    time.Duration // what must be there before it begins, and goes on after it had to wait; at most a second and a half
 	Clock    *media.Clock
 	Registry *media.Registry
-	// Post is told media.Ended and media.Failed, Changed each other state, before them. Both may be nil; neither blocks or calls
-	// the player.
+	// Post is told media.Ended and media.Failed, and media.Lacks when there is sound, or video, that can't be played beside what can;
+	// Changed each other state, before them. Both may be nil; neither blocks or calls the player.
 	Post    func(media.Notice)
 	Changed func(State)
 }
@@ -53,6 +53,7 @@ type Info struct {
 // Errors.
 var (
 	ErrNothing = errors.New("player: nothing in it can be played")
+	ErrPart    = errors.New("player: a part of it can't be played")
 	ErrClosed  = errors.New("player: closed")
 	ErrStopped = errors.New("player: stopped")
 )

@@ -87,6 +87,10 @@ func newStage(t *testing.T, ahead time.Duration, open func(ctx context.Context) 
 				tell("failed: %v", f.Err)
 				return
 			}
+			if l, ok := n.(media.Lacks); ok {
+				tell("lacks: %v", l.Err)
+				return
+			}
 			tell("%T", n)
 		}})
 	if err != nil {

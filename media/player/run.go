@@ -109,6 +109,7 @@ func (r *run) begins(s Stream) error {
 	var pack packer
 	for i, t := range s.Tracks() {
 		switch {
+		case t.Other:
 		case t.Format == nil:
 			names = append(names, t.Name)
 		case t.Format.Kind == media.Audio && r.audio < 0:
@@ -129,6 +130,9 @@ func (r *run) begins(s Stream) error {
 	}
 	if r.video >= 0 {
 		r.p.video.start(s.Tracks()[r.video].Format, pack)
+	}
+	if len(names) > 0 && (r.audio < 0 || r.video < 0) {
+		r.p.post(media.Lacks{Err: fmt.Errorf("%w: it has %q", ErrPart, names)})
 	}
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()

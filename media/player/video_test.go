@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ import (
 
 // Each picture of a file comes once, whole, at its time, with its sound; after a seek they begin with a key picture before it.
 func TestPlaysVideo(t *testing.T) {
-	for _, name := range []string{"video.webm", "vp9.webm", "h264.mkv"} {
+	for _, name := range []string{"video.webm", "vp9.webm", "h264.mkv", "h264.mp4", "parts.mp4"} {
 		b, err := os.ReadFile("../container/testdata/" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -59,6 +60,57 @@ func TestPlaysVideo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Sound whose codec nobody knows is told by its name, once, and the pictures beside it are played; alone it is a failure. Pictures that are
+// shown in another order than they come stand in the order of decoding.
+func TestLacksSound(t *testing.T) {
+	b, err := os.ReadFile("../container/testdata/aac.mp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, 0, opens(b, "aac.mp4"))
+		defer s.close()
+		format, want := pictures(t, b)
+		r := mediatest.NewRecorder(format)
+		s.Source(media.Pad{Kind: media.Video}).Link(r)
+		if err := s.Play(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Second)
+		u, n := video.NewUnpacker("H264"), 0
+		for _, f := range r.Frames() {
+			u.Add(f.Payload)
+			if !f.Marker {
+				continue
+			}
+			if data, ok := u.Take(); !ok || !bytes.HasSuffix(data, want[n]) {
+				t.Errorf("picture %d has %d bytes of %d", n, len(data), len(want[n]))
+			}
+			n++
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		slices.Sort(s.told) // opening is beside
+		if n != 30 || !slices.Equal(s.told, []string{`lacks: player: a part of it can't be played: it has ["AAC (mp4a)"]`, "media.Ended", "state 0", "state 1"}) {
+			t.Errorf("%d pictures, told %q", n, s.told)
+		}
+	})
+	b = bytes.ReplaceAll(b, []byte("avc1"), []byte("mp4v"))
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, 0, opens(b, "aac.mp4"))
+		defer s.close()
+		if err := s.Play(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if last := s.told[len(s.told)-1]; last != `failed: player: nothing in it can be played: it has ["MPEG-4 Visual (mp4v)" "AAC (mp4a)"]` {
+			t.Errorf("told %q", s.told)
+		}
+	})
 }
 
 // shown puts pictures together, and sees that each comes after a tenth of a second.

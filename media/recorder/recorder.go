@@ -1,4 +1,4 @@
-// Package recorder is an element that records what it hears, and sees, to a file of WebM, Matroska or WAV. Its file is as long as the
+// Package recorder is an element that records what it hears, and sees, to a file of WebM, Matroska, MP4 or WAV. Its file is as long as the
 // time in which there was something: of what is heard that which is missing in between, a muted track or lost packets, is silence; of
 // what is seen pictures are left out that can't be decoded. Both have one clock.
 package recorder
@@ -31,6 +31,7 @@ const (
 	WebM     Form = iota // Opus; VP8, VP9
 	Matroska             // Opus; VP8, VP9, H264
 	WAV                  // 16 bits at 8 kHz; no video
+	MP4                  // Opus; H264, VP9
 )
 
 // Config of a recorder.
@@ -118,10 +119,12 @@ func New(cfg Config) (*Recorder, error) {
 // holds reports whether the form has video of a codec.
 func (form Form) holds(f *media.Format) bool {
 	switch f.Codec {
-	case "VP8", "VP9":
+	case "VP8":
+		return form == WebM || form == Matroska
+	case "VP9":
 		return form != WAV
 	case "H264":
-		return form == Matroska
+		return form == Matroska || form == MP4
 	}
 	return false
 }
@@ -184,6 +187,11 @@ func (r *Recorder) look() {
 	}
 }
 
+// describer is a writer whose tracks can be described when they begin.
+type describer interface {
+	Describe(i int, t container.Track) error
+}
+
 // begin writes what stands at the beginning of a file.
 func (r *Recorder) begin(f File) (container.Writer, error) {
 	if r.cfg.Form == WAV {
@@ -192,6 +200,9 @@ func (r *Recorder) begin(f File) (container.Writer, error) {
 	tracks := make([]container.Track, 2) // video's is described when it is known
 	if !r.cfg.Silent {
 		tracks[audioTrack].Format = r.caps.Formats[0]
+	}
+	if r.cfg.Form == MP4 {
+		return container.NewMP4(f, tracks)
 	}
 	return container.NewMatroska(f, r.cfg.Form == WebM, tracks)
 }

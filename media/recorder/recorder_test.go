@@ -164,7 +164,7 @@ func say(t *mediatest.Talker, list [][]byte) {
 
 // All that comes is in the file, which says how long it is, and what it says is so.
 func TestRecordsOpus(t *testing.T) {
-	for _, form := range []Form{WebM, Matroska} {
+	for _, form := range []Form{WebM, Matroska, MP4} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage(t, form)
 			talker := opusTalker()
@@ -245,7 +245,7 @@ func TestGapsAreSilence(t *testing.T) {
 
 // A recording whose process was killed, here one whose bytes of a moment are taken, can be played up to a second before.
 func TestKilled(t *testing.T) {
-	for _, form := range []Form{WebM, Matroska, WAV} {
+	for _, form := range []Form{WebM, Matroska, MP4, WAV} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage(t, form)
 			talker := opusTalker()
@@ -302,7 +302,7 @@ func TestRecordsWAV(t *testing.T) {
 // A full disk, or none, is told once, what is there is kept, and what comes is let pass.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, form := range []Form{WebM, WAV} {
+		for _, form := range []Form{WebM, MP4, WAV} {
 			s := newStage(t, form)
 			s.most = 9000
 			talker := opusTalker()
@@ -319,7 +319,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			talker.Close()
 			s.end()
-			if form == WebM {
+			if form != WAV {
 				if _, got := read(t, s.bytes()); len(got) < 100 {
 					t.Errorf("%d units are kept", len(got))
 				}
@@ -411,7 +411,7 @@ func (f *onDisk) Finish(context.Context) error { return f.Close() }
 
 // The suite of sinks, with a disk that stalls.
 func TestSuite(t *testing.T) {
-	for _, form := range []Form{WebM, WAV} {
+	for _, form := range []Form{WebM, MP4, WAV} {
 		mediatest.Sink(t, func() mediatest.Subject {
 			f := &file{}
 			r, err := New(Config{Form: form, Create: func() (File, error) { return f, nil }})

@@ -152,7 +152,7 @@ func (l *reel) picture() error {
 // describe says in the file what the first key picture needs.
 func (l *reel) describe(width, height int) error {
 	setup := l.unpack.Setup()
-	w, ok := l.tape.w.(*container.MatroskaWriter)
+	w, ok := l.tape.w.(describer)
 	if !ok || l.shown || width == 0 || l.codec == "H264" && setup == nil {
 		return nil // what comes later says its size, and has its parameter sets, in the pictures
 	}

@@ -135,7 +135,7 @@ func (t *tape) release(to time.Duration) error {
 
 // close ends the file. A track in which there was nothing isn't in it, if there was another.
 func (t *tape) close() error {
-	if w, ok := t.w.(*container.MatroskaWriter); ok && !t.sounds && t.reel != nil && t.reel.shown {
+	if w, ok := t.w.(describer); ok && !t.sounds && t.reel != nil && t.reel.shown {
 		if err := w.Describe(audioTrack, container.Track{}); err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ type PostOptions struct {
 	Name     string          // in logs
 	Tenant   string          // whose it is
 	Timeout  time.Duration   // a session is over when nothing was posted for so long
-	// Notify is told media.Ended when all that was posted has been played, and media.Failed with a Failure; Session whether
+	// Notify is told media.Ended when all that was posted has been played, and media.Failed and media.Lacks with a Failure; Session whether
 	// somebody posts. Neither blocks.
 	Notify  func(media.Notice)
 	Session func(on bool)
@@ -87,6 +87,8 @@ func (e *HttpPostEndpoint) notice(n media.Notice) {
 	case media.Ended:
 		e.self.Post(EndOfStream{})
 	case media.Failed:
+		e.self.Post(raised(n.Err))
+	case media.Lacks:
 		e.self.Post(raised(n.Err))
 	}
 }

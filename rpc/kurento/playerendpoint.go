@@ -31,7 +31,7 @@ type PlayerOptions struct {
 	Tenant   string          // whose it is
 	URI      string
 	Cache    time.Duration // what is kept against a network's whims
-	// Notify is told media.Ended, and media.Failed with a Failure; Changed each other state, before that. Neither blocks.
+	// Notify is told media.Ended, and media.Failed and media.Lacks with a Failure; Changed each other state, before that. Neither blocks.
 	Notify  func(media.Notice)
 	Changed func(UriEndpointState)
 }
@@ -89,6 +89,8 @@ func (e *PlayerEndpoint) notice(n media.Notice) {
 			e.ended()
 		})
 	case media.Failed:
+		e.fail(n.Err)
+	case media.Lacks:
 		e.fail(n.Err)
 	}
 }
