@@ -57,10 +57,12 @@ func (a *account) fits(entry, number string) int {
 	case Home:
 		country, code := numbering.Country(number)
 		switch {
-		case country == "" && !local(number), country == "" && numbering.Nested("+"+number):
+		case country == "" && !local(number):
 			return -1
 		case country == "" && countDigits(number) <= localDigits:
 			return 0
+		case country == "" && numbering.Nested("+"+number):
+			return -1
 		case country == "": // many carriers are given international numbers without a sign
 			country, code = numbering.Country("+" + number)
 		}

@@ -57,6 +57,8 @@ func TestTollHome(t *testing.T) {
 		{"", "101", nil, "+4930123456", "has no home country (sip.country)"},
 		{"", "101", nil, "0301234567", "has no home country"},
 		{"", "101", nil, "401", ""},
+		{"", "101", nil, "9001", ""}, // and 90 is Turkey's code
+		{"DE", "", nil, "4901", ""},
 		{"", "101", []string{"+49"}, "+4930123456", ""},
 		// One code of several countries: which one it is counts, and what no plan knows is none.
 		{"US", "", nil, "+12125551234", ""},
