@@ -18,6 +18,7 @@ func (g *Gateway) interim() time.Duration { return cmp.Or(g.cfg.Records.Interim,
 func (c *Call) bridged() ending {
 	tick := time.NewTicker(c.g.interim())
 	defer tick.Stop()
+	c.spares()
 	c.measureFrom(c.parties()...)
 	partials := partials{Records: c.g.cfg.Records, from: time.Now()}
 	clocks := newClocks()

@@ -58,8 +58,9 @@ type Call struct {
 	referrals  int               // transfers so far
 	clocks     []*time.Timer
 	alive      atomic.Pointer[Live]
-	lease      *lease // the charger's grant, until a party at a trunk has it; nil: none
-	rewind     bool   // its clocks are to be set anew
+	lease      *lease   // the charger's grant, until a party at a trunk has it; nil: none
+	asked      []*lease // more of them, for other numbers, or at another's cost
+	rewind     bool     // its clocks are to be set anew
 }
 
 // command is what others ask of a call. reply, if not nil, gets the outcome.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -45,6 +46,8 @@ type lease struct {
 	grant Grant
 	until time.Time // zero: without end, or it hasn't begun
 	of    string    // who pays, and the number; "" = it isn't for a call through a trunk
+	tried bool      // an attempt at a trunk rests on it
+	spent bool      // and nothing came of that; another attempt may still rest on it
 }
 
 // due is when it is used up, once somebody talks; zero: never.
@@ -110,8 +113,78 @@ func (c *Call) renew(s *lease, now time.Time) (call.Cause, bool) {
 	return call.Cause{}, true
 }
 
-// settle tells the charger, once, what the call took of a grant that no party at a trunk has.
+// leaseFor is the grant for who pays and a number that no party at a trunk has; nil: there is none.
+func (c *Call) leaseFor(key string) *lease {
+	if c.lease != nil && c.lease.of == key {
+		return c.lease
+	}
+	for _, s := range c.asked {
+		if s.of == key {
+			return s
+		}
+	}
+	return nil
+}
+
+// lent is the grant that an attempt at a number through a trunk rests on, once the charger has given leave; nil: none is needed. Attempts
+// at one number, together or one after the other, rest on the same: it goes with the first that talks.
+func (c *Call) lent(number string) *lease {
+	if c.g.cfg.Charger == nil || c.src.urgent {
+		return nil
+	}
+	s := c.leaseFor(leaseOf(c.charged(number)))
+	if s != nil {
+		s.tried, s.spent = true, false
+	}
+	return s
+}
+
+// spend says that nothing came of the attempts so far.
+func (c *Call) spend() {
+	if c.lease != nil {
+		c.lease.spent = c.lease.tried
+	}
+	for _, s := range c.asked {
+		s.spent = true
+	}
+}
+
+// giveBack tells the charger of grants that nothing was taken of.
+func (c *Call) giveBack(which func(*lease) bool) {
+	if s := c.lease; s != nil && which(s) {
+		c.lease = nil
+		c.g.cfg.Charger.Settle(s.grant, Used{})
+	}
+	c.asked = slices.DeleteFunc(c.asked, func(s *lease) bool {
+		if !which(s) {
+			return false
+		}
+		c.g.cfg.Charger.Settle(s.grant, Used{})
+		return true
+	})
+}
+
+// takes is the grant of a leg that answers, which goes with it from here on; all others were for nothing.
+func (c *Call) takes(s *lease) *lease {
+	if c.lease == s {
+		c.lease = nil
+	}
+	c.asked = slices.DeleteFunc(c.asked, func(x *lease) bool { return x == s })
+	c.giveBack(func(*lease) bool { return true })
+	return s
+}
+
+// spares gives back what an answered call has no more use for: grants of attempts that somebody else has answered.
+func (c *Call) spares() {
+	c.giveBack(func(s *lease) bool { return s.tried || s != c.lease })
+}
+
+// settle tells the charger, once, what the call took of a grant that no party at a trunk has, and that it took nothing of others.
 func (c *Call) settle(cause call.Cause) {
+	for _, s := range c.asked {
+		c.g.cfg.Charger.Settle(s.grant, Used{Cause: cause})
+	}
+	c.asked = nil
 	if c.lease == nil {
 		return
 	}

@@ -24,8 +24,7 @@ func (c *Call) talks(l *sipLeg, at time.Time) {
 	if c.src.urgent || l.trunk == nil {
 		return
 	}
-	f := &fare{leg: l, accounts: c.liable(), since: at, lease: c.lease}
-	c.lease = nil
+	f := &fare{leg: l, accounts: c.liable(), since: at, lease: c.takes(l.lease)}
 	if f.lease != nil {
 		f.price = f.lease.grant.Price
 	}

@@ -66,6 +66,7 @@ func (c *Call) dialEach(members []Hop) tried {
 			}
 			c.unseize(m)
 		}
+		c.spend()
 		if n := rank(r.end.cause); n >= best {
 			best, out = n, tried{end: r.end}
 		}

@@ -100,6 +100,7 @@ func (c *Call) dialHop(hop Hop, number string) tried {
 func (c *Call) dialTrunk(hop Hop, number string) tried {
 	list, r, ok := c.atTrunk(hop, number)
 	if !ok {
+		c.spend()
 		return r
 	}
 	r.winner, r.end = c.ring(list)
@@ -135,6 +136,7 @@ func (c *Call) atTrunk(hop Hop, number string) (list []attempt, r tried, ok bool
 	if cause = c.seize(hop, targets[0]); !cause.IsZero() {
 		return nil, c.passes(hop, cause), false
 	}
+	targets[0].lease = c.lent(hop.Number)
 	return []attempt{{targets[0], hop}}, tried{}, true
 }
 
@@ -164,7 +166,12 @@ type attempt struct {
 }
 
 // ring calls all of a list at once; the first to answer wins.
-func (c *Call) ring(list []attempt) (*sipLeg, ending) {
+func (c *Call) ring(list []attempt) (winner *sipLeg, end ending) {
+	defer func() {
+		if winner == nil {
+			c.spend()
+		}
+	}()
 	var ringing []*sipLeg
 	cause := call.Failure
 	c.retryAfter, c.redirect = 0, nil
@@ -187,7 +194,7 @@ func (c *Call) ring(list []attempt) (*sipLeg, ending) {
 			}
 			continue
 		}
-		l.hop, l.cost = a.hop.key(), a.hop.Cost
+		l.hop, l.cost, l.lease = a.hop.key(), a.hop.Cost, a.lease
 		ringing = append(ringing, l)
 	}
 	if end, gone := c.left(); gone {

@@ -116,9 +116,10 @@ func (c *Call) leave(number string) call.Cause {
 	}
 	as := c.charged(number)
 	key := leaseOf(as)
-	if c.lease != nil && c.lease.of == key {
+	if c.leaseFor(key) != nil {
 		return call.Cause{}
 	}
+	c.giveBack(func(s *lease) bool { return s.spent })
 	grant, err := c.g.cfg.Charger.Authorize(c.ctx, as)
 	if err != nil {
 		var r *Refusal
@@ -129,10 +130,7 @@ func (c *Call) leave(number string) call.Cause {
 		c.log.Error("charging", "err", err)
 		return call.Failure
 	}
-	if c.lease != nil { // nothing came of it
-		c.g.cfg.Charger.Settle(c.lease.grant, Used{})
-	}
-	c.lease = &lease{grant: grant, of: key}
+	c.asked = append(c.asked, &lease{grant: grant, of: key})
 	return call.Cause{}
 }
 

@@ -30,6 +30,7 @@ type sipLeg struct {
 	party party
 	hop   string // the key of the hop that it is an attempt of
 	cost  Price  // of a minute there, where charging gives none
+	lease *lease // the charger's grant that it was called by; nil: none
 	d     *sip.Dialog
 	ep    media.Endpoint
 

@@ -20,6 +20,7 @@ type target struct {
 	party   party
 	user    *User
 	trunk   *trunk
+	lease   *lease // the charger's grant for a call through the trunk; nil: none
 	app     *App
 	contact string // user of our Contact; "" = that of from
 	header  []sip.Header
