@@ -18,6 +18,17 @@ var qualityColumns = [...]struct{ column, json, kind string }{
 	{"rtt_ms", "rttMs", "real"}, {"rtt_min_ms", "rttMinMs", "real"}, {"rtt_max_ms", "rttMaxMs", "real"}, {"owd_ms", "delayMs", "real"},
 	{"r", "r", "numeric"}, {"mos_lq", "mosLq", "numeric"}, {"mos_cq", "mosCq", "numeric"},
 	{"ie", "ie", "real"}, {"bpl", "bpl", "real"}, {"ppl", "ppl", "real"}, {"first_rtp_ms", "firstRtpMs", "bigint"},
+	{"skew_ppm", "skewPpm", "real"}, {"silence_ms", "silenceMs", "bigint"},
+}
+
+// reportedColumns are those that a bucket's xr fills, which is an object of its own.
+var reportedColumns = [...]struct{ column, json, kind string }{
+	{"xr_loss", "lossPercent", "real"}, {"xr_discard", "discardPercent", "real"}, {"xr_burst_density", "burstDensityPercent", "real"},
+	{"xr_gap_density", "gapDensityPercent", "real"}, {"xr_burst_ms", "burstMs", "real"}, {"xr_gap_ms", "gapMs", "real"},
+	{"xr_rtt_ms", "rttMs", "real"}, {"xr_delay_ms", "delayMs", "real"}, {"xr_signal_dbm", "signalDbm", "real"}, {"xr_noise_dbm", "noiseDbm", "real"},
+	{"xr_echo_loss_db", "echoLossDb", "real"}, {"xr_r", "r", "real"}, {"xr_external_r", "externalR", "real"}, {"xr_mos_lq", "mosLq", "numeric"},
+	{"xr_mos_cq", "mosCq", "numeric"}, {"xr_buffer_ms", "bufferMs", "real"}, {"xr_buffer_max_ms", "bufferMaxMs", "real"},
+	{"xr_lost", "lost", "bigint"}, {"xr_dup", "duplicate", "bigint"}, {"xr_concealment", "concealment", "text"},
 }
 
 // qualityFlags are those whose absence has a meaning: the column, what it is made of, and the kind that this has in JSON.
@@ -32,6 +43,10 @@ func insertQuality() string {
 	for _, c := range qualityColumns {
 		names, takes = append(names, c.column), append(takes, fmt.Sprintf("b.%q", c.json))
 		kinds = append(kinds, fmt.Sprintf("%q %s", c.json, c.kind))
+	}
+	kinds = append(kinds, "xr jsonb")
+	for _, c := range reportedColumns {
+		names, takes = append(names, c.column), append(takes, fmt.Sprintf("(b.xr ->> '%s')::%s", c.json, c.kind))
 	}
 	for _, c := range qualityFlags {
 		names, takes = append(names, c.column), append(takes, fmt.Sprintf("COALESCE(b.%q, %s)", c.json, c.absent))

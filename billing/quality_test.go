@@ -2,10 +2,15 @@ package billing
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/patchbay/patchbay/billing/report"
 	"github.com/patchbay/patchbay/gateway/call"
 )
 
@@ -27,6 +32,11 @@ func measuredStory(i int) []call.Event {
 			b.Lost, b.Jitter, b.MOSLQ = ptr(int64(no+i)), ptr(1.25), ptr(4.41)
 			b.MOSCQ, b.R, b.RTT = ptr(4.4-float64(no)/10), ptr(92.5), ptr(18.25)
 			b.Modelled = []string{"concealment", "delay"}
+			b.Skew, b.Silence = ptr(-37.5), ptr(int64(1200+no))
+		} else if no == 0 {
+			b.XR = &call.XR{Loss: ptr(1.25), Discard: ptr(float64(i)), BurstDensity: ptr(50.0), GapDensity: ptr(0.5), Burst: ptr(250.0), Gap: ptr(4000.0), RTT: ptr(180.0),
+				Delay: ptr(65.0), Signal: ptr(-20.0), Noise: ptr(-60.0), EchoLoss: ptr(55.0), R: ptr(71.0), ExternalR: ptr(80.0), MOSLQ: ptr(3.7), MOSCQ: ptr(3.6),
+				Buffer: ptr(40.0), BufferMax: ptr(120.0), Lost: ptr(int64(1<<32 - 1)), Duplicate: ptr(int64(3)), Concealment: "standard"}
 		}
 		return b
 	}
@@ -93,7 +103,16 @@ func TestQualityRows(t *testing.T) {
 	if rows != 30*16 || nulls != rows || legs != 60 || lost != want || flagged != 30 || modelled != 30*8 || math.Abs(mos-4.1) > 1e-9 {
 		t.Errorf("%d rows, %d without what a relay can't know, of %d legs, %d lost (expected %d), %d one-way, %d modelled, least MOS %v", rows, nulls, legs, lost, want, flagged, modelled, mos)
 	}
+	reportedRows(t, conn)
 	r := reader(t, Config{Dir: t.TempDir(), Database: url, Log: quiet()})
+	q, err := report.Parse(report.Worst, func(string) (string, bool) { return "", false }, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst, err := r.Report(context.Background(), q, nil)
+	if err != nil || len(worst.Rows) != 30*2 || fmt.Sprint(worst.Rows[0][len(worst.Rows[0])-5:]) != "[<nil> <nil> -37.5 false false]" {
+		t.Errorf("%d worst legs, expected 60, %v", len(worst.Rows), err)
+	}
 	for _, c := range list(t, r, Filter{Limit: 100}) {
 		if c.MOSMin == nil || *c.MOSMin != 4.1 || c.MOSAvg == nil || *c.MOSAvg != 4.2 || !c.OneWay || c.FASSuspect || c.PartialNo != 1 || c.State != call.Closed {
 			t.Errorf("call %+v", c)
@@ -104,6 +123,26 @@ func TestQualityRows(t *testing.T) {
 		if err != nil || len(events) != len(e) || c.Leg(2).In == nil || !c.Leg(2).In.OneWay {
 			t.Errorf("%d events, %v", len(events), err)
 		}
+	}
+}
+
+// reportedRows: what parties say themselves, and what their timestamps do, stands where it belongs.
+func reportedRows(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	var skewed, silent, said, others int
+	var sums []float64
+	err := conn.QueryRow(context.Background(), `SELECT count(*) FILTER (WHERE skew_ppm = -37.5 AND stream = 'in'), count(*) FILTER (WHERE silence_ms = 1200 + bucket AND stream = 'in'),
+		count(*) FILTER (WHERE stream = 'out' AND bucket = 0 AND xr_concealment = 'standard' AND xr_lost = 4294967295 AND xr_dup = 3 AND xr_mos_cq = 3.6 AND xr_mos_lq = 3.7),
+		count(*) FILTER (WHERE (stream = 'in' OR bucket > 0) AND num_nonnulls(xr_loss, xr_discard, xr_burst_density, xr_gap_density, xr_burst_ms, xr_gap_ms, xr_rtt_ms, xr_delay_ms,
+			xr_signal_dbm, xr_noise_dbm, xr_echo_loss_db, xr_r, xr_external_r, xr_mos_lq, xr_mos_cq, xr_buffer_ms, xr_buffer_max_ms, xr_lost, xr_dup, xr_concealment) > 0),
+		ARRAY[avg(xr_loss), sum(xr_discard), avg(xr_burst_density), avg(xr_gap_density), avg(xr_burst_ms), avg(xr_gap_ms), avg(xr_rtt_ms), avg(xr_delay_ms), avg(xr_signal_dbm),
+			avg(xr_noise_dbm), avg(xr_echo_loss_db), avg(xr_r), avg(xr_external_r), avg(xr_buffer_ms), avg(xr_buffer_max_ms)]::float8[] FROM patchbay.leg_quality`).Scan(&skewed, &silent, &said, &others, &sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []float64{1.25, 2 * 29 * 30 / 2, 50, 0.5, 250, 4000, 180, 65, -20, -60, 55, 71, 80, 40, 120}
+	if skewed != 30*8 || silent != 30*8 || said != 30*2 || others != 0 || !slices.Equal(sums, want) {
+		t.Errorf("%d rows with a clock, %d with silence, %d with what parties say, %d more; %v, expected %v", skewed, silent, said, others, sums, want)
 	}
 }
 

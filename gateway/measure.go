@@ -47,7 +47,12 @@ func count(e media.Element) (c counts) {
 func join(to, st *media.Stream) {
 	if st.Last >= to.Last {
 		to.SSRC, to.Format, to.Jitter, to.Last = st.SSRC, st.Format, st.Jitter, st.Last
+		to.Skew, to.Skewed = st.Skew, st.Skewed
 	}
+	if st.XR != nil {
+		to.XR = st.XR
+	}
+	to.Silence += st.Silence
 	to.Packets += st.Packets
 	to.Bytes += st.Bytes
 	to.Lost += st.Lost
@@ -182,6 +187,13 @@ func heard(b *call.Bucket, from, to *media.Stream) {
 	if b.Packets == 0 {
 		return
 	}
+	if to.Skewed {
+		b.Skew = rounded(to.Skew, 1)
+	}
+	if to.Silence > 0 { // a party that leaves none out is silent in its packets, which nobody looks into
+		silence := (to.Silence - from.Silence).Milliseconds()
+		b.Silence = &silence
+	}
 	b.Jitter = ms(to.Jitter)
 	j := to.Jitters
 	j.Sub(&from.Jitters)
@@ -199,6 +211,10 @@ func heard(b *call.Bucket, from, to *media.Stream) {
 func sent(b *call.Bucket, from, to *media.Stream) {
 	b.Stream, b.SSRC = call.StreamOut, to.SSRC
 	b.Packets, b.Bytes = to.Packets-from.Packets, to.Bytes-from.Bytes
+	if to.XR != nil && to.XR != from.XR { // it has said so since
+		x := call.XR(*to.XR)
+		b.XR = &x
+	}
 	if !to.Reported {
 		return
 	}

@@ -124,6 +124,27 @@ func TestSpan(t *testing.T) {
 	if *b.Lost != 30 || *b.Duplicate != 10 || *b.Bursts != 10 || *b.Ppl != 6 || *b.BurstR != 2.82 || *b.Delay != 60 || *b.R > 82 || *b.MOSCQ >= *b.MOSLQ {
 		t.Errorf("%d lost, %d twice, %d bursts, %v %%, burst ratio %v, %v ms, R %v, MOS %v and %v", *b.Lost, *b.Duplicate, *b.Bursts, *b.Ppl, *b.BurstR, *b.Delay, *b.R, *b.MOSCQ, *b.MOSLQ)
 	}
+	if b.Skew != nil || b.Silence != nil {
+		t.Errorf("a clock %v and silence %v that nobody has measured", b.Skew, b.Silence)
+	}
+	from.Silence, to.Silence, to.Skew, to.Skewed = 2*time.Second, 3500*time.Millisecond, -41.27, true
+	heard(&b, &from, &to)
+	if b.Silence == nil || *b.Silence != 1500 || b.Skew == nil || *b.Skew != -41.3 {
+		t.Errorf("a clock %v and silence %v", b.Skew, b.Silence)
+	}
+	r, said := 71.0, media.Stream{Packets: 100, XR: &media.XR{Concealment: "standard"}}
+	b = call.Bucket{}
+	sent(&b, &media.Stream{XR: &media.XR{}}, &said)
+	if said.XR.R = &r; b.XR == nil || b.XR.Concealment != "standard" || b.XR.R != nil {
+		t.Errorf("the party says %+v", b.XR)
+	}
+	if sent(&b, &said, &said); b.XR == nil {
+		t.Error("what was said is taken back")
+	}
+	b = call.Bucket{}
+	if sent(&b, &said, &said); b.XR != nil {
+		t.Error("what was said before is told again")
+	}
 	b = call.Bucket{Codec: "opus/48000/2"}
 	heard(&b, &media.Stream{Lost: 2}, &media.Stream{Packets: 50})
 	rate(&b, 20)

@@ -141,6 +141,10 @@ type Stream struct {
 	Reported  bool          // outbound: the peer has reported of it, so that Lost, Fraction and Jitter are known
 	Bursts    uint64        // runs of packets lost in a row; inbound alone, as are Jitters
 	Jitters   Jitters       // what Jitter was from time to time
+	Skew      float64       // ppm by which the peer's clock runs faster than ours, if Skewed; inbound alone, as is Silence
+	Skewed    bool          // Skew is certain to 20 ppm
+	Silence   time.Duration // that the peer left out while its stream went on (discontinuous transmission); 0 = it left out none
+	XR        *XR           // outbound: what the peer says of it in extended reports, never changed once it is here; nil = nothing
 
 	// Of video alone.
 	Layer    uint8  // of a simulcast, as in Frame

@@ -36,6 +36,8 @@ var definitions = []definition{
 		{"stream", "text", "Stream", "in: what the party sent; out: what it was sent, as it reported."}, {"party", "text", "Party", "trunk:ID or user:ID."},
 		{"number", "text", "Number", "That was called."}, {"codec", "text", "Codec", "Of the stream."}, {"mos", "score", "MOS", "1 to 4.5; with the delay where it is known."},
 		{"loss_percent", "percent", "Loss %", "Packets lost."}, {"jitter", "ms", "Jitter", "95th percentile, ms."}, {"rtt", "ms", "Round trip", "ms."},
+		{"xr_mos", "score", "MOS of the party", "As it measured itself what it was sent (RFC 3611)."}, {"xr_discard", "percent", "Discarded %", "By the party's jitter buffer, as it says."},
+		{"skew", "number", "Clock ppm", "By which the party's clock runs faster than ours, where that is certain."},
 		{"one_way", "flag", "One way", "The party was never heard."}, {"no_media", "flag", "No media", "Nothing came."}}},
 	{name: Concurrency, about: "Calls at a time, in steps: the most, the mean, and how many began.", limit: MaxRows, columns: []Column{
 		{"at", "time", "At", "Beginning of the step."}, {"peak", "count", "Peak", "Most calls at a time, ringing ones among them."},

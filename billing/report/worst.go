@@ -28,7 +28,7 @@ func (r *Report) worst(ctx context.Context, db Querier) error {
 		}
 	}
 	rows, err := db.Query(ctx, fmt.Sprintf(`SELECT q.call_id, c.setup_at, q.leg_no::bigint, q.stream, COALESCE('trunk:' || l.trunk_id, 'user:' || l.user_id, ''), c.b_raw, COALESCE(q.codec, ''),
-COALESCE(q.mos_cq, q.mos_lq)::text, round(q.ppl::numeric, 2)::text, round(q.jitter_p95_ms::numeric, 1)::text, round(q.rtt_ms::numeric, 1)::text, q.one_way, q.no_media
+COALESCE(q.mos_cq, q.mos_lq)::text, round(q.ppl::numeric, 2)::text, round(q.jitter_p95_ms::numeric, 1)::text, round(q.rtt_ms::numeric, 1)::text, COALESCE(q.xr_mos_cq, q.xr_mos_lq)::text, round(q.xr_discard::numeric, 2)::text, round(q.skew_ppm::numeric, 1)::text, q.one_way, q.no_media
 FROM patchbay.leg_quality q JOIN patchbay.leg l ON l.call_id = q.call_id AND l.started_at = q.started_at AND l.leg_no = q.leg_no
 JOIN patchbay.call c ON c.call_id = q.call_id AND c.started_at = q.started_at
 LEFT JOIN patchbay.counted n ON n.call_id = q.call_id AND n.started_at = q.started_at AND n.leg_no = 0
@@ -42,9 +42,9 @@ WHERE q.bucket = 0 AND COALESCE(q.mos_cq, q.mos_lq) IS NOT NULL AND %s ORDER BY 
 		var began time.Time
 		var leg int64
 		var stream, party, called, codec string
-		var scores [4]*string
+		var scores [7]*string
 		var oneWay, noMedia bool
-		if err := rows.Scan(&id, &began, &leg, &stream, &party, &called, &codec, &scores[0], &scores[1], &scores[2], &scores[3], &oneWay, &noMedia); err != nil {
+		if err := rows.Scan(&id, &began, &leg, &stream, &party, &called, &codec, &scores[0], &scores[1], &scores[2], &scores[3], &scores[4], &scores[5], &scores[6], &oneWay, &noMedia); err != nil {
 			return err
 		}
 		row := []any{id.String(), began.In(q.Zone), leg, stream, party, called, codec}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/patchbay/patchbay/gateway/call"
@@ -13,7 +14,7 @@ func sound(l *call.Leg) string {
 	if b := l.In; b != nil {
 		parts = append(parts, "from it "+bucket(b))
 	}
-	if b := l.Out; b != nil && b.MOS() != nil {
+	if b := l.Out; b != nil && (b.MOS() != nil || b.XR != nil) {
 		parts = append(parts, "to it "+bucket(b))
 	}
 	return strings.Join(parts, "; ")
@@ -25,6 +26,9 @@ func bucket(b *call.Bucket) string {
 	if mos == nil {
 		if b.OneWay {
 			return "nothing, though it was sent media: one-way"
+		}
+		if text := own(b.XR); text != "" {
+			return text
 		}
 		return "nothing to rate"
 	}
@@ -47,7 +51,40 @@ func bucket(b *call.Bucket) string {
 	if b.Provisional {
 		s += ", provisional"
 	}
+	if b.Silence != nil && *b.Silence > 0 {
+		s += fmt.Sprintf(", %.1f s of silence left out", float64(*b.Silence)/1000)
+	}
+	if b.Skew != nil && math.Abs(*b.Skew) >= notableSkew {
+		s += fmt.Sprintf(", its clock %+.0f ppm against ours", *b.Skew)
+	}
+	if text := own(b.XR); text != "" {
+		s += ", " + text
+	}
 	return s
+}
+
+// notableSkew in ppm is more than clocks of quartz differ.
+const notableSkew = 200
+
+// own is what the party says itself of what it was sent, "" if nothing.
+func own(x *call.XR) string {
+	if x == nil {
+		return ""
+	}
+	var parts []string
+	if mos := x.MOS(); mos != nil {
+		parts = append(parts, fmt.Sprintf("MOS %.1f", *mos))
+	}
+	if x.Loss != nil {
+		parts = append(parts, fmt.Sprintf("loss %.1f %%", *x.Loss))
+	}
+	if x.Discard != nil && *x.Discard > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f %% too late to be played", *x.Discard))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "by its own account " + strings.Join(parts, ", ")
 }
 
 // scores are a call's, "" if nothing was measured.

@@ -37,6 +37,10 @@ type Bucket struct {
 	RTTMin    *float64 `json:"rttMinMs,omitempty"`
 	RTTMax    *float64 `json:"rttMaxMs,omitempty"`
 
+	Skew    *float64 `json:"skewPpm,omitempty"`   // by which the party's clock runs faster than ours, since its stream began; nil while it isn't certain
+	Silence *int64   `json:"silenceMs,omitempty"` // that the party left out, told when it speaks again; nil = it leaves none out, so that nobody knows
+	XR      *XR      `json:"xr,omitempty"`        // of StreamOut, if the party has said more since the bucket before
+
 	// The E-model (G.107) and its inputs.
 	R      *float64 `json:"r,omitempty"`
 	MOSCQ  *float64 `json:"mosCq,omitempty"` // conversational: with the delay; nil while nobody reported a round trip
@@ -53,6 +57,38 @@ type Bucket struct {
 
 	Modelled    []string `json:"modelled,omitempty"`    // such as delay, burst_r
 	Provisional bool     `json:"provisional,omitempty"` // Ie and Bpl are ours: nobody has agreed on them
+}
+
+// XR is what a party measured of what it was sent (RFC 3611), as it says itself. What it doesn't say is nil.
+type XR struct {
+	Loss         *float64 `json:"lossPercent,omitempty"`
+	Discard      *float64 `json:"discardPercent,omitempty"` // that came, and not in time for its jitter buffer
+	BurstDensity *float64 `json:"burstDensityPercent,omitempty"`
+	GapDensity   *float64 `json:"gapDensityPercent,omitempty"`
+	Burst        *float64 `json:"burstMs,omitempty"`
+	Gap          *float64 `json:"gapMs,omitempty"`
+	RTT          *float64 `json:"rttMs,omitempty"`
+	Delay        *float64 `json:"delayMs,omitempty"` // its own, from packet to ear and from mouth to packet
+	Signal       *float64 `json:"signalDbm,omitempty"`
+	Noise        *float64 `json:"noiseDbm,omitempty"`
+	EchoLoss     *float64 `json:"echoLossDb,omitempty"`
+	R            *float64 `json:"r,omitempty"`
+	ExternalR    *float64 `json:"externalR,omitempty"`
+	MOSLQ        *float64 `json:"mosLq,omitempty"`
+	MOSCQ        *float64 `json:"mosCq,omitempty"`
+	Buffer       *float64 `json:"bufferMs,omitempty"`
+	BufferMax    *float64 `json:"bufferMaxMs,omitempty"`
+	Lost         *int64   `json:"lost,omitempty"`
+	Duplicate    *int64   `json:"duplicate,omitempty"`
+	Concealment  string   `json:"concealment,omitempty"` // disabled, enhanced, standard
+}
+
+// MOS is the party's own score: the conversational one if it says that.
+func (x *XR) MOS() *float64 {
+	if x.MOSCQ != nil {
+		return x.MOSCQ
+	}
+	return x.MOSLQ
 }
 
 // MOS is the bucket's score: the conversational one if it is known.

@@ -126,7 +126,7 @@ type Endpoint struct {
 
 const (
 	gapBefore  = 32
-	gapBetween = 0
+	gapBetween = 8
 
 	linesIn, linesOut = 4, 3
 )

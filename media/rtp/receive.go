@@ -200,7 +200,7 @@ func (r *receiver) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 		return false
 	case r.event:
 		fr.Kind = media.Event
-		r.seq.Skip(h, v)
+		r.seq.Interrupt(h, v, now)
 		if d, ended := r.events.Packet(payload, h.TS, int(r.clock), now); ended {
 			f.digit, f.ended = d, true
 		}

@@ -36,6 +36,7 @@ type Control struct {
 	jitter   uint32 // timestamp units
 	peak     uint32
 	reported bool
+	xr       *media.XR // what extended reports say; another one, not a changed one, when they say more
 }
 
 // Init draws our name.
@@ -96,29 +97,54 @@ func (c *Control) Answer(b *Block, now int64) {
 }
 
 // Unmarshal reads a compound packet after the checks of RFC 3550 A.2: version 2 throughout, a report first, lengths that
-// add up, padding on the last alone. Reduced size (RFC 5506) isn't negotiated.
+// add up, padding on the last alone. Reduced size (RFC 5506) isn't negotiated. Extended reports (RFC 3611) are left as they are, for Hear,
+// as *rtcp.RawPacket in p: what is wrong within one leaves the others good.
 func Unmarshal(p []byte) ([]prtcp.Packet, error) {
-	if !compound(p) {
+	extended, ok := compound(p)
+	if !ok {
 		return nil, ErrNotCompound
 	}
-	return prtcp.Unmarshal(p)
+	if !extended {
+		return prtcp.Unmarshal(p)
+	}
+	var list []prtcp.Packet
+	for len(p) > 0 {
+		n := size(p)
+		if p[1] == typeXR {
+			raw := prtcp.RawPacket(p[:n])
+			list = append(list, &raw)
+		} else {
+			one, err := prtcp.Unmarshal(p[:n])
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, one...)
+		}
+		p = p[n:]
+	}
+	return list, nil
 }
 
-func compound(p []byte) bool {
+// compound reports whether p is a compound packet, and whether there are extended reports in it.
+func compound(p []byte) (extended, ok bool) {
 	for first := true; ; first = false {
 		if len(p) < 4 || p[0]>>6 != 2 || first && p[1] != typeSR && p[1] != typeRR {
-			return false
+			return false, false
 		}
-		n := 4 * (int(binary.BigEndian.Uint16(p[2:])) + 1)
+		n := size(p)
 		if n > len(p) || p[0]&0x20 != 0 && n < len(p) {
-			return false
+			return false, false
 		}
+		extended = extended || p[1] == typeXR
 		if n == len(p) {
-			return true
+			return extended, true
 		}
 		p = p[n:]
 	}
 }
+
+// size is how many bytes the first packet of p has, by its head.
+func size(p []byte) int { return 4 * (int(binary.BigEndian.Uint16(p[2:])) + 1) }
 
 // Heard is what a compound packet said.
 type Heard struct {
@@ -143,6 +169,10 @@ func (c *Control) Hear(list []prtcp.Packet, ours, theirs uint32, now int64) (h H
 			c.feedback(q.Reports, ours, &h)
 		case *prtcp.Goodbye:
 			h.Gone = h.Gone || slices.Contains(q.Sources, theirs)
+		case *prtcp.RawPacket:
+			if len(*q) > 1 && (*q)[1] == typeXR {
+				c.extended(*q, ours)
+			}
 		}
 	}
 	return h
@@ -173,7 +203,7 @@ func (c *Control) feedback(list []prtcp.ReceptionReport, ours uint32, h *Heard) 
 func (c *Control) Stats(in, out *media.Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	in.RTT, out.RTT = c.rtt, c.rtt
+	in.RTT, out.RTT, out.XR = c.rtt, c.rtt, c.xr
 	if !c.reported {
 		return
 	}

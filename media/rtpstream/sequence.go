@@ -15,6 +15,8 @@ const (
 	handOver = int64(100 * time.Millisecond) // of quiet after which another SSRC is believed at once
 	sampled  = 8                             // of so many packets one tells the jitter: those behind are on another line of the cache
 	maxSkew  = 2e9                           // ns between timestamps and arrival that make a timestamp jump
+
+	leastPause = 5 // a pause is longer than a fifth of a second: no packet holds as much
 )
 
 // Verdict on a packet of the peer.
@@ -68,6 +70,9 @@ type Sequence struct {
 	epochs               uint32
 	bursts               uint64 // runs of numbers that never came
 	jitters              media.Jitters
+	drift                drift   // of the timestamps' latest origin
+	silence              float64 // ns that were left out
+	interrupted          int64   // when the latest telephone-event came
 }
 
 // HotSize is how many bytes of a Sequence each packet touches, from its first on.
@@ -171,7 +176,7 @@ func (q *Sequence) restart(h *Header) {
 	}
 	q.Started, q.SSRC, q.max, q.cycles, q.base = true, h.SSRC, h.Seq, 0, uint32(h.Seq)
 	q.mark, q.priorExpected, q.priorReceived = q.packets+q.duplicate, 0, 0
-	q.seen, q.skips, q.skipping = window128{1}, window128{}, false
+	q.seen, q.skips, q.skipping, q.drift = window128{1}, window128{}, false, drift{}
 	q.jumping, q.rivalling, q.timed, q.jitter = false, false, false, 0
 	q.epochs++
 }
@@ -188,11 +193,33 @@ func (q *Sequence) Pace(ts, clock uint32, now int64) (jumped bool) {
 			q.highest = max(q.highest, q.jitter)
 			if q.max%sampled == 0 {
 				q.jitters.Add(q.jitter)
+				q.drift.add(ts, clock, now)
+			}
+			if span := ts - q.ts; span > clock/leastPause && span < 1<<31 {
+				q.pause(span, now)
 			}
 		}
 	}
+	if jumped || q.clock != clock {
+		q.drift = drift{}
+	}
 	q.timed, q.ts, q.at, q.clock = true, ts, now, clock
 	return jumped
+}
+
+// pause counts what a peer left out because nobody spoke: timestamps and time go on together, numbers have no gap, and no event came in
+// between. What is silent in packets that come, a relay doesn't know.
+func (q *Sequence) pause(span uint32, now int64) {
+	left := float64(span) * (1e9 / float64(q.clock))
+	if q.seen.has(1) && q.interrupted < q.at && float64(now-q.at) > left/2 {
+		q.silence += left
+	}
+}
+
+// Interrupt is Skip of a telephone-event that came now.
+func (q *Sequence) Interrupt(h *Header, v Verdict, now int64) {
+	q.Skip(h, v)
+	q.interrupted = now
 }
 
 // Skip takes the packet h, which v was the verdict on, out of audio's numbering: what a sink doesn't get must not look
@@ -233,11 +260,12 @@ func (q *Sequence) received() uint64 { return q.packets + q.duplicate - q.mark }
 
 // Stream is what was counted of the peer's stream, over all its SSRCs, for a snapshot.
 func (q *Sequence) Stream() media.Stream {
+	skew, skewed := q.drift.ppm()
 	return media.Stream{
 		Inbound: true, SSRC: q.SSRC, Packets: q.packets, Bytes: q.Bytes,
 		Lost: q.lost + q.missing(), Fraction: q.fraction, Duplicate: q.duplicate, Reordered: q.reordered,
 		Jitter: time.Duration(q.jitter), JitterMax: time.Duration(q.highest), First: q.first, Last: q.Last,
-		Bursts: q.bursts, Jitters: q.jitters,
+		Bursts: q.bursts, Jitters: q.jitters, Skew: skew, Skewed: skewed, Silence: time.Duration(q.silence),
 	}
 }
 

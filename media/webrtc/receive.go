@@ -137,7 +137,7 @@ func (r *incoming) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 		r.seq.Skip(h, v)
 		return false
 	case format.Kind == media.Event:
-		r.seq.Skip(h, v)
+		r.seq.Interrupt(h, v, now)
 		if d, ended := r.events.Packet(payload, h.TS, format.Clock, now); ended {
 			f.digit, f.ended = d, true
 		}
