@@ -110,6 +110,16 @@ func reportsStory(d *desk) {
 	d.click(".only button")
 	d.shown("traffic", "ready")
 
+	// A long report says how far it has come, until it is there.
+	hold := make(chan struct{})
+	d.stub.set(func(s *stub) { s.reports.hold = hold })
+	d.click("#refresh")
+	d.wait(`document.querySelector('.panel progress')?.position.toFixed(2) === '0.67'`)
+	d.stub.set(func(s *stub) { s.reports.hold = nil })
+	close(hold)
+	d.shown("traffic", "ready")
+	d.wait(`document.querySelector('progress') === null`)
+
 	// By keyboard: Tab reaches plots and tables, keys walk along a plot.
 	var at bool
 	for range 40 {

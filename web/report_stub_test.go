@@ -17,6 +17,7 @@ import (
 type reportStub struct {
 	token, clerk string // that may, that may not; "" = nobody is asked for one
 	empty        bool
+	hold         chan struct{} // reports stop behind their second step of three until it is closed; nil: they don't
 	refused      int
 	asked        []question
 }
@@ -40,13 +41,14 @@ var reportColumns = map[string]string{
 	"quality":      "calls:count answered:count measured:count mos:score loss_percent:percent jitter:ms one_way:count fas:count",
 	"destinations": "calls:count seizures:count answered:count asr:percent ner:percent acd:seconds minutes:minutes currency:text sell:money buy:money margin:money",
 	"worst": "call:text began:time leg:count stream:text party:text number:text codec:text mos:score loss_percent:percent jitter:ms rtt:ms " +
-		"one_way:flag no_media:flag",
+		"xr_mos:score xr_discard:percent skew:number one_way:flag no_media:flag",
 	"concurrency": "at:time peak:count mean:number began:count peak_rate:count",
 }
 
 // reportTitles are those that aren't the name.
 var reportTitles = map[string]string{"asr": "ASR %", "ner": "NER %", "acd": "ACD s", "pdd_p50": "PDD p50 ms", "pdd_p95": "PDD p95 ms", "sell": "Sold", "buy": "Bought",
-	"margin_percent": "Margin %", "mos": "MOS", "loss_percent": "Loss %", "jitter": "Jitter ms", "fas": "FAS", "rtt": "Round trip"}
+	"margin_percent": "Margin %", "mos": "MOS", "loss_percent": "Loss %", "jitter": "Jitter ms", "fas": "FAS", "rtt": "Round trip",
+	"xr_mos": "MOS of the party", "xr_discard": "Discarded %", "skew": "Clock ppm"}
 
 // report answers in the form of the gateway's reports, with figures that come from the row's number.
 func (s *stub) report(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +121,23 @@ func (s *stub) report(w http.ResponseWriter, r *http.Request) {
 		total[q.Get("by")] = nil
 		a["total"] = total
 	}
-	w.Header().Set("Content-Type", "application/json")
+	if q.Get("progress") != "true" {
+		refuse(http.StatusBadRequest, "the page is expected to ask how far a report has come")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	for done := range 3 {
+		fmt.Fprintf(w, `{"progress":{"done":%d,"of":3}}`+"\n", done+1)
+		if hold := s.reports.hold; hold != nil && done == 1 {
+			_ = http.NewResponseController(w).Flush()
+			s.mu.Unlock()
+			select {
+			case <-hold:
+			case <-r.Context().Done():
+			}
+			s.mu.Lock()
+		}
+	}
 	_ = json.NewEncoder(w).Encode(a)
 }
 

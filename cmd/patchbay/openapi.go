@@ -108,7 +108,7 @@ func endpoints() []endpoint {
 			[]answer{none, foreign, problemAnswer(404, "No such account is locked.")}, forPrograms()},
 		{"get", "/openapi.json", "document", "This document.", nil, nil, []answer{ok("OpenAPI 3.1.", map[string]any{}), foreign}, forPrograms()},
 		{"get", "/reports", "reports", "Reports that can be asked for.", nil, nil, []answer{ok("Their names, columns and dimensions.", reportList{}), foreign}, forPrograms()},
-		{"get", "/reports/{name}", "report", "What calls came to. With progress=true and NDJSON lines with progress come first.", reportParams(), nil,
+		{"get", "/reports/{name}", "report", "What calls came to. With progress=true lines of NDJSON tell how far it has come; then come the rows or, with format=json, the report as one line.", reportParams(), nil,
 			[]answer{{200, "The report; money is decimal strings. NDJSON has a row a line, CSV no total.", reportAnswer{}, []string{"application/x-ndjson", "text/csv", "text/plain"}},
 				bad, foreign, problemAnswer(404, "There is no such report."), problemAnswer(503, "Too many ask at once, or the database is away.")}, forPrograms()},
 	}
@@ -143,7 +143,7 @@ func reportParams() []apiParam {
 		out = append(out, apiParam{p.Name, "query", p.About, s})
 	}
 	return append(out, apiParam{"format", "query", "Of the answer.", map[string]any{"type": "string", "enum": report.Formats(), "default": report.JSON}},
-		apiParam{"progress", "query", "With format=ndjson: lines {\"progress\": {\"done\": 1, \"of\": 31}} before the rows.", map[string]any{"type": "string", "enum": []string{"true", "false"}}})
+		apiParam{"progress", "query", "With format=ndjson or json: lines {\"progress\": {\"done\": 1, \"of\": 31}} before the answer, and {\"error\": \"…\"} instead of it if it fails then.", map[string]any{"type": "string", "enum": []string{"true", "false"}}})
 }
 
 // openAPI is the document (OpenAPI 3.1).

@@ -158,18 +158,22 @@ func (r *reports) one(w http.ResponseWriter, req *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	r.answer(w, req, q, format, params["progress"] == "true" && format == report.NDJSON)
+	r.answer(w, req, q, format, params["progress"] == "true" && (format == report.NDJSON || format == report.JSON))
 }
 
-// answer makes the report and writes it. With progress the answer begins at once, and each line tells how far it has come until
-// the rows follow; a line with error ends it otherwise.
+// answer makes the report and writes it. With progress lines tell how far it has come, until the rows follow, or, as JSON, the report in one
+// line; a line with error ends it otherwise. What goes wrong before the first line is told by the status, as without progress.
 func (r *reports) answer(w http.ResponseWriter, req *http.Request, q report.Query, format string, progress bool) {
 	patience := http.NewResponseController(w)
 	_ = patience.SetReadDeadline(time.Time{}) // the question has been read; the server's own would end it
 	var tell report.Progress
+	told := false
 	if progress {
-		w.Header().Set("Content-Type", report.ContentType(format))
 		tell = func(done, of int) {
+			if !told {
+				w.Header().Set("Content-Type", report.ContentType(report.NDJSON))
+				told = true
+			}
 			_ = patience.SetWriteDeadline(time.Now().Add(reportWrite)) // without it the server's own holds
 			_ = json.NewEncoder(w).Encode(map[string]any{"progress": map[string]int{"done": done, "of": of}})
 			_ = patience.Flush()
@@ -190,14 +194,16 @@ func (r *reports) answer(w http.ResponseWriter, req *http.Request, q report.Quer
 		default:
 			r.log.Warn("a report can't be made", "report", q.Name, "err", err)
 		}
-		if progress {
+		if told {
 			_ = json.NewEncoder(w).Encode(map[string]string{"error": why})
 			return
 		}
 		problem(w, status, why)
 		return
 	}
-	w.Header().Set("Content-Type", report.ContentType(format))
+	if !told {
+		w.Header().Set("Content-Type", report.ContentType(format))
+	}
 	if format == report.CSV {
 		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s.csv"`, q.Name, q.From.Format(time.DateOnly)))
 	}

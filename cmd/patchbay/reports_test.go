@@ -104,6 +104,14 @@ func TestReportsOverHTTP(t *testing.T) {
 	if _, body, _ := s.get(t, "/api/v1/reports/traffic?from=2026-03-01T00:01&to=2026-03-04&format=ndjson&progress=true", ""); strings.Count(body, `{"progress":{`) != 3 {
 		t.Errorf("progress of three days: %s", body)
 	}
+	code, body, head := s.get(t, "/api/v1/reports/traffic?from=2026-03-01T00:01&to=2026-03-04&by=day&progress=true", "")
+	lines := strings.Split(strings.TrimSpace(body), "\n")
+	if code != 200 || head.Get("Content-Type") != report.ContentType(report.NDJSON) || len(lines) != 4 || lines[2] != `{"progress":{"done":3,"of":3}}` || !strings.HasPrefix(lines[3], `{"report":"traffic",`) {
+		t.Errorf("a report of three days with its progress: %d %q %s", code, head.Get("Content-Type"), body)
+	}
+	if code, body, _ := s.get(t, "/api/v1/reports/traffic?from=2026-03-02&to=2026-03-01&progress=true", ""); code != 400 || !strings.Contains(body, "not after from") {
+		t.Errorf("a wrong question with progress: %d %s", code, body)
+	}
 	s.reportsAreTenants(t)
 }
 

@@ -110,6 +110,48 @@ test('a refusal says why', () => {
   assert.equal(why(400, false, undefined), 'question');
 });
 
+test('a long report tells how far it has come, however its lines arrive', async () => {
+  const real = globalThis.fetch;
+  const asked: string[] = [];
+  let body: string[] = [];
+  globalThis.fetch = async (url) => {
+    asked.push(String(url));
+    const bytes = new TextEncoder().encode(body.join(''));
+    let at = 0;
+    return new Response(
+      new ReadableStream({
+        pull(c) {
+          if (at >= bytes.length) return c.close();
+          c.enqueue(bytes.slice(at, (at += 7))); // also in the midst of a letter
+        },
+      }),
+    );
+  };
+  try {
+    const signal = new AbortController().signal;
+    const q = { report: 'traffic', params: {} };
+    const steps: string[] = [];
+    const told = (done: number, of: number) => steps.push(`${done}/${of}`);
+    const whole = { ...answer([{ day: '2026-03-30T00:00:00+02:00', calls: 4, asr: null }]), zone: 'Zürich – ☎' };
+    body = ['{"progress":{"done":1,"of":2}}\n', '{"progress":{"done":2,"of":2}}\n', JSON.stringify(whole)];
+    assert.deepEqual(await ask(q, '', signal, told), whole); // its last line without an end
+    assert.deepEqual(steps, ['1/2', '2/2']);
+    assert.match(asked[0] ?? '', /progress=true/);
+    body = [JSON.stringify(whole), '\n'];
+    assert.deepEqual(await ask(q, '', signal, told), whole);
+    body = ['{"progress":{"done":1,"of":2}}\n', '{"error":"reports can’t be made now"}\n'];
+    await assert.rejects(ask(q, '', signal, told), (err) => err instanceof Refused && err.why === 'away' && err.message.includes('can’t be made'));
+    body = ['{"progress":{"done":1,"of":2}}\n'];
+    await assert.rejects(ask(q, '', signal, told), /no report/);
+    body = ['{"progress":{"done":1'];
+    await assert.rejects(ask(q, '', signal, told), /can’t be read/);
+    body = [];
+    await assert.rejects(ask(q, '', signal, told), /no report/);
+  } finally {
+    globalThis.fetch = real;
+  }
+});
+
 test('what waits behind a refusal isn’t asked', async () => {
   const real = globalThis.fetch;
   let asked = 0;

@@ -73,17 +73,20 @@ let turn: Promise<unknown> = Promise.resolve();
 let refusals = 0;
 let latest: Refused | undefined;
 
+/** Told how far a report has come: so many steps of so many. */
+export type Progress = (done: number, of: number) => void;
+
 /**
  * Asks for a report; throws Refused, or what aborting throws. One question is asked after the other: the gateway makes one report at a time,
  * and the first on the page is wanted first. Those that wait while one is refused are refused as it was: a wrong token isn't shown twice.
  */
-export function ask(q: Question, token: string, signal: AbortSignal): Promise<Answer> {
+export function ask(q: Question, token: string, signal: AbortSignal, progress?: Progress): Promise<Answer> {
   const before = refusals;
   const mine = turn.then(async () => {
     signal.throwIfAborted();
     if (latest && refusals !== before) throw latest;
     try {
-      return await one(q, token, signal);
+      return await one(q, token, signal, progress);
     } catch (err) {
       if (err instanceof Refused) {
         latest = err;
@@ -96,14 +99,44 @@ export function ask(q: Question, token: string, signal: AbortSignal): Promise<An
   return mine;
 }
 
-async function one(q: Question, token: string, signal: AbortSignal): Promise<Answer> {
-  const response = await get(q, token, 'json', signal);
-  const answer = (await response.json().catch((err: unknown) => {
+async function one(q: Question, token: string, signal: AbortSignal, progress?: Progress): Promise<Answer> {
+  const response = await get({ ...q, params: { ...q.params, progress: 'true' } }, token, 'json', signal);
+  let answer: Answer | undefined;
+  try {
+    for await (const line of lines(response)) answer = told(line, progress) ?? answer;
+  } catch (err) {
     signal.throwIfAborted();
-    throw new Refused('away', `the answer can’t be read: ${String(err)}`);
-  })) as Answer;
+    throw err instanceof Refused ? err : new Refused('away', `the answer can’t be read: ${String(err)}`);
+  }
   if (!Array.isArray(answer?.columns) || !Array.isArray(answer.rows)) throw new Refused('away', 'the answer is no report');
   return answer;
+}
+
+/** What a line of an answer says: how far it has come, why it doesn't come, or the report itself, which is returned. */
+function told(line: string, progress?: Progress): Answer | undefined {
+  const said = JSON.parse(line) as Answer & { progress?: { done: number; of: number }; error?: string };
+  if (typeof said.error === 'string') throw new Refused('away', `The gateway says: ${said.error}`);
+  if (!said.progress) return said;
+  progress?.(said.progress.done, said.progress.of);
+  return undefined;
+}
+
+/** The lines of an answer, as they come. */
+async function* lines(response: Response): AsyncGenerator<string> {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  if (!reader) return;
+  let parts: string[] = [];
+  for (;;) {
+    const { done, value } = await reader.read();
+    const [first = '', ...rest] = (value ?? '').split('\n');
+    parts.push(first);
+    for (const next of done ? [''] : rest) {
+      const line = parts.join('');
+      parts = [next];
+      if (line !== '') yield line;
+    }
+    if (done) return;
+  }
 }
 
 /** Asks for a report as a file of comma-separated values. */

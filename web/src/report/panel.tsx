@@ -25,6 +25,7 @@ export function Panel({ panel, choice, now, token, refused, choose, came }: Prop
   const [answer, setAnswer] = useState<Answer>();
   const [loading, setLoading] = useState(true);
   const [trouble, setTrouble] = useState('');
+  const [come, setCome] = useState<[number, number]>(); // how far a long report has come
   const by = panel.by === 'time' ? unit(choice, now) : panel.by === 'split' ? choice.split : panel.by;
   const q = question(choice, panel.report, by, order, now);
   const key = JSON.stringify([q, token, now.getTime()]);
@@ -32,7 +33,10 @@ export function Panel({ panel, choice, now, token, refused, choose, came }: Prop
   useEffect(() => {
     const stop = new AbortController();
     setLoading(true);
-    ask(q, token, stop.signal)
+    setCome(undefined);
+    ask(q, token, stop.signal, (done, of) => {
+      if (of > 1 && !stop.signal.aborted) setCome([done, of]);
+    })
       .then((a) => {
         if (stop.signal.aborted) return;
         setAnswer(a);
@@ -57,7 +61,10 @@ export function Panel({ panel, choice, now, token, refused, choose, came }: Prop
     <section class={`panel ${loading ? 'loading' : ''}`} data-panel={`${panel.report}-${by}`} data-loading={loading} aria-busy={loading} aria-label={title}>
       <div class="pane-head">
         <h2>{title}</h2>
-        <span class="spacer" role="status">{loading && <><span class="spinner" aria-hidden="true" /> Adding up…</>}</span>
+        <span class="spacer">
+          <span role="status">{loading && <><span class="spinner" aria-hidden="true" /> Adding up…</>}</span>
+          {loading && come && <progress value={come[0]} max={come[1]} aria-label={`${title}: ${come[0]} of ${come[1]} steps`} />}
+        </span>
         <button type="button" class="quiet" disabled={!answer} onClick={save}>
           <Icon name="save" />
           CSV
