@@ -262,6 +262,13 @@ func (s *Store) Node() string { return s.cfg.Node }
 // Stalled reports whether new calls should be refused, and why. Running calls go on.
 func (s *Store) Stalled() (bool, string) { return s.journal.stalled() }
 
+// Making reports whether the private Postgres of a folder that had none is being made: until it has been there, or something has gone
+// wrong with it. Records are whole all the while, in the journal, but nothing else knows of them.
+func (s *Store) Making() bool {
+	c := &s.journal.stats
+	return s.projector != nil && s.private != nil && s.private.fresh && !s.private.failed.Load() && !c.reached.Load() && c.retries.Load() == 0
+}
+
 // Unfinished returns the calls that an earlier epoch left open, oldest first. Whoever ends them commits a RecoveredEnd
 // with the number that follows the call's Version.
 func (s *Store) Unfinished() []*call.Call { return s.open }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,9 @@ type private struct {
 	data string
 	sock string // folder of the socket
 	user *account
+
+	fresh  bool        // there were no data of it
+	failed atomic.Bool // it didn't come up when it was asked to, at least once
 
 	mu    sync.Mutex
 	bin   string        // folder of the binaries
@@ -45,6 +49,7 @@ func newPrivate(dir string, log *slog.Logger) (*private, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.fresh = major == 0
 	if p.bin, err = findBinaries(binaryFolders(), major, p.data); err != nil {
 		return nil, err
 	}
@@ -80,6 +85,7 @@ func (p *private) run(ctx context.Context) {
 	if err := p.prepare(ctx); err != nil {
 		if ctx.Err() == nil {
 			p.err = err
+			p.failed.Store(true)
 			close(p.fatal)
 		}
 		return
@@ -90,6 +96,7 @@ func (p *private) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		p.failed.Store(true)
 		if time.Since(began) > time.Minute {
 			wait = 100 * time.Millisecond
 		}

@@ -219,6 +219,7 @@ func (p *projector) connect(ctx context.Context) error {
 	p.resume(uint64(held))
 	p.began = true
 	p.journal.stats.connected.Store(true)
+	p.journal.stats.reached.Store(true)
 	p.log.Info("records go to the database", "host", cfg.Host, "database", cfg.Database, "behind", p.journal.behind(uint64(held)+1))
 	return nil
 }

@@ -49,7 +49,7 @@ type counters struct {
 	written, dropped, failed, damaged atomic.Uint64
 	projected, retries, dead          atomic.Uint64
 	oldest, lag                       atomic.Int64 // unix ns; ns
-	connected                         atomic.Bool
+	connected, reached                atomic.Bool  // now; ever
 	syncs                             atomic.Uint64
 	commits                           [len(commitBuckets) + 1]atomic.Uint64
 	commitTime                        atomic.Int64

@@ -368,7 +368,8 @@ func (s *server) handlers() *http.Server {
 }
 
 // ready tells a load balancer whether calls may come: we aren't stopping, records can be written, and a trunk is up if
-// there is any.
+// there is any. The first start of a data folder is ready when its database is made. A database that is away later keeps no call
+// from coming: records wait for it, and the answer says so.
 func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
 	st := s.gateway.Status()
 	up := len(st.Trunks) == 0
@@ -381,8 +382,12 @@ func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 	case stalled:
 		http.Error(w, "records can't be written: "+why, http.StatusServiceUnavailable)
+	case s.store.Making():
+		http.Error(w, "the database is being made", http.StatusServiceUnavailable)
 	case !up:
 		http.Error(w, "no trunk is up", http.StatusServiceUnavailable)
+	case s.cfg.Billing.Database != billing.None && !s.store.Stats().Connected:
+		_, _ = w.Write([]byte("ready; records wait in the journal, the database is away\n"))
 	default:
 		_, _ = w.Write([]byte("ready\n"))
 	}
