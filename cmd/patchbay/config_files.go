@@ -7,7 +7,7 @@ import (
 
 // URLs is what programs may play from and record to, beside files in media.root.
 type URLs struct {
-	Schemes []string       `yaml:"schemes"`  // file, http, https, s3
+	Schemes []string       `yaml:"schemes"`  // file, http, https, s3, rtsp, rtsps
 	Private []netip.Prefix `yaml:"private"`  // addresses that may be reached though they aren't public
 	MaxSize Size           `yaml:"max_size"` // of one file, played or recorded
 	MaxAll  Size           `yaml:"max_all"`  // of all that is on its way from and to servers

@@ -131,7 +131,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"folder of media", "media: {root: media}", `: media.root is "media": expected`},
 	{"all files", "media: {root: /}", `: media.root is "/": expected a folder that holds nothing but media`},
 	{"records among media", "node: {data: /var/lib/x}\nmedia: {root: /var/lib}", `: media.root is "/var/lib": expected a folder that holds nothing but media`},
-	{"scheme", "media: {urls: {schemes: [ftp]}}", `: media.urls.schemes[0] is "ftp": expected file, http, https or s3`},
+	{"scheme", "media: {urls: {schemes: [ftp]}}", `: media.urls.schemes[0] is "ftp": expected file, http, https, s3, rtsp or rtsps`},
 	{"not a network", "media: {urls: {private: [10.1.2.3/24]}}", `: media.urls.private[0] is "10.1.2.3/24": expected a network or an address, such as 10.1.2.0/24`},
 	{"size of files", "media: {urls: {max_size: 1KiB}}", `: media.urls.max_size is "1KiB": expected`},
 	{"size of all", "media: {urls: {max_all: 1MiB}}", `: media.urls.max_all is "1MiB": expected`},

@@ -13,6 +13,7 @@ import (
 	"github.com/patchbay/patchbay/media/container"
 	"github.com/patchbay/patchbay/media/player"
 	"github.com/patchbay/patchbay/media/recorder"
+	"github.com/patchbay/patchbay/media/rtsp"
 	"github.com/patchbay/patchbay/media/uri"
 	"github.com/patchbay/patchbay/rpc/kurento"
 )
@@ -50,7 +51,7 @@ func failure(err error) error {
 		f.Kind, f.Code = "RESOURCE_ERROR_NO_SPACE_LEFT", 14
 	case errors.Is(err, recorder.ErrWrite):
 		f.Kind, f.Code = "RESOURCE_ERROR_WRITE", 10
-	case errors.Is(err, uri.ErrStalled), errors.Is(err, uri.ErrBroken):
+	case errors.Is(err, uri.ErrStalled), errors.Is(err, uri.ErrBroken), errors.Is(err, uri.ErrTime):
 		f.Kind, f.Code = "RESOURCE_ERROR_READ", 9
 	case errors.Is(err, container.ErrUnknown), errors.Is(err, container.ErrCodec), errors.Is(err, player.ErrNothing):
 		f.Kind, f.Code = "STREAM_ERROR_FAILED", 1
@@ -104,6 +105,10 @@ func (s *server) newPlayer(o kurento.PlayerOptions) (kurento.Player, error) {
 }
 
 func (s *server) openStream(ctx context.Context, place uri.Place) (player.Stream, error) {
+	if scheme := place.Scheme(); scheme == "rtsp" || scheme == "rtsps" {
+		u := s.cfg.Media.URLs
+		return rtsp.Open(ctx, place.URL(), rtsp.Config{Network: s.files, Name: place.String(), Stall: u.Stall, MaxTime: u.MaxTime})
+	}
 	f, err := s.files.Open(ctx, place)
 	if err != nil {
 		return nil, err

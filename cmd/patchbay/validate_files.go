@@ -9,7 +9,7 @@ import (
 )
 
 // urlSchemes are those of what can be played and recorded.
-var urlSchemes = []string{"file", "http", "https", "s3"}
+var urlSchemes = []string{"file", "http", "https", "s3", "rtsp", "rtsps"}
 
 // mediaFiles checks what programs may play and record.
 func (d *document) mediaFiles(c *Config) {

@@ -31,6 +31,7 @@ type Track struct {
 	Width  int           // of the picture; 0 = unknown
 	Height int
 	Other  bool // neither sound nor pictures: subtitles, say
+	Sent   bool // units of video are the payloads that RTP brought them in, as video.Join puts them together
 }
 
 // Unit is what one timestamp of a track stands at: a packet of audio, a picture.

@@ -258,6 +258,11 @@ func (o *oggFile) Seek(at time.Duration) error {
 	}
 }
 
+// OpusLength is how long a packet of Opus plays, 0 if it isn't one.
+func OpusLength(p []byte) time.Duration {
+	return time.Duration(opusDuration(p)) * time.Second / opusClock
+}
+
 // opusDuration is how much audio a packet holds, in samples of 48 kHz (RFC 6716 3.1, 3.2); 0 = it isn't one.
 func opusDuration(p []byte) int {
 	if len(p) == 0 {

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	most  = 128     // units that wait
+	most  = 256     // units that wait: of sound, five seconds as a rule
 	large = 4 << 20 // bytes that wait, unless one unit alone is larger
 )
 

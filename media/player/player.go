@@ -20,12 +20,18 @@ type Stream interface {
 	Close() error
 }
 
+// Live is a Stream that goes on whether it is read or not. Its time doesn't while Pause has what comes left out.
+type Live interface {
+	Stream
+	Pause(on bool) // doesn't block, nor call the player
+}
+
 // Config of a player.
 type Config struct {
 	// Open opens what is to be played, from its beginning. It is called at each Play after a Stop or the end, and gives up when
 	// ctx ends.
 	Open     func(ctx context.Context) (Stream, error)
-	Ahead    time.Duration // what must be there before it begins, and goes on after it had to wait; at most a second and a half
+	Ahead    time.Duration // what must be there before it begins, and goes on after it had to wait; at most two and a half seconds
 	Clock    *media.Clock
 	Registry *media.Registry
 	// Post is told media.Ended and media.Failed, and media.Lacks when there is sound, or video, that can't be played beside what can;
@@ -85,7 +91,7 @@ func New(cfg Config) (*Player, error) {
 	if cfg.Open == nil || cfg.Clock == nil {
 		return nil, errors.New("player: needs something to play, and a clock")
 	}
-	cfg.Ahead = min(cfg.Ahead, 1500*time.Millisecond)
+	cfg.Ahead = min(cfg.Ahead, 2500*time.Millisecond)
 	p := &Player{cfg: cfg}
 	p.audio.init(media.Audio, cfg.Registry)
 	p.video.init(media.Video, cfg.Registry)
@@ -153,6 +159,9 @@ func (p *Player) become(s State) (begin bool) {
 		return false
 	}
 	p.change(s)
+	if p.run.live != nil {
+		p.run.live.Pause(s == Paused)
+	}
 	begin = s == Playing && !p.ticking
 	p.ticking = p.ticking || begin
 	return begin
@@ -256,7 +265,7 @@ func (p *Player) tick(now time.Time) (more bool) {
 		return true
 	}
 	p.pass(now)
-	p.at += media.Tick
+	p.at += p.step(run)
 	p.send(&p.audio)
 	p.send(&p.video)
 	run.more.Broadcast()
@@ -294,6 +303,17 @@ func (p *Player) hold(run *run) bool {
 		p.waiting = true
 	}
 	return p.waiting
+}
+
+// late is how much more than Ahead a live stream may be ahead: its clock, or what it sent at once at its beginning.
+const late = 300 * time.Millisecond
+
+// step is how far a tick goes. Live streams whose clocks are faster are kept up with.
+func (p *Player) step(run *run) time.Duration {
+	if run.live != nil && p.ahead(run) > p.cfg.Ahead+late {
+		return media.Tick + media.Tick/50
+	}
+	return media.Tick
 }
 
 // ahead is how much can be played.

@@ -24,6 +24,7 @@ type run struct {
 
 	// Guarded by the player's lock.
 	stream Stream
+	live   Live // the stream, if it is; nil = it waits
 	opened bool
 	info   Info
 	done   bool          // all was read
@@ -137,6 +138,10 @@ func (r *run) begins(s Stream) error {
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()
 	r.opened = true
+	if live, ok := s.(Live); ok && r.p.run == r {
+		live.Pause(r.p.state == Paused)
+		r.live, r.p.at = live, 0 // wherever it was sought
+	}
 	r.info = Info{Known: true, Duration: s.Duration(), Seekable: s.Duration() > 0}
 	r.more.Broadcast()
 	return nil

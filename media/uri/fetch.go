@@ -36,6 +36,17 @@ func (o *Opener) follow(to *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// Moved says whether a redirect of RTSP is followed, the hop-th one from 1: to RTSP, and not from TLS to none.
+func (o *Opener) Moved(from, to *url.URL, hop int) error {
+	switch s := to.Scheme; {
+	case hop > maxHops:
+		return fmt.Errorf("%w: %d times", ErrHop, hop)
+	case s != "rtsp" && s != "rtsps" || !slices.Contains(o.cfg.Schemes, s) || s == "rtsp" && from.Scheme == "rtsps" || to.Hostname() == "":
+		return fmt.Errorf("%w: from %s to %.20q", ErrHop, from.Scheme, s)
+	}
+	return nil
+}
+
 // fetch begins a download.
 func (o *Opener) fetch(ctx context.Context, p Place) (*File, error) {
 	life, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.cfg.MaxTime)

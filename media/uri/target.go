@@ -37,6 +37,9 @@ func (o *Opener) Create(p Place) (*Target, error) {
 		t.file, err = o.create(p)
 		return t, err
 	}
+	if p.scheme == "rtsp" || p.scheme == "rtsps" {
+		return nil, fmt.Errorf("%w: what RTSP names is played, not recorded to", ErrURI)
+	}
 	if p.scheme == "s3" && o.cfg.S3.Endpoint == "" {
 		return nil, fmt.Errorf("%w: there is no object store", ErrURI)
 	}

@@ -25,11 +25,11 @@ import (
 type Config struct {
 	Root    string         // folder of the files, made if it is missing; "" = no files
 	Spool   string         // folder of what is on its way from or to a server, made if it is missing; "" = the system's for temporary files
-	Schemes []string       // of file, http, https, s3, rtsp; nil = file, http and https
+	Schemes []string       // of file, http, https, s3, rtsp, rtsps; nil = file, http and https
 	Private []netip.Prefix // addresses that may be reached although they aren't public
 	MaxSize int64          // bytes of one file; 0 = 1 GiB
 	MaxAll  int64          // bytes of all that are in the spool at a time; 0 = eight times MaxSize
-	MaxTime time.Duration  // that a download or an upload takes at most; 0 = 4 h
+	MaxTime time.Duration  // that a download, an upload or a stream takes at most; 0 = 4 h
 	Stall   time.Duration  // a server that says nothing for so long has failed; 0 = 10 s
 	S3      S3             // where s3 URIs lead
 	Log     *slog.Logger   // nil = none
@@ -46,8 +46,9 @@ var (
 	ErrNoFile  = errors.New("there is no such file")              // nor a folder to be looked into
 	ErrKind    = errors.New("is a folder, a device or the like")  // and no file
 	ErrClosed  = errors.New("closed")                             // by its owner
-	ErrBroken  = errors.New("server ended before the file did")   // or the connection was lost
+	ErrBroken  = errors.New("server ended before the media did")  // or the connection was lost
 	ErrServer  = errors.New("server refused")                     // by its HTTP status
+	ErrTime    = errors.New("took longer than allowed")           // in all
 	ErrHop     = errors.New("redirected where it isn't followed") // too often, or to a scheme that isn't allowed
 )
 
