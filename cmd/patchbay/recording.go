@@ -57,10 +57,10 @@ func recording(ext string, p kurento.MediaProfileSpecType) (c recorder.Config, e
 		c.Form = recorder.WebM
 	case kurento.MediaProfileSpecTypeMkv, kurento.MediaProfileSpecTypeMkvAudioOnly, kurento.MediaProfileSpecTypeMkvVideoOnly:
 		c.Form = recorder.Matroska
-		codecs = append(codecs, "H264")
+		codecs = append(codecs, "H264", "H265", "AV1")
 	case kurento.MediaProfileSpecTypeMp4, kurento.MediaProfileSpecTypeMp4AudioOnly, kurento.MediaProfileSpecTypeMp4VideoOnly:
 		c.Form = recorder.MP4
-		codecs = []string{"H264", "VP9"}
+		codecs = []string{"H264", "VP9", "AV1", "H265"}
 	default:
 		return c, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM, MKV and MP4, also as _AUDIO_ONLY and _VIDEO_ONLY, and WAV where the name of the file ends with .wav", p)
 	}

@@ -96,6 +96,8 @@ func TestForeignFiles(t *testing.T) {
 		{"mulaw.wav", "PCMU/8000", "", time.Second, 0},
 		{"h264.mp4", "OPUS/48000/2", "H264/90000;level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f", 3 * time.Second, 30},
 		{"parts.mp4", "OPUS/48000/2", "VP9/90000", 3 * time.Second, 30},
+		{"h265.mp4", "OPUS/48000/2", "H265/90000", 3 * time.Second, 30},
+		{"av1.mp4", "OPUS/48000/2", "AV1/90000", 3 * time.Second, 30},
 		{"dash.mp4", "OPUS/48000/2", "H264/90000;level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f", 3 * time.Second, 30},
 		{"law.mkv", "PCMA/8000", "", time.Second, 0},
 		{"s24.wav", "L16/44100", "", time.Second / 10, 0},

@@ -147,6 +147,8 @@ func trackEntry(no int, t Track) ([]byte, error) {
 		b = putText(b, idCodecID, "V_AV1")
 	case "H264":
 		b = putText(b, idCodecID, "V_MPEG4/ISO/AVC")
+	case "H265":
+		b = putText(b, idCodecID, "V_MPEGH/ISO/HEVC")
 	default:
 		return nil, wrongCodec("%s in Matroska", t.Format)
 	}

@@ -18,7 +18,7 @@ import (
 
 // Each picture of a file comes once, whole, at its time, with its sound; after a seek they begin with a key picture before it.
 func TestPlaysVideo(t *testing.T) {
-	for _, name := range []string{"video.webm", "vp9.webm", "h264.mkv", "h264.mp4", "parts.mp4"} {
+	for _, name := range []string{"video.webm", "vp9.webm", "h264.mkv", "h264.mp4", "parts.mp4", "h265.mp4", "av1.mp4"} {
 		b, err := os.ReadFile("../container/testdata/" + name)
 		if err != nil {
 			t.Fatal(err)

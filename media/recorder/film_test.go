@@ -118,7 +118,8 @@ func TestRecordsVideo(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		form Form
-	}{{"video.webm", WebM}, {"vp9.webm", WebM}, {"video.webm", Matroska}, {"h264.mkv", Matroska}, {"vp9.webm", MP4}, {"h264.mkv", MP4}} {
+	}{{"video.webm", WebM}, {"vp9.webm", WebM}, {"video.webm", Matroska}, {"h264.mkv", Matroska}, {"vp9.webm", MP4}, {"h264.mkv", MP4}, {"h265.mp4", MP4}, {"av1.mp4", MP4},
+		{"h265.mp4", Matroska}, {"av1.mp4", Matroska}} {
 		synctest.Test(t, func(t *testing.T) {
 			cam, talker := newCamera(t, c.name), opusTalker()
 			s := newFilm(t, c.form, false, cam.format)

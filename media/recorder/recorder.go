@@ -29,9 +29,9 @@ type Form uint8
 
 const (
 	WebM     Form = iota // Opus; VP8, VP9
-	Matroska             // Opus; VP8, VP9, H264
+	Matroska             // Opus; VP8, VP9, H264, H265, AV1
 	WAV                  // 16 bits at 8 kHz; no video
-	MP4                  // Opus; H264, VP9
+	MP4                  // Opus; VP9, H264, H265, AV1
 )
 
 // Config of a recorder.
@@ -123,7 +123,7 @@ func (form Form) holds(f *media.Format) bool {
 		return form == WebM || form == Matroska
 	case "VP9":
 		return form != WAV
-	case "H264":
+	case "H264", "H265", "AV1":
 		return form == Matroska || form == MP4
 	}
 	return false

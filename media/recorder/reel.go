@@ -153,7 +153,8 @@ func (l *reel) picture() error {
 func (l *reel) describe(width, height int) error {
 	setup := l.unpack.Setup()
 	w, ok := l.tape.w.(describer)
-	if !ok || l.shown || width == 0 || l.codec == "H264" && setup == nil {
+	needs := l.codec == "H264" || l.codec == "H265" || l.codec == "AV1"
+	if !ok || l.shown || width == 0 || needs && setup == nil {
 		return nil // what comes later says its size, and has its parameter sets, in the pictures
 	}
 	l.shown = true

@@ -20,6 +20,13 @@ func (r *bits) read(n int) (v int) {
 	return v
 }
 
+// skip leaves out n of them.
+func (r *bits) skip(n int) {
+	for ; n > 0; n -= 32 {
+		r.read(min(n, 32))
+	}
+}
+
 // golomb reads an unsigned number of H.264's ue(v) (9.1).
 func (r *bits) golomb() int {
 	zeros := 0

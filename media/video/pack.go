@@ -7,14 +7,15 @@ const maxPayload = 1150
 type Packer struct {
 	codec  string
 	number uint16   // of VP9's pictures
-	size   int      // of the lengths before H264's units
+	size   int      // of the lengths before H264's and H265's units
 	sets   [][]byte // parameter sets, which stand outside of the pictures
 	units  [][]byte
+	obu    []byte
 	buf    [maxPayload]byte
 }
 
-// NewPacker makes one for VP8, VP9 or H264; setup is what a file has of H264 (AVCDecoderConfigurationRecord). nil for other codecs, and
-// where setup is damaged.
+// NewPacker makes one for VP8, VP9, H264, H265 or AV1; setup is what a file has of the last three, as Unpacker's Setup says it. nil for other
+// codecs, and where setup is damaged.
 func NewPacker(codec string, setup []byte) *Packer {
 	p := &Packer{codec: codec}
 	switch codec {
@@ -22,6 +23,19 @@ func NewPacker(codec string, setup []byte) *Packer {
 		return p
 	case "H264":
 		if p.configure(setup) {
+			return p
+		}
+	case "H265":
+		if p.configureHEVC(setup) {
+			return p
+		}
+	case "AV1":
+		if len(setup) >= 4 && setup[0] == 0x81 {
+			eachOBU(setup[4:], func(whole, _ []byte) {
+				if obuKind(whole) == obuSequence {
+					p.sets = append(p.sets, append([]byte(nil), whole...))
+				}
+			})
 			return p
 		}
 	}
@@ -36,16 +50,9 @@ func (p *Packer) configure(b []byte) bool {
 	count := int(b[5] & 31)
 	b = b[6:]
 	for again := false; ; again = true { // sequence parameter sets, then picture parameter sets
-		for ; count > 0; count-- {
-			if len(b) < 2 {
-				return false
-			}
-			n := int(b[0])<<8 | int(b[1])
-			if n == 0 || len(b) < 2+n {
-				return false
-			}
-			p.sets = append(p.sets, append([]byte(nil), b[2:2+n]...))
-			b = b[2+n:]
+		var ok bool
+		if b, ok = p.addSets(b, count); !ok {
+			return false
 		}
 		if again {
 			return true
@@ -55,6 +62,22 @@ func (p *Packer) configure(b []byte) bool {
 		}
 		count, b = int(b[0]), b[1:]
 	}
+}
+
+// addSets takes so many parameter sets, each with its length before it, and returns what stands behind them.
+func (p *Packer) addSets(b []byte, count int) (rest []byte, ok bool) {
+	for ; count > 0; count-- {
+		if len(b) < 2 {
+			return nil, false
+		}
+		n := int(b[0])<<8 | int(b[1])
+		if n == 0 || len(b) < 2+n {
+			return nil, false
+		}
+		p.sets = append(p.sets, append([]byte(nil), b[2:2+n]...))
+		b = b[2+n:]
+	}
+	return b, true
 }
 
 // Packets gives the payloads of a picture; last says which is the last one. A payload is the packer's again when send returns.
@@ -70,6 +93,10 @@ func (p *Packer) Packets(picture []byte, send func(payload []byte, last bool)) {
 		hi, lo := 0x80|byte(p.number>>8)&0x7f, byte(p.number)
 		p.number++
 		p.cut(picture, []byte{head | 0x08, hi, lo}, []byte{head, hi, lo}, 0x04, send)
+	case "H265":
+		p.h265(picture, send)
+	case "AV1":
+		p.av1(picture, send)
 	default:
 		p.h264(picture, send)
 	}

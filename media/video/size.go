@@ -3,7 +3,7 @@ package video
 import "encoding/binary"
 
 // Size is that of a whole picture, in pixels, as Unpacker makes it: what a key picture of VP8 or VP9 says, or the parameter set in one of
-// H264; ok says that it is a key picture, complete so far.
+// H264 and H265, the sequence header in one of AV1; ok says that it is a key picture, complete so far.
 func Size(codec string, picture []byte) (width, height int, ok bool) {
 	switch codec {
 	case "VP8": // RFC 6386 9.1
@@ -25,8 +25,35 @@ func Size(codec string, picture []byte) (width, height int, ok bool) {
 			}
 		})
 		return width, height, idr
+	case "H265":
+		random := false
+		each(picture, 4, func(unit []byte) {
+			switch kind := h265Kind(unit); {
+			case kind >= h265Random && kind <= h265Random+5:
+				random = true
+			case kind == h265SPS:
+				if s, ok := readHEVC(unit); ok {
+					width, height = s.width, s.height
+				}
+			}
+		})
+		return width, height, random
+	case "AV1":
+		width, height, key := av1Look(picture)
+		return width, height, key && width > 0
 	}
 	return 0, 0, false
+}
+
+// unescaped is a unit of H264 or H265 without what keeps start codes from being in it.
+func unescaped(unit []byte) []byte {
+	raw := make([]byte, 0, len(unit))
+	for i, x := range unit {
+		if i < 3 || x != 3 || unit[i-1] != 0 || unit[i-2] != 0 {
+			raw = append(raw, x)
+		}
+	}
+	return raw
 }
 
 // vp9Size reads the uncompressed header of a frame (VP9 Bitstream Specification 6.2).
@@ -64,12 +91,7 @@ func vp9Size(p []byte) (width, height int, ok bool) {
 
 // spsSize reads a sequence parameter set (H.264 7.3.2.1.1); 0 if it can't be read.
 func spsSize(unit []byte) (width, height int) {
-	raw := make([]byte, 0, len(unit))
-	for i, x := range unit {
-		if i < 3 || x != 3 || unit[i-1] != 0 || unit[i-2] != 0 { // emulation prevention
-			raw = append(raw, x)
-		}
-	}
+	raw := unescaped(unit)
 	if len(raw) < 5 {
 		return 0, 0
 	}

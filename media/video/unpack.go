@@ -8,20 +8,22 @@ import (
 // MaxPicture is the largest picture that an Unpacker puts together, bytes.
 const MaxPicture = 4 << 20
 
-// Unpacker puts pictures together out of the payloads that they came in, as files have them: VP8 and VP9 as they are, H264 as units
-// with their lengths in four bytes before them (ISO/IEC 14496-15). Of VP9's spatial layers it takes the lowest.
+// Unpacker puts pictures together out of the payloads that they came in, as files have them: VP8 and VP9 as they are, H264 and
+// H265 as units with their lengths in four bytes before them (ISO/IEC 14496-15), AV1 as OBUs with their sizes, without delimiters. Of
+// VP9's spatial layers it takes the lowest.
 type Unpacker struct {
-	codec    string
-	data     []byte
-	damaged  bool
-	open     int // where the unit that comes in fragments begins in data; -1 = none does
-	sps, pps []byte
+	codec         string
+	data          []byte
+	damaged       bool
+	open          int    // where the unit that comes in fragments begins in data; -1 = none does
+	part          []byte // of an OBU that goes on
+	vps, sps, pps []byte // parameter sets that came last; sps is AV1's sequence header
 }
 
-// NewUnpacker makes one for VP8, VP9 or H264, nil for other codecs.
+// NewUnpacker makes one for VP8, VP9, H264, H265 or AV1, nil for other codecs.
 func NewUnpacker(codec string) *Unpacker {
 	switch codec {
-	case "VP8", "VP9", "H264":
+	case "VP8", "VP9", "H264", "H265", "AV1":
 		return &Unpacker{codec: codec, open: -1}
 	}
 	return nil
@@ -29,7 +31,7 @@ func NewUnpacker(codec string) *Unpacker {
 
 // Add adds the next payload of the picture.
 func (u *Unpacker) Add(p []byte) {
-	ok := len(p) > 0 && len(u.data)+len(p) <= MaxPicture
+	ok := len(p) > 0 && len(u.data)+len(u.part)+len(p) <= MaxPicture
 	switch {
 	case !ok:
 	case u.codec == "VP8":
@@ -42,6 +44,10 @@ func (u *Unpacker) Add(p []byte) {
 		if ok = n > 0 && len(p) >= n && (layer > 0 || len(u.data) > 0 || p[0]&0x08 != 0); ok && layer == 0 {
 			u.data = append(u.data, p[n:]...)
 		}
+	case u.codec == "H265":
+		ok = u.hevc(p)
+	case u.codec == "AV1":
+		ok = u.av1(p)
 	default:
 		ok = u.h264(p)
 	}
@@ -50,14 +56,27 @@ func (u *Unpacker) Add(p []byte) {
 
 // Take ends a picture. ok says that it is whole as far as can be told. It is valid until the next Add.
 func (u *Unpacker) Take() (picture []byte, ok bool) {
-	picture, ok = u.data, !u.damaged && len(u.data) > 0 && u.open < 0
-	u.data, u.damaged, u.open = u.data[:0], false, -1
+	picture, ok = u.data, !u.damaged && len(u.data) > 0 && u.open < 0 && len(u.part) == 0
+	u.data, u.damaged, u.open, u.part = u.data[:0], false, -1, u.part[:0]
 	return picture, ok
 }
 
-// Setup is what a decoder of H264 must have before the first picture (AVCDecoderConfigurationRecord, ISO/IEC 14496-15 5.3.3.1), as the
-// parameter sets that came last say it; nil for the others, and while sets are missing.
+// Setup is what a decoder must have before the first picture, as what came last says it: of H264 and H265 a DecoderConfigurationRecord
+// (ISO/IEC 14496-15), of AV1 an AV1CodecConfigurationRecord; nil for the others, and while it isn't known.
 func (u *Unpacker) Setup() []byte {
+	switch u.codec {
+	case "H264":
+		return u.avcSetup()
+	case "H265":
+		return u.hevcSetup()
+	case "AV1":
+		return u.av1Setup()
+	}
+	return nil
+}
+
+// avcSetup is an AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1).
+func (u *Unpacker) avcSetup() []byte {
 	if len(u.sps) < 4 || u.pps == nil {
 		return nil
 	}
@@ -96,8 +115,7 @@ func (u *Unpacker) h264(p []byte) bool {
 		}
 		u.data = append(u.data, p[2:]...)
 		if p[1]&0x40 != 0 {
-			binary.BigEndian.PutUint32(u.data[u.open:], uint32(len(u.data)-u.open-4))
-			u.open = -1
+			u.shut()
 		}
 	default:
 		return false
@@ -108,11 +126,25 @@ func (u *Unpacker) h264(p []byte) bool {
 // unit adds one that is whole.
 func (u *Unpacker) unit(p []byte) {
 	u.data = append(binary.BigEndian.AppendUint32(u.data, uint32(len(p))), p...)
-	switch p[0] & 0x1f {
-	case 7:
-		u.sps = bytes.Clone(p)
-	case 8:
-		u.pps = bytes.Clone(p)
+	u.keep(p)
+}
+
+// shut ends a unit that came in fragments. A parameter set may be one.
+func (u *Unpacker) shut() {
+	binary.BigEndian.PutUint32(u.data[u.open:], uint32(len(u.data)-u.open-4))
+	u.keep(u.data[u.open+4:])
+	u.open = -1
+}
+
+// keep notes a parameter set.
+func (u *Unpacker) keep(unit []byte) {
+	switch {
+	case u.codec == "H264" && unit[0]&0x1f == 7, u.codec == "H265" && h265Kind(unit) == h265SPS:
+		u.sps = bytes.Clone(unit)
+	case u.codec == "H264" && unit[0]&0x1f == 8, u.codec == "H265" && h265Kind(unit) == h265PPS:
+		u.pps = bytes.Clone(unit)
+	case u.codec == "H265" && h265Kind(unit) == h265VPS:
+		u.vps = bytes.Clone(unit)
 	}
 }
 
