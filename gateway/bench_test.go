@@ -204,7 +204,7 @@ func (b *bench) open(t testing.TB, change func(*settings)) {
 				{Trunk: "carrier", Ring: 5 * time.Second, Failover: Failover{Retry: true, Status: []int{480}}}, {Trunk: "second", Ring: 5 * time.Second}}},
 			{ID: "in", Tenant: "default", Source: []string{"trunk"}, Number: []string{"4930*"}, Hops: []Hop{{User: "bob", Ring: 5 * time.Second}}},
 		},
-		Limits:   Limits{Calls: 50, Duration: time.Hour, Response: 2 * time.Second},
+		Limits:   Limits{Calls: 50, Duration: time.Hour, Response: 10 * time.Second},
 		Register: Register{Min: time.Second, Max: time.Hour},
 		Media: Media{Net: b.net, Registry: registry, Clock: clock, Addrs: []MediaAddr{{Bind: loopback, Advertise: loopback}},
 			MinPort: 22000, MaxPort: 60000},

@@ -385,11 +385,10 @@ func TestWebStrangersMakeRoom(t *testing.T) {
 			c.Close()
 		}
 	}()
-	if n := b.front.Stats().Connections; n > 110 {
-		t.Errorf("%d connections, expected about 100 strangers of one source and the browser", n)
-	}
-	if n := b.front.Stats().Dropped["connection_pushed"]; n < 890 {
-		t.Errorf("%d made room, expected about 900", n)
+	// About 100 strangers of one source are left, and the browser. Who says nothing for too long goes as well, on a machine that is slow.
+	eventually(t, "the others have made room", func() bool { return b.front.Stats().Connections <= 110 })
+	if s := b.front.Stats(); s.Dropped["connection_pushed"] < 890-s.Dropped["connection_timeout"] {
+		t.Errorf("made room: %v, expected about 900", s.Dropped)
 	}
 	// Who was there is undisturbed, who comes now gets in.
 	d, _ := b.call(t, p)

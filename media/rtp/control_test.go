@@ -39,7 +39,7 @@ func (p *phone) control(b []byte) {
 // reported waits for a compound packet that pleases.
 func (p *phone) reported(pleases func([]prtcp.Packet) bool) []prtcp.Packet {
 	p.tb.Helper()
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		b, _, ok := read(p.tb, p.rtcp, time.Second)
 		if !ok {
 			continue
@@ -52,7 +52,7 @@ func (p *phone) reported(pleases func([]prtcp.Packet) bool) []prtcp.Packet {
 			return list
 		}
 	}
-	p.tb.Fatal("no such report within 3 s")
+	p.tb.Fatal("no such report in time")
 	return nil
 }
 
@@ -243,7 +243,7 @@ func TestMux(t *testing.T) {
 	}
 	one.write(b)
 	await(t, "the BYE on RTP's port", func() bool { return len(notices[media.Gone](d)) == 1 })
-	got, from, ok := read(t, one.rtp, 3*time.Second)
+	got, from, ok := read(t, one.rtp, patience)
 	if list, err := rtpstream.Unmarshal(got); !ok || err != nil || from != d.LocalAddr() || len(list) != 2 {
 		t.Errorf("%x came from %s: %v", got, from, err)
 	}
@@ -257,7 +257,7 @@ func TestReportsWhileHeld(t *testing.T) {
 	}{{[]string{"a=inactive"}, true}, {[]string{"b=RS:0", "b=RR:0", "a=inactive"}, false}, {[]string{"c=IN IP4 0.0.0.0"}, false}} {
 		d, one := newDesk(t, often), newPhone(t, "127.0.0.1")
 		d.call(one, append([]string{"m=audio %d RTP/AVP 0"}, c.lines...)...)
-		limit := 3 * time.Second
+		limit := patience
 		if !c.want {
 			limit = 150 * time.Millisecond
 		}

@@ -22,6 +22,7 @@ const (
 type identities struct {
 	log  *slog.Logger
 	wake chan struct{} // something was taken
+	rest int           // times as long as making an RSA key took
 
 	mu    sync.Mutex
 	ready [RSA + 1][]*identity // by key, oldest first
@@ -30,10 +31,10 @@ type identities struct {
 }
 
 // init makes the first, and tells if that can't be done. The RSA pool begins when one is first asked for, or at once.
-func (p *identities) init(rsa bool, log *slog.Logger) error {
-	p.log, p.wake = log, make(chan struct{}, 1)
+func (p *identities) init(cfg *PortConfig) error {
+	p.log, p.wake, p.rest = cfg.Log, make(chan struct{}, 1), max(cfg.rest, 0)
 	p.most[ECDSA] = readyECDSA
-	if rsa {
+	if cfg.RSA {
 		p.most[RSA] = readyRSA
 	}
 	return p.add(ECDSA)
@@ -143,7 +144,7 @@ func (p *identities) run(stop <-chan struct{}) {
 				return // endpoints make their own, or are told why not
 			}
 			if k == RSA {
-				rested = time.Now().Add(restRSA * time.Since(began))
+				rested = time.Now().Add(time.Duration(p.rest) * time.Since(began))
 			}
 			continue
 		}

@@ -47,6 +47,7 @@ type PortConfig struct {
 	consent time.Duration // 0 = consentTime
 	shaking time.Duration // until a handshake is over; 0 = handshakeTime
 	young   time.Duration // 0 = youngTime
+	rest    int           // between two RSA keys, times as long as making one took; 0 = restRSA, below 0 none
 }
 
 const (
@@ -91,6 +92,9 @@ func (c *PortConfig) complete() error {
 	}
 	if c.young == 0 {
 		c.young = youngTime
+	}
+	if c.rest == 0 {
+		c.rest = restRSA
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -140,7 +144,7 @@ func NewPort(cfg PortConfig) (*Port, error) {
 	for i := range p.rounds {
 		p.rounds[i] = map[*Endpoint]struct{}{}
 	}
-	if err := p.identities.init(cfg.RSA, cfg.Log); err != nil {
+	if err := p.identities.init(&cfg); err != nil {
 		return nil, err
 	}
 	var err error
