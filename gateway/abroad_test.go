@@ -74,7 +74,7 @@ func TestTollHome(t *testing.T) {
 		if err := a.resides(x.country, x.callerID); err != nil {
 			t.Fatal(err)
 		}
-		if why := a.never(x.number); (why == "") != (x.why == "") || !strings.Contains(why, x.why) {
+		if why := a.forbids(x.number); (why == "") != (x.why == "") || !strings.Contains(why, x.why) {
 			t.Errorf("country %q, caller %q, allowed %v: %s: %q, expected %q", x.country, x.callerID, x.allow, x.number, why, x.why)
 		}
 	}

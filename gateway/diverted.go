@@ -86,9 +86,13 @@ func readDiversions(h sip.Headers, t *trunk) []diverted {
 	return out
 }
 
+// read is the number of who diverted; "" of one that is too long: a part of it is somebody else's.
 func (t *trunk) read(u sip.URI) string {
 	_, n := t.plan.InURI(numbering.Caller, u)
-	return clip(n.Number)
+	if tooLong(n.Number) {
+		return ""
+	}
+	return n.Number
 }
 
 // readHistory reads History-Info: a target with a cause was reached by diversion from the one before it (RFC 4458 2).

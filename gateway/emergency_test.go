@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
 	"github.com/patchbay/patchbay/sip"
 	"github.com/patchbay/patchbay/sip/siptest"
 )
@@ -54,7 +55,7 @@ func TestEmergencyWhileLockedAndUsedUp(t *testing.T) {
 	alice := b.phone("alice")
 	refused(t, b.from(alice, "9999", nil), 403) // by the charger
 	a := b.accounts["user:alice"]
-	if _, locks := a.refuses("+49900", time.Now()); !locks {
+	if _, locks := a.refuses("+49900", numbering.Told{}, time.Now()); !locks {
 		t.Fatal("the account isn't locked")
 	}
 	b.trunks["carrier"].putAside(time.Minute, "503")

@@ -113,11 +113,14 @@ func parseTarget(field, s string) (digits string, uri sip.URI, err error) {
 	return digits, uri, nil
 }
 
-// maxNumber is how many characters a number or name has that is called: what is longer is refused, since a part of it is somebody
+// maxNumber is how many characters a number or name has that is called, or calls: what is longer is refused, since a part of it is somebody
 // else's number.
 const maxNumber = 64
 
-const numberTooLong = "the number or name has more than 64 characters"
+const (
+	numberTooLong = "the number or name has more than 64 characters"
+	callerTooLong = "the caller's number or name has more than 64 characters"
+)
 
 func tooLong(number string) bool { return utf8.RuneCountInString(number) > maxNumber }
 

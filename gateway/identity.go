@@ -17,6 +17,7 @@ type identity struct {
 	name    string // that goes with it; "" = none
 	claimed string // what a user's phone says, whether it is the user's or not; "" = nothing, or the same
 	from    string // the header field that it was taken from, for the record
+	cut     bool   // a number or name was longer than any that is told: of a user's phone what it claims, which is left out
 	privacy privacy
 }
 
@@ -125,6 +126,7 @@ func (t *trunk) identity(r *sip.Request) identity {
 	}
 	raw, read1 := t.plan.InURI(numbering.Caller, na.URI)
 	who.raw, who.number, who.name, who.from = clip(raw), clip(read1.Number), clip(na.Display), from
+	who.cut = tooLong(raw) || tooLong(read1.Number)
 	if who.name == "" {
 		who.name = clip(r.From.Display)
 	}
@@ -170,13 +172,16 @@ func (g *Gateway) identityOf(u *User, r *sip.Request) identity {
 	who := identity{raw: u.CallerID, name: u.CallerName, privacy: readPrivacy(r.Headers), from: "user"}
 	who.privacy.hidden = who.privacy.hidden || isAnonymous(r.From.URI)
 	if n, _ := numbering.Of(r.From.URI); n != u.Login && !isAnonymous(r.From.URI) {
-		who.claimed = clip(n)
+		who.claimed = n
 	}
 	if preferred := addressesOf(r.Headers, "P-Preferred-Identity"); len(preferred) > 0 {
 		n, _ := numbering.Of(preferred[0].URI)
-		if who.claimed = clip(n); g.owns(u, n) {
-			who.raw, who.from = clip(n), byPPI
+		if who.claimed = n; g.owns(u, n) {
+			who.raw, who.from = n, byPPI
 		}
+	}
+	if who.cut = tooLong(who.claimed); who.cut {
+		who.claimed = ""
 	}
 	who.number = g.plan.In(numbering.Caller, who.raw).Number
 	return who

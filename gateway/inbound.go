@@ -138,6 +138,9 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 		}
 	}
 	c.rec.note(0, at, st)
+	if c.src.who.cut && c.src.user != nil {
+		c.decide(callerTooLong + ": what the phone says of it isn't told on")
+	}
 	c.alive.Store(&Live{ID: c.id, From: c.src.key(), Since: c.id.Started(), Tenant: st.Tenant, Number: st.To})
 	c.log.Info("call", "from", st.From, "to", st.To, "source", c.src.key(), "dialog", d.CallID())
 	return ln
@@ -221,6 +224,9 @@ func (c *Call) route() (Plan, call.Cause, bool) {
 	}
 	if c.cut {
 		return Plan{}, call.Cause{Q850: 28, SIP: 484, Text: numberTooLong}, false
+	}
+	if c.src.who.cut && c.src.user == nil {
+		return Plan{}, call.Cause{Q850: 28, SIP: 400, Text: callerTooLong}, false
 	}
 	plan, err := c.g.router.Route(c.ctx, &c.rec.call)
 	if err != nil {
@@ -308,7 +314,7 @@ func (c *Call) refuse(d *sip.Dialog, end ending) {
 	if c.barred && cause.SIP == 403 && c.src.user != nil && c.payer() == c.src.user {
 		h = append(h, warning(399, cause.Text, c.g.cfg.Domain))
 	}
-	if c.src.urgent {
+	if c.src.urgent || status == 400 && end.by == call.System {
 		h = append(h, warning(399, cause.Text, c.g.cfg.Domain))
 	} else if status == 503 {
 		h = append(h, sip.Header{Name: "Retry-After", Value: strconv.Itoa(int(math.Ceil(c.comeBack().Seconds())))})

@@ -119,7 +119,7 @@ func (c *Call) dialTrunk(hop Hop, number string) tried {
 // atTrunk is the attempt at a trunk, with a place there; ok is false when there is none, and r why.
 func (c *Call) atTrunk(hop Hop, number string) (list []attempt, r tried, ok bool) {
 	hop.Number = cmp.Or(hop.Number, number)
-	if cause := c.mayCall(hop.Number); !cause.IsZero() {
+	if cause := c.mayCall(hop); !cause.IsZero() {
 		return nil, tried{end: bySystem(cause), barred: true}, false
 	}
 	if cause := c.unavailable(hop); !cause.IsZero() {

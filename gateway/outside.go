@@ -18,7 +18,8 @@ func (c *Call) outside(plan Plan) (over bool) {
 		return false
 	}
 	number := cmp.Or(hop.Number, plan.Number)
-	if cause := c.mayCall(number); !cause.IsZero() {
+	hop.Number = number
+	if cause := c.mayCall(hop); !cause.IsZero() {
 		c.fail(bySystem(cause))
 		return true
 	}

@@ -31,17 +31,17 @@ func (c *Call) liable() (list []*account) {
 	return list
 }
 
-// mayCall asks the accounts that pay whether a number may be called through a trunk, and counts the call with them; the cause is
-// why not. It is asked before each attempt at a trunk.
-func (c *Call) mayCall(number string) call.Cause {
+// mayCall asks the accounts that pay whether a hop's number may be called at its trunk, and what the trunk makes of it, and counts the
+// call with them; the cause is why not. It is asked before each attempt at a trunk.
+func (c *Call) mayCall(h Hop) call.Cause {
 	if c.src.urgent {
 		return call.Cause{}
 	}
-	number = c.g.dialledAs(number)
+	number, told := c.g.asked(h)
 	now := time.Now()
 	list := c.liable()
 	for _, a := range list {
-		cause, locks := a.refuses(number, now)
+		cause, locks := a.refuses(number, told, now)
 		if cause.IsZero() {
 			continue
 		}
@@ -67,21 +67,23 @@ func (c *Call) mayCall(number string) call.Cause {
 		c.owing[a] = true
 	}
 	for _, a := range list {
-		if a.user {
+		if a.user && told.Same {
 			c.goesAbroad(a, number)
+		} else if a.user {
+			c.goesAbroad(a, told.Number)
 		}
 	}
 	return c.leave(number)
 }
 
-// never is why who pays may not call a number through a trunk, whenever.
-func (c *Call) never(number string) call.Cause {
-	if slices.Contains(c.g.cfg.Emergency.Numbers, number) {
+// never is why who pays may not call a hop's number at its trunk, whenever.
+func (c *Call) never(h Hop) call.Cause {
+	if slices.Contains(c.g.cfg.Emergency.Numbers, h.Number) {
 		return call.Cause{}
 	}
-	number = c.g.dialledAs(number)
+	number, told := c.g.asked(h)
 	for _, a := range c.liable() {
-		if text := a.never(number); text != "" {
+		if text := a.never(number, told); text != "" {
 			return call.Cause{Q850: 21, SIP: 403, Text: text}
 		}
 	}

@@ -105,15 +105,17 @@ func international(number string) string {
 
 // may tells whether the account's lists let a number be called.
 func (a *account) may(number string) bool {
-	longest := func(list []string) int {
-		most := -1
-		for _, entry := range list {
-			most = max(most, a.fits(entry, number))
-		}
-		return most
-	}
-	allowed, denied := longest(a.Allow), longest(a.Deny)
+	allowed, denied := a.longest(a.Allow, number), a.longest(a.Deny, number)
 	return denied < 0 && (allowed >= 0 || len(a.Allow) == 0) || allowed > denied
+}
+
+// longest is how much of a number the entry of a list says that says most of it, in digits; -1 if none is about it.
+func (a *account) longest(list []string, number string) int {
+	most := -1
+	for _, entry := range list {
+		most = max(most, a.fits(entry, number))
+	}
+	return most
 }
 
 // dear is what makes calls to a number dearer than the account may call; "" = it isn't, or is allowed by name: by a beginning that is
@@ -149,8 +151,8 @@ func (t *Toll) chooses() bool {
 	return t.NoPremium || len(t.Deny) > 0 || len(t.Allow) > 0 && !slices.Contains(t.Allow, Anywhere)
 }
 
-// never is why the account may not call a number, whenever; "" = it may.
-func (a *account) never(number string) string {
+// forbids is why the account may not call a number, whenever; "" = it may.
+func (a *account) forbids(number string) string {
 	written := number
 	number = a.reads(number)
 	switch {
@@ -164,9 +166,10 @@ func (a *account) never(number string) string {
 	return ""
 }
 
-// refuses is why the account can't begin a call to a number now; locks tells that this refusal has locked it.
-func (a *account) refuses(number string, now time.Time) (cause call.Cause, locks bool) {
-	never := a.never(number)
+// refuses is why the account can't begin a call to a number now, of which a carrier is told something; locks tells that this refusal
+// has locked it.
+func (a *account) refuses(number string, told numbering.Told, now time.Time) (cause call.Cause, locks bool) {
+	never := a.never(number, told)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	barred := call.Cause{Q850: 21, SIP: 403}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/gateway/call"
+	"github.com/patchbay/patchbay/gateway/numbering"
 	"github.com/patchbay/patchbay/sip"
 )
 
@@ -64,7 +65,7 @@ func TestTollPremium(t *testing.T) {
 		{nil, "402", true},
 	} {
 		a := newAccount("user:a", Toll{Allow: x.allow, NoPremium: true, LockAfter: 1})
-		cause, locks := a.refuses(x.number, time.Now())
+		cause, locks := a.refuses(x.number, numbering.Told{}, time.Now())
 		if got := cause.IsZero(); got != x.may || locks == x.may {
 			t.Errorf("allow %v: %s is allowed: %v, locks: %v (%v)", x.allow, x.number, got, locks, cause)
 		}
@@ -81,10 +82,10 @@ func TestTollWindows(t *testing.T) {
 	if !a.uses(at(0), 9*time.Minute, 0) || a.uses(at(time.Minute), time.Minute, 0) {
 		t.Error("ten minutes within an hour: expected nine to be allowed and ten to be all")
 	}
-	if cause, _ := a.refuses("1", at(30*time.Minute)); cause.SIP != 403 || !strings.Contains(cause.Text, "may talk is used up") {
+	if cause, _ := a.refuses("1", numbering.Told{}, at(30*time.Minute)); cause.SIP != 403 || !strings.Contains(cause.Text, "may talk is used up") {
 		t.Errorf("half an hour later: %v", cause)
 	}
-	if cause, _ := a.refuses("1", at(62*time.Minute)); !cause.IsZero() {
+	if cause, _ := a.refuses("1", numbering.Told{}, at(62*time.Minute)); !cause.IsZero() {
 		t.Errorf("an hour later: %v", cause)
 	}
 	a.uses(at(2*time.Hour), 9*time.Minute, 0)
@@ -95,14 +96,14 @@ func TestTollWindows(t *testing.T) {
 	if left, bound := a.left(at(6*time.Hour), price(t, "1")); !bound || left != 30*time.Second {
 		t.Errorf("%v are left at a price", left)
 	}
-	if cause, _ := a.refuses("1", at(6*time.Hour)); !cause.IsZero() {
+	if cause, _ := a.refuses("1", numbering.Told{}, at(6*time.Hour)); !cause.IsZero() {
 		t.Errorf("with 2 minutes of the day left: %v", cause)
 	}
 	a.uses(at(8*time.Hour), time.Minute, price(t, "0.5"))
-	if cause, _ := a.refuses("1", at(9*time.Hour)); !strings.Contains(cause.Text, "may spend is used up") {
+	if cause, _ := a.refuses("1", numbering.Told{}, at(9*time.Hour)); !strings.Contains(cause.Text, "may spend is used up") {
 		t.Errorf("all is spent: %v", cause)
 	}
-	if cause, _ := a.refuses("1", at(40*time.Hour)); !cause.IsZero() {
+	if cause, _ := a.refuses("1", numbering.Told{}, at(40*time.Hour)); !cause.IsZero() {
 		t.Errorf("the next day: %v", cause)
 	}
 }

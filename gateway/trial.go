@@ -208,7 +208,8 @@ func (out *TrialHop) trunk(c *Call, h Hop, number string) {
 		out.Problem = "there is no such trunk"
 		return
 	}
-	if cause := c.never(number); !cause.IsZero() {
+	h.Number = number
+	if cause := c.never(h); !cause.IsZero() {
 		out.Problem, out.barred = cause.String(), true
 		return
 	}

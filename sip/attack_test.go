@@ -23,6 +23,7 @@ func TestAttack(t *testing.T) {
 	for name, run := range map[string]func(*testing.T){
 		"stranger_gets_silence":         strangersAreDropped,
 		"stranger_scans":                strangerScans,
+		"scanner_gets_silence":          scannersGetSilence,
 		"stranger_takes_a_dialog":       strangerCannotUseADialog,
 		"stranger_stays_connected":      onlyThoseWhoProveThemselvesStay,
 		"foreign_connection":            foreignConnections,

@@ -35,6 +35,9 @@ type FrontConfig struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Urgent tells whether a request-URI calls for help: such an INVITE is read and served beyond Limits. It must not block. nil: none is.
 	Urgent func(URI) bool
+	// Scanners are beginnings of the User-Agent, in upper or lower case, of programs that look for gateways and passwords. Where users are
+	// challenged they get no answer, unless they come from where a user is registered or bring credentials for a challenge of ours.
+	Scanners []string
 	// Trace, if set, sees every message that is sent (in = false) or was accepted for a UA (in = true). It must
 	// return soon and keep nothing of data.
 	Trace func(in bool, ua, network string, local, remote netip.AddrPort, data []byte)

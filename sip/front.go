@@ -17,6 +17,7 @@ import (
 // Reasons why a message went no further, as in FrontStats.Dropped, beside those of package flow.
 const (
 	DropStranger     = "stranger"           // no UA wants the source
+	DropScanner      = "scanner"            // its User-Agent is one of FrontConfig.Scanners
 	DropMalformed    = "malformed"          // and couldn't be answered
 	DropResponse     = "response_unmatched" // response to nothing of ours
 	DropAck          = "ack_unmatched"

@@ -78,6 +78,10 @@ func (in *inlet) Message(fl *flow.Flow, data []byte, broken error) {
 		in.drop(fl, DropStranger)
 		return
 	}
+	if !proved && f.scans(u, fl, m) {
+		in.drop(fl, DropScanner)
+		return
+	}
 	fl.Meet()
 	if proved || u.users == nil {
 		fl.Welcome() // else it is once it has shown who it is

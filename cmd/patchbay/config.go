@@ -81,6 +81,7 @@ type SIP struct {
 	Realm           string           `yaml:"realm"`            // of digest challenges (RFC 7616 3.3); an HA1 is bound to it
 	Digest          []string         `yaml:"digest"`           // algorithms that users are challenged with; those of SHA-256 and MD5 that every user can answer if empty
 	DigestSimple    []string         `yaml:"digest_simple"`    // beginnings of User-Agent of phones that give up at several challenges: they get the simplest
+	Scanners        []string         `yaml:"scanners"`         // beginnings of User-Agent, in any case, of who gets no answer while it isn't known
 	UserAgent       string           `yaml:"user_agent"`       // User-Agent and Server headers
 	ResponseTimeout time.Duration    `yaml:"response_timeout"` // a hop that gives no response at all is given up after this
 	DNS             []netip.AddrPort `yaml:"dns"`              // name servers that carriers' names are asked of; those of /etc/resolv.conf if empty

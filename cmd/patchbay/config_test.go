@@ -88,6 +88,7 @@ var mistakes = []struct{ name, file, want string }{
 	{"outbound", oneTrunk + "    outbound: \"h:x\"", `: trunks[0].outbound is "h:x": expected a host or host:port`},
 	{"digest", "sip: {digest: [SHA-256, sha256]}", `: sip.digest[1] is "sha256": expected SHA-512-256, SHA-256 or MD5; did you mean "SHA-256"?`},
 	{"digest twice", "sip: {digest: [MD5, MD5]}", `: sip.digest[1] is "MD5": stands twice in sip.digest`},
+	{"scanners", "sip: {scanners: [sipcli, \"\"]}", `: sip.scanners[1] is "": expected the beginning of a User-Agent`},
 	{"simple phones", "sip: {digest_simple: [\"\"]}", `: sip.digest_simple[0] is "": expected the beginning of a User-Agent`},
 	{"realm", "sip: {realm: \"\"}", `: sip.realm is "": expected printable text`},
 	{"ports reversed", "media: {ports: {min: 30000, max: 20000}}", `: media.ports.max is "20000": expected at least media.ports.min, which is 30000`},

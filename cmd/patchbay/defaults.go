@@ -26,6 +26,7 @@ func defaults() Config {
 			Realm:           "patchbay",
 			Digest:          []string{},
 			DigestSimple:    []string{"Patchbay page", "baresip v1.", "JsSIP", "SIP.js", "none"},
+			Scanners:        []string{"friendly-scanner", "sipvicious", "sipcli", "pplsip", "sundayddr", "iWar", "SIVuS", "sipscan", "smap"},
 			UserAgent:       "Patchbay",
 			ResponseTimeout: 5 * time.Second, DNS: []netip.AddrPort{},
 			Session:       30 * time.Minute,

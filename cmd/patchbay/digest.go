@@ -77,9 +77,11 @@ func (d *document) digest(c *Config) {
 			d.bad(f, "stands twice in sip.digest")
 		}
 	}
-	for i, a := range c.SIP.DigestSimple {
-		if a == "" || !printable(a) {
-			d.bad(fmt.Sprintf("sip.digest_simple[%d]", i), "expected the beginning of a User-Agent, such as baresip")
+	for key, list := range map[string][]string{"digest_simple": c.SIP.DigestSimple, "scanners": c.SIP.Scanners} {
+		for i, a := range list {
+			if a == "" || !printable(a) {
+				d.bad(fmt.Sprintf("sip.%s[%d]", key, i), "expected the beginning of a User-Agent, such as baresip")
+			}
 		}
 	}
 	if len(c.SIP.Digest) == 0 && len(c.answerable()) == 0 {

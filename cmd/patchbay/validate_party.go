@@ -105,7 +105,7 @@ func (d *document) trunks(c *Config) {
 			d.choice(f+".srtp", t.SRTP, srtps)
 		}
 		if t.Options != 0 {
-			d.between(f+".options", t.Options, 5*time.Second, time.Hour)
+			d.between(f+".options", t.Options, 2*time.Second, time.Hour)
 		}
 		if t.Refer != "" {
 			d.choice(f+".refer", t.Refer, []string{"never", "prefer"})

@@ -181,7 +181,7 @@ func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 func (c Config) front(log *slog.Logger) (sip.FrontConfig, error) {
 	help := gateway.Emergency{Numbers: c.Emergency.Numbers}
-	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS, DSCP: c.SIP.DSCP, Limits: sip.Limits{TrunkMessages: c.SIP.TrunkMessages}, Urgent: help.Calls}
+	fc := sip.FrontConfig{Log: log, DNS: c.SIP.DNS, DSCP: c.SIP.DSCP, Scanners: c.SIP.Scanners, Limits: sip.Limits{TrunkMessages: c.SIP.TrunkMessages}, Urgent: help.Calls}
 	for _, l := range c.SIP.Listen {
 		adv, err := hostPort(l.Advertise)
 		if err != nil {

@@ -2,6 +2,7 @@ package numbering
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
@@ -31,8 +32,10 @@ func (p *Plan) read(n string) (string, bool) {
 	case p.cfg.Format == Zeros && strings.HasPrefix(digits, "00"):
 		return global(digits[2:])
 	case p.cfg.Format == Plain && digits[0] != '0':
-		if e, ok := possible("+" + digits); ok {
-			return e, true
+		if n, err := phonenumbers.Parse("+"+digits, ""); err == nil && phonenumbers.IsPossibleNumber(n) {
+			if e, ok := global(digits); ok {
+				return e, true
+			}
 		}
 	}
 	if p.cfg.Country == "" {
@@ -59,12 +62,15 @@ func whole(n *phonenumbers.PhoneNumber, ok bool) (string, bool) {
 	return e164, ok && e164[0] == '+' && len(e164) <= maxE164+1
 }
 
-func possible(n string) (string, bool) {
-	parsed, err := phonenumbers.Parse(n, "")
-	if err != nil {
-		return "", false
+// behind is what was dialled behind an international prefix: the library leaves out a national one that follows the country code (00 49 030…), with
+// which it may be another number, and none at all.
+func behind(digits string, n *phonenumbers.PhoneNumber) string {
+	code, nsn := strconv.Itoa(int(n.GetCountryCode())), phonenumbers.GetNationalSignificantNumber(n)
+	ndd := phonenumbers.GetNddPrefixForRegion(phonenumbers.GetRegionCodeForCountryCode(int(n.GetCountryCode())), true)
+	if whole := code + ndd + nsn; strings.HasSuffix(digits, whole) {
+		return whole
 	}
-	return whole(parsed, phonenumbers.IsPossibleNumber(parsed))
+	return code + nsn
 }
 
 // national takes what is dialled in a country: an international prefix and a number, or a number in its full national form.
@@ -75,7 +81,10 @@ func national(digits, country string) (string, bool) {
 		return "", false
 	}
 	if n.GetCountryCodeSource() == phonenumbers.PhoneNumber_FROM_NUMBER_WITH_IDD {
-		return whole(n, phonenumbers.IsPossibleNumber(n))
+		if !phonenumbers.IsPossibleNumber(n) {
+			return "", false
+		}
+		return global(behind(digits, n))
 	}
 	if !phonenumbers.IsValidNumber(n) {
 		return "", false
@@ -127,8 +136,16 @@ func (p *Plan) write(n string) string {
 	return e
 }
 
-// dialled is a number as it is dialled in the plan's country.
+// dialled is a number as it is dialled in the plan's country. One that would be read there as another stays E.164.
 func (p *Plan) dialled(e164 string) string {
+	out := p.dials(e164)
+	if back, ok := p.read(out); ok && back != e164 {
+		return e164
+	}
+	return out
+}
+
+func (p *Plan) dials(e164 string) string {
 	n, err := phonenumbers.Parse(e164, "")
 	if err != nil {
 		return e164

@@ -299,6 +299,8 @@ func FuzzNumbers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if e, ok := p.Read(s); ok && (e[0] != '+' || strings.Trim(e[1:], "0123456789") != "" || len(e) > 17) {
 			t.Errorf("%q is read as %q, which isn't E.164", s, e)
+		} else if again, ok2 := p.Read(e); ok && (!ok2 || again != e) {
+			t.Errorf("%q is read as %q, and that as %q (%v)", s, e, again, ok2)
 		}
 		n := p.In(Called, s).Number
 		if u, err := p.URI(p.Out(Called, n).Number, "carrier.test"); err == nil {
