@@ -14,6 +14,7 @@ import (
 //	< 180 INVITE            wait for a response or a request; it must be the next one
 //	<? 183 INVITE           it may come
 //	= 200                   wait for so many ms
+//	>b INVITE, <b 180 INVITE   in a second dialog of the caller's, to whom the key "second" names
 //
 // sdp sends a body, or expects one; sdp:sendonly one with that direction. rel makes a provisional response reliable (RFC 3262), or
 // expects that it is; auth takes a challenge, and answers it with -au and -ap. Behind bars stand header fields: those that are sent, or expressions that must be found in those that come.
@@ -23,24 +24,34 @@ type Flow []string
 
 // flowWriter writes the scenario of one side.
 type flowWriter struct {
-	b        strings.Builder
-	caller   bool
-	cseq     int            // of our last request
-	invite   int            // of our last INVITE
-	came     map[string]int // requests that came, by method: their last number among all
-	n        int            // messages that came
-	up       bool           // our INVITE was answered
-	status   int            // the last final one that our INVITE got
-	sdp      int
-	rseq     int
-	vars     []string
-	needRSeq string
-	auth     bool // of the step at hand
+	b           strings.Builder
+	caller      bool
+	several     bool           // the caller has two dialogs: each has names of its own
+	dialogs     [2]flowDialog  // the second is that of steps with b
+	*flowDialog                // of the step at hand
+	came        map[string]int // requests that came, by method: their last number among all
+	n           int            // messages that came
+	sdp         int
+	rseq        int
+	vars        []string
+	needRSeq    string
+	auth        bool // of the step at hand
+}
+
+// flowDialog is what a dialog's messages have to know of those before.
+type flowDialog struct {
+	letter string // "" or b
+	cseq   int    // of our last request
+	invite int    // of our last INVITE
+	up     bool   // our INVITE was answered
+	early  bool   // it has got a To-tag
+	status int    // the last final one that our INVITE got
 }
 
 // Scenario is the flow as SIPp's XML. The caller's -s is its number, the key "number" is whom it calls.
 func (f Flow) Scenario(name string, caller bool) (string, error) {
-	w := &flowWriter{caller: caller, came: map[string]int{}, rseq: 10}
+	w := &flowWriter{caller: caller, came: map[string]int{}, rseq: 10, dialogs: [2]flowDialog{{}, {letter: "b"}}}
+	w.several = slices.ContainsFunc(f, func(step string) bool { return strings.HasPrefix(step, ">b ") })
 	fmt.Fprintf(&w.b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE scenario SYSTEM \"sipp.dtd\">\n<scenario name=%q>\n", name)
 	for _, step := range f {
 		if err := w.step(step); err != nil {
@@ -63,7 +74,10 @@ func (w *flowWriter) step(s string) error {
 	what, rest := words[1], words[2:]
 	var body, method string
 	rel := false
-	w.auth = false
+	w.auth, w.flowDialog = false, &w.dialogs[0]
+	if sign, second := strings.CutSuffix(words[0], "b"); second {
+		words[0], w.flowDialog = sign, &w.dialogs[1]
+	}
 	for _, x := range rest {
 		switch {
 		case x == "rel":
@@ -149,14 +163,26 @@ func (w *flowWriter) ask(method, body string, more []string) {
 	if !w.caller {
 		ours, theirs = "From:[$to0];tag=[pid]s[call_number]", "To:[$from0]"
 	}
-	uri, via := "[next_url]", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport"
-	first := "sip:[number]@[remote_ip]:[remote_port]"
+	uri, via, last, callID, number := "[next_url]", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport", "[last_Via:]", "[call_id]", "[number]"
+	if w.letter != "" {
+		callID, number = w.letter+"///[call_id]", "[second]"
+	}
+	if w.several && method == "INVITE" {
+		via = w.ownVia(w.cseq + 1)
+	}
+	if w.several {
+		ours, theirs, last = fmt.Sprintf("From: <sip:[service]@[local_ip]>;tag=[pid]c%s[call_number]", w.letter), "To: <sip:"+number+"@[remote_ip]>", w.ownVia(w.invite)
+		if w.early {
+			theirs += ";tag=[$tag" + w.letter + "]"
+		}
+	}
+	first := "sip:" + number + "@[remote_ip]:[remote_port]"
 	seq := 0
 	switch {
 	case method == "CANCEL":
-		uri, via, theirs, seq = first, "[last_Via:]", "To: <sip:[number]@[remote_ip]>", w.invite
+		uri, via, theirs, seq = first, last, "To: <sip:"+number+"@[remote_ip]>", w.invite
 	case method == "ACK" && w.status >= 300:
-		via, theirs, seq = "[last_Via:]", "[last_To:]", w.invite
+		via, theirs, seq = last, "[last_To:]", w.invite
 		if !w.up && w.caller {
 			uri = first
 		}
@@ -168,13 +194,13 @@ func (w *flowWriter) ask(method, body string, more []string) {
 		if method == "REGISTER" {
 			uri, ours, theirs = "sip:[domain]", "From: <sip:[service]@[domain]>;tag=[pid]c[call_number]", "To: <sip:[service]@[domain]>"
 		} else if method == "INVITE" && !w.up && w.caller {
-			uri, theirs = first, "To: <sip:[number]@[remote_ip]>"
+			uri, theirs = first, "To: <sip:"+number+"@[remote_ip]>"
 		}
 	}
 	if method == "INVITE" {
 		w.invite = seq
 	}
-	lines := []string{via, ours, theirs, "Call-ID: [call_id]", fmt.Sprintf("CSeq: %d %s", seq, method), "Max-Forwards: 70"}
+	lines := []string{via, ours, theirs, "Call-ID: " + callID, fmt.Sprintf("CSeq: %d %s", seq, method), "Max-Forwards: 70"}
 	if method != "ACK" && method != "CANCEL" && !slices.Contains(more, noContact) {
 		lines = append(lines, flowContact)
 	}
@@ -189,6 +215,11 @@ func (w *flowWriter) ask(method, body string, more []string) {
 	if method == "INVITE" {
 		w.b.WriteString("  <recv response=\"100\" optional=\"true\"/>\n")
 	}
+}
+
+// ownVia is the Via of an INVITE whose branch is known to its ACK and CANCEL, whatever comes in the other dialog meanwhile.
+func (w *flowWriter) ownVia(seq int) string {
+	return fmt.Sprintf("Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bK[pid].[call_number].%s%d;rport", w.letter, seq)
 }
 
 func (w *flowWriter) answer(status int, method, body string, rel bool, more []string) error {
@@ -246,6 +277,11 @@ func (w *flowWriter) await(what, method, body string, response, rel, optional bo
 		check("CSeq", "[0-9]+ "+method, w.variable("c"))
 		if n, _ := strconv.Atoi(what); n >= 200 && method == "INVITE" {
 			w.status, w.up = n, w.up || n < 300
+		}
+		if n, _ := strconv.Atoi(what); w.several && method == "INVITE" && n > 100 && n < 300 {
+			w.early = true
+			fmt.Fprintf(&w.b, "    <ereg regexp=\";tag=([^;>]*)\" search_in=\"hdr\" header=\"To:\" check_it=\"true\" assign_to=\"whole%[1]s,tag%[1]s\"/>\n", w.letter)
+			w.vars = append(w.vars, "whole"+w.letter, "tag"+w.letter)
 		}
 		if rel {
 			w.needRSeq = w.variable("rseq")
