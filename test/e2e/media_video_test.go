@@ -42,20 +42,21 @@ type tutorials struct {
 	browser *webtest.Browser
 	site    string
 	lossy   *peers.Impairer
+	mic     string // a file of the tone that pages say
 }
 
 func newTutorials(t *testing.T) *tutorials {
-	r := &tutorials{t: t, gateway: startRPC(t, "")}
+	r := &tutorials{t: t, gateway: startRPCMedia(t, "  urls: {schemes: [file, http, https, rtsp], private: [127.0.0.0/8]}\n", "")}
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
 	program := startApp(t, "tutorials.js", r.gateway.url)
 	_, url, _ := strings.Cut(program.Tail(10), "ready ")
 	r.app, _, _ = strings.Cut(url, "\n")
-	mic := filepath.Join(peers.Folder(t), "microphone.wav")
-	r.must(audio.WriteWAV(mic, audio.Tone(48000, iceTone, -10, 10)))
+	r.mic = filepath.Join(peers.Folder(t), "microphone.wav")
+	r.must(audio.WriteWAV(r.mic, audio.Tone(48000, iceTone, -10, 10)))
 	var err error
-	r.browser, err = webtest.Start(r.ctx, webtest.Config{Microphone: mic, Args: []string{"--use-fake-ui-for-media-stream"}})
+	r.browser, err = webtest.Start(r.ctx, webtest.Config{Microphone: r.mic, Args: []string{"--use-fake-ui-for-media-stream"}})
 	r.must(err)
 	t.Cleanup(func() { _ = r.browser.Close() })
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -226,6 +227,7 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("loss", func(t *testing.T) { r.loss(t, mirror) })
 	t.Run("RTP receiver", func(t *testing.T) { r.receiver(t) })
 	t.Run("RTP sender", func(t *testing.T) { r.sender(t, mirror) })
+	t.Run("RTSP", func(t *testing.T) { r.rtsp(t) })
 }
 
 // rtp makes an RtpEndpoint for a peer that has video at that address, and returns where the endpoint has its own.

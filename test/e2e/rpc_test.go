@@ -30,6 +30,12 @@ type rpcGateway struct {
 // startRPC starts Patchbay with further sections of settings.
 func startRPC(t *testing.T, more string) *rpcGateway {
 	t.Helper()
+	return startRPCMedia(t, "", more)
+}
+
+// startRPCMedia is startRPC with further settings of media.
+func startRPCMedia(t *testing.T, media, more string) *rpcGateway {
+	t.Helper()
 	addr := address(t)
 	g := &rpcGateway{http: netip.AddrPortFrom(addr, 8888)}
 	g.url = fmt.Sprintf("ws://%s/kurento", g.http)
@@ -43,8 +49,8 @@ sip:
 media:
   addresses: [{bind: %s}]
   ports: {min: 20000, max: 24999}
-billing: {database: none, stall: 5s}
-%s`, g.http, addr, addr, more)})
+%sbilling: {database: none, stall: 5s}
+%s`, g.http, addr, addr, media, more)})
 	return g
 }
 

@@ -13,8 +13,9 @@ async function make(pipeline, { name, type, params }) {
   const element = await pipeline.create(type, params || {})
   elements.set(name, element)
   events.set(name, [])
-  const list = ['MediaFlowInStateChanged', 'MediaFlowOutStateChanged', 'MediaStateChanged']
+  const list = ['MediaFlowInStateChanged', 'MediaFlowOutStateChanged']
   if (type === 'WebRtcEndpoint') list.push('IceCandidateFound', 'DataChannelOpened', 'DataChannelClosed')
+  list.push(...(type === 'PlayerEndpoint' ? ['EndOfStream', 'Error'] : ['MediaStateChanged']))
   for (const event of list) element.on(event, e => events.get(name).push({ event, ...plain(e) }))
   await element.getName() // the subscriptions are there now
   return element.id
