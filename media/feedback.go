@@ -18,16 +18,44 @@ const (
 	Loss                         // merged to the greatest
 )
 
-// heard merges what one sink says with what the others said last.
+// relay is what stands behind a source that only passes on what comes into a sink, and hands that sink's source what its own
+// sinks say.
+type relay struct {
+	in      *Inlet
+	through *Through // whose output the source is; nil = a filter's
+}
+
+// relaysMax bounds how many relays feedback passes: where links form a circle it would go round for ever.
+const relaysMax = 256
+
+// heard takes what one sink says, and hands it on to whoever is to know it.
 func (s *Source) heard(in *Inlet, fb Feedback) {
+	for range relaysMax {
+		var tells bool
+		if fb, tells = s.merge(in, fb); !tells {
+			return
+		}
+		if s.relay == nil {
+			s.back(fb)
+			return
+		}
+		in = s.relay.in
+		if s = in.cur.Load(); s == nil {
+			return
+		}
+	}
+}
+
+// merge merges what one sink says with what the others said last, and reports whether that is to be told.
+func (s *Source) merge(in *Inlet, fb Feedback) (Feedback, bool) {
 	if s.back == nil || math.IsNaN(fb.Value) {
-		return
+		return fb, false
 	}
 	if y := in.layers.Load(); y != nil {
 		switch fb.Kind {
 		case Bitrate:
 			y.limit.Store(math.Float64bits(max(fb.Value, 1)))
-			return
+			return fb, false
 		case KeyFrame:
 			if fb.Layer == 0 {
 				fb.Layer = uint8(y.now.Load())
@@ -35,9 +63,9 @@ func (s *Source) heard(in *Inlet, fb Feedback) {
 		}
 	}
 	s.said.Lock()
+	defer s.said.Unlock()
 	if in.cur.Load() != s { // it left while it spoke: nothing would take its word back
-		s.said.Unlock()
-		return
+		return fb, false
 	}
 	switch fb.Kind {
 	case Bitrate:
@@ -47,8 +75,7 @@ func (s *Source) heard(in *Inlet, fb Feedback) {
 		note(&s.loss, in, fb.Value)
 		fb.Value, _ = greatest(s.loss)
 	}
-	s.said.Unlock()
-	s.back(fb)
+	return fb, true
 }
 
 // forget takes back what a sink said that s doesn't feed any more. If that changes what all say together, s is told.

@@ -92,3 +92,56 @@ func TestFeedbackFromPushPassesFilters(t *testing.T) {
 		t.Errorf("a closed filter is linked, or its sinks are heard: %v", got)
 	}
 }
+
+// Feedback ends where links form a circle, whatever stands in it, and a chain of many passes it on.
+func TestFeedbackCircles(t *testing.T) {
+	u := media.PCMU()
+	filter := func() (media.Sink, *media.Source) {
+		f := new(circle)
+		f.Init(nil, u)
+		return f, f.Source(media.Pad{})
+	}
+	through := func() (media.Sink, *media.Source) {
+		e := media.NewThrough(nil)
+		return e, e.Out()
+	}
+	for name, c := range map[string][]func() (media.Sink, *media.Source){
+		"one": {through}, "two": {through, through}, "filters": {filter, filter}, "both": {through, filter, through},
+	} {
+		t.Run(name, func(*testing.T) {
+			_, last := c[0]()
+			k := mediatest.NewRecorder(u)
+			last.Link(k) // outside of the circle
+			var sinks []media.Sink
+			var sources []*media.Source
+			for _, make := range c {
+				in, out := make()
+				sinks, sources = append(sinks, in), append(sources, out)
+			}
+			for i := range sinks {
+				sources[i].Link(sinks[(i+1)%len(sinks)])
+			}
+			sources[0].Link(k)
+			for _, fb := range []media.Feedback{{Kind: media.KeyFrame}, {Kind: media.Bitrate, Value: 1e5}, {Kind: media.Loss, Value: 0.1}} {
+				k.Upstream(fb)
+			}
+			for _, s := range sources {
+				s.Close()
+			}
+		})
+	}
+	s := mediatest.NewTalker(nil, u)
+	defer s.Close()
+	last := s.Source
+	for range 100 {
+		in, out := through()
+		last.Link(in)
+		last = out
+	}
+	k := mediatest.NewRecorder(u)
+	last.Link(k)
+	k.Upstream(media.Feedback{Kind: media.Bitrate, Value: 1e5})
+	if got := s.Heard(); len(got) != 1 || got[0].Value != 1e5 {
+		t.Errorf("through 100 pads came %v", got)
+	}
+}

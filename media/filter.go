@@ -17,6 +17,7 @@ type Filter struct {
 func (f *Filter) Init(reg *Registry, formats ...*Format) {
 	f.caps = &Caps{slices.Clone(formats)}
 	f.out = NewSource(reg, f.Upstream)
+	f.out.relay = &relay{in: &f.Inlet}
 	f.out.SetFormats(formats...)
 }
 

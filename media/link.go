@@ -26,8 +26,8 @@ type Source struct {
 	shared  map[laneKey]*conversion
 	closed  bool
 
-	codec   string   // what SetCodec asked for
-	through *Through // whose output it is
+	codec string // what SetCodec asked for
+	relay *relay // nil: it makes what it sends
 
 	await atomic.Pointer[func(Passed)]
 

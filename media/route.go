@@ -82,8 +82,8 @@ func (s *Source) rebuild() {
 			c.job.end()
 		}
 	}
-	if s.through != nil {
-		s.through.prefer(t.wanted)
+	if s.relay != nil && s.relay.through != nil {
+		s.relay.through.prefer(t.wanted)
 	}
 }
 
@@ -181,6 +181,20 @@ func (s *Source) Wanted() *Format {
 		return t.wanted
 	}
 	return nil
+}
+
+// Heard reports whether there is a sink that takes any of the source's formats, converted or not. It may be called on the packet path.
+func (s *Source) Heard() bool {
+	t := s.routes.Load()
+	if t == nil {
+		return false
+	}
+	for i := range t.lanes {
+		if len(t.lanes[i].direct)+len(t.lanes[i].via) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Send pushes f to every sink that takes it, converting once per target format. f is the caller's again afterwards. A

@@ -18,7 +18,7 @@ type Through struct {
 // NewThrough makes a pad whose output converts with reg (nil: only relays).
 func NewThrough(reg *Registry) *Through {
 	t := new(Through)
-	t.Inlet.follow, t.Inlet.whole, t.out.through = t.follow, true, t
+	t.Inlet.follow, t.Inlet.whole, t.out.relay = t.follow, true, &relay{&t.Inlet, t}
 	t.out.Init(reg, t.Upstream)
 	return t
 }
