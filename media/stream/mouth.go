@@ -13,6 +13,10 @@ const (
 	ahead = 2 // ticks
 	// maxMarks is how many marks may wait.
 	maxMarks = 1024
+	// chunk is what is queued together at least, bytes: messages may be as small as a sample.
+	chunk = 4 << 10
+	// atOnce is how many marks are told in a tick: the clock has others to serve.
+	atOnce = 16
 )
 
 // mouth plays what the application sends. Silence is sent where it sends nothing: phones and networks want to hear something.
@@ -75,11 +79,23 @@ func (m *mouth) play(b []byte) error {
 		m.refused += uint64(len(b))
 		return fmt.Errorf("payload has %d bytes: %s of audio wait to be played, and no more than %s may", len(b), m.time(m.waits), m.time(m.most))
 	}
-	m.queue = append(m.queue, b)
+	m.add(b)
 	m.waits += len(b)
 	m.taken += int64(len(b))
 	m.idle = 0
 	return nil
+}
+
+// add queues a copy of b. What comes in small pieces is put together: each for itself would take many times its size.
+func (m *mouth) add(b []byte) {
+	if n := len(m.queue); n > 0 {
+		last := &m.queue[n-1]
+		k := min(len(b), cap(*last)-len(*last))
+		*last, b = append(*last, b[:k]...), b[k:]
+	}
+	if len(b) > 0 {
+		m.queue = append(m.queue, append(make([]byte, 0, max(len(b), chunk)), b...))
+	}
 }
 
 // time is how long so many bytes last.
@@ -102,12 +118,12 @@ func (m *mouth) mark(name string) error {
 // clear forgets what waits. Its marks are told, as missed.
 func (m *mouth) clear() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.queue, m.waits, m.taken, m.plays = nil, 0, m.played, false
-	for _, k := range m.marks {
+	marks := m.marks
+	m.queue, m.waits, m.taken, m.plays, m.marks = nil, 0, m.played, false, nil
+	m.mu.Unlock()
+	for _, k := range marks {
 		m.told(k, true)
 	}
-	m.marks = nil
 }
 
 func (m *mouth) told(k mark, missed bool) {
@@ -137,11 +153,16 @@ func (m *mouth) tick() {
 		}
 	}
 	m.played += int64(n)
-	for len(m.marks) > 0 && m.marks[0].at <= m.played {
-		m.told(m.marks[0], false)
-		m.marks = m.marks[1:]
+	due := 0
+	for due < min(len(m.marks), atOnce) && m.marks[due].at <= m.played {
+		due++
 	}
+	marks := m.marks[:due]
+	m.marks = m.marks[due:]
 	m.mu.Unlock()
+	for _, k := range marks {
+		m.told(k, false)
+	}
 	m.frame.Marker = n > 0 && !was
 	m.src.Send(&m.frame)
 	m.frame.Sequence++
@@ -150,9 +171,9 @@ func (m *mouth) tick() {
 
 // fill takes what waits, at most a tick.
 func (m *mouth) fill(dst []byte) (n int) {
-	for n < len(dst) && len(m.queue) > 0 {
+	for n < len(dst) && n < m.waits {
 		k := copy(dst[n:], m.queue[0])
-		if m.queue[0] = m.queue[0][k:]; len(m.queue[0]) == 0 {
+		if m.queue[0] = m.queue[0][k:]; len(m.queue[0]) == 0 && (len(m.queue) > 1 || cap(m.queue[0]) == 0) {
 			m.queue[0] = nil
 			m.queue = m.queue[1:]
 		}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -490,6 +491,80 @@ func TestRefusedConnections(t *testing.T) {
 		if !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("says %q, want %q", err, c.says)
 		}
+	}
+}
+
+// Audio that comes sample by sample takes no more memory than that which comes in one piece, and is played the same.
+func TestSmallPieces(t *testing.T) {
+	a := newApp(t, nil)
+	clock := media.NewClock()
+	defer clock.Close()
+	s, err := Open(t.Context(), Config{URL: a.url(), Clock: clock, Buffer: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.stop() // its clock
+	m := &s.mouth
+	want := pcm16(16000, 440, -10, 60)
+	for i := 0; i < len(want); i += 2 {
+		if err := m.play(append(make([]byte, 0, 512), want[i:i+2]...)); err != nil { // as a message is read
+			t.Fatal(err)
+		}
+	}
+	room := 0
+	for _, b := range m.queue {
+		room += cap(b)
+	}
+	if room > len(want)+chunk {
+		t.Errorf("%d bytes that wait take %d", len(want), room)
+	}
+	var got []byte
+	for b := make([]byte, m.per); ; {
+		n := m.fill(b)
+		if n == 0 {
+			break
+		}
+		got = append(got, b[:n]...)
+		if err := m.play(want[:2]); err != nil { // while it is being played
+			t.Fatal(err)
+		}
+		if m.waits == 2 {
+			n = m.fill(b)
+			got = append(got, b[:n]...)
+		}
+	}
+	if !bytes.HasPrefix(got, want) {
+		t.Errorf("%d bytes came out, which aren't those %d that were put in", len(got), len(want))
+	}
+}
+
+// Marks by the hundred are told a few at a time: other streams have the same clock.
+func TestManyMarks(t *testing.T) {
+	a := newApp(t, nil)
+	clock := media.NewClock()
+	defer clock.Close()
+	told := 0
+	s, err := Open(t.Context(), Config{URL: a.url(), Clock: clock, Post: func(Event) { told++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.stop() // its clock
+	for range 100 {
+		if err := s.mouth.mark("x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.mouth.tick()
+	if told != atOnce {
+		t.Errorf("%d marks were told in a tick, want %d", told, atOnce)
+	}
+	for range 100 / atOnce {
+		s.mouth.tick()
+	}
+	if told != 100 {
+		t.Errorf("%d marks were told, want 100", told)
 	}
 }
 
