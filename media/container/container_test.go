@@ -23,13 +23,18 @@ type memory struct {
 
 func (m memory) Size() (int64, bool) { return m.Reader.Size(), !m.partly }
 
-func openFile(t testing.TB, name string) Reader {
+func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(memory{Reader: bytes.NewReader(b)}, name, "")
+	return b
+}
+
+func openFile(t testing.TB, name string) Reader {
+	t.Helper()
+	r, err := Open(memory{Reader: bytes.NewReader(readFile(t, name))}, name, "")
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -29,8 +29,13 @@ type matroska struct {
 	block []byte
 }
 
-// maxHeader is the largest Info or Tracks element that is read, bytes.
-const maxHeader = 1 << 20
+const (
+	// maxHeader is the largest Info or Tracks element that is read, bytes.
+	maxHeader = 1 << 20
+	// maxStripped is the most that may be taken from in front of each unit, bytes: it is put back in front of each, of which a
+	// block of a few bytes has hundreds.
+	maxStripped = 256
+)
 
 func openMatroska(c *cursor) (Reader, error) {
 	m := &matroska{c: c, numbers: map[int64]int{}, scale: int64(time.Millisecond)}
@@ -169,8 +174,8 @@ func encodings(b []byte, t *Track) (stripped []byte) {
 			}
 			return true
 		})
-		if !known {
-			t.Name = ""
+		if !known || len(stripped) > maxStripped {
+			t.Name, stripped = "", nil
 		}
 		return true
 	})

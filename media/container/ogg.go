@@ -29,6 +29,7 @@ type oggFile struct {
 	first    int64 // where audio pages begin
 	duration time.Duration
 
+	wasted  int64
 	packet  []byte // that is being collected
 	ready   [][]byte
 	granule int64 // samples before the next packet
@@ -44,8 +45,12 @@ type page struct {
 	body    []byte
 }
 
-// maxPacket is the largest packet that is read, bytes.
-const maxPacket = 8 << 20
+const (
+	// maxPacket is the largest packet that is read, bytes.
+	maxPacket = 8 << 20
+	// maxWasted is how much is read of pages that turn out to be none, bytes: their sums cost time.
+	maxWasted = 4 << 20
+)
 
 func openOgg(c *cursor) (Reader, error) {
 	o := &oggFile{c: c, table: oggTable()}
@@ -114,6 +119,9 @@ func (o *oggFile) page() (*page, error) {
 		sum := binary.LittleEndian.Uint32(b[22:])
 		clear(b[22:26])
 		if o.sum(b) != sum {
+			if o.wasted += int64(size); o.wasted > maxWasted {
+				return nil, damaged("Ogg of pages with wrong sums")
+			}
 			o.c.seek(at + 1)
 			continue
 		}

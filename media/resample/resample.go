@@ -18,6 +18,9 @@ const (
 	rollOff = 0.93
 	// beta shapes the Kaiser window: side lobes 80 dB down.
 	beta = 8
+	// most is how many phases a bank has at most. Rates with little in common would have tens of thousands: they take the phase
+	// before, and what that adds to a sound is 60 dB below it.
+	most = 1024
 )
 
 // Rates are those that are converted between, in Hz.
@@ -51,6 +54,7 @@ type bank struct {
 	up, down int // output samples for so many of the input, in lowest terms
 	taps     int // of one phase; a multiple of 4
 	phases   [][]float32
+	few      bool // there are fewer than up
 }
 
 func newBank(from, to int) *bank {
@@ -60,9 +64,11 @@ func newBank(from, to int) *bank {
 	half := int(math.Ceil(crossings / low))
 	b.taps = (2*half + 3) &^ 3
 	cut := low * rollOff
-	for p := range b.up {
+	n := min(b.up, most)
+	b.few = n < b.up
+	for p := range n {
 		phase := make([]float32, b.taps)
-		at := float64(p) / float64(b.up) // where the output lies after the sample in the middle
+		at := float64(p) / float64(n) // where the output lies after the sample in the middle
 		sum := 0.0
 		for k := range phase {
 			x := float64(k-half+1) - at
@@ -145,7 +151,11 @@ func (r *Resampler) Run(dst, src []int16) []int16 {
 	}
 	at, phase := r.ahead, r.phase
 	for at+b.taps <= len(r.line) {
-		dst = append(dst, clamp(dot(b.phases[phase], r.line[at:at+b.taps])))
+		p := phase
+		if b.few {
+			p = phase * most / b.up
+		}
+		dst = append(dst, clamp(dot(b.phases[p], r.line[at:at+b.taps])))
 		phase += b.down
 		at += phase / b.up
 		phase %= b.up

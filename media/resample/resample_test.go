@@ -3,6 +3,7 @@ package resample
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 
 	"github.com/patchbay/patchbay/media"
@@ -76,23 +77,50 @@ func TestNoImages(t *testing.T) {
 		}
 		hz := float64(min(from, to)) / 8
 		out := run(from, to, tone(from, hz))
-		out = out[:len(out)/to*to+to/2] // whole periods
-		var re, im float64
-		for i, s := range out {
-			sin, cos := math.Sincos(2 * math.Pi * hz * float64(i) / float64(to))
-			re += float64(s) * cos
-			im += float64(s) * sin
-		}
-		n := float64(len(out)) / 2
-		rest := make([]int16, len(out))
-		for i, s := range out {
-			sin, cos := math.Sincos(2 * math.Pi * hz * float64(i) / float64(to))
-			rest[i] = int16(math.Round(float64(s) - re/n*cos - im/n*sin))
-		}
-		if got := level(rest); got > -72 {
+		if got := beside(out, to, hz); got > -72 {
 			t.Errorf("beside the tone there is %.1f dB", got)
 		}
 	})
+}
+
+// beside is the level of what isn't the tone.
+func beside(out []int16, to int, hz float64) float64 {
+	out = out[:len(out)/to*to+to/2] // whole periods
+	var re, im float64
+	for i, s := range out {
+		sin, cos := math.Sincos(2 * math.Pi * hz * float64(i) / float64(to))
+		re += float64(s) * cos
+		im += float64(s) * sin
+	}
+	n := float64(len(out)) / 2
+	rest := make([]int16, len(out))
+	for i, s := range out {
+		sin, cos := math.Sincos(2 * math.Pi * hz * float64(i) / float64(to))
+		rest[i] = int16(math.Round(float64(s) - re/n*cos - im/n*sin))
+	}
+	return level(rest)
+}
+
+// Rates that have nothing in common, as a file may say, take no more memory than others, and a tone comes through nearly as clean.
+func TestOddRates(t *testing.T) {
+	for _, c := range [][2]int{{47999, 48000}, {191999, 48000}, {11027, 16000}, {4001, 16000}} {
+		from, to := c[0], c[1]
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		New(from, to)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+			t.Errorf("%d to %d takes %d bytes", from, to, n)
+		}
+		hz := float64(min(from, to) / 8)
+		out := run(from, to, tone(from, hz))
+		if got := mediatest.Level(out, float64(to), hz, 10000); math.Abs(got) > 0.15 {
+			t.Errorf("%d to %d: %v Hz comes out at %+.2f dB", from, to, hz, got)
+		}
+		if got := beside(out, to, hz); got > -55 {
+			t.Errorf("%d to %d: beside the tone there is %.1f dB", from, to, got)
+		}
+	}
 }
 
 // level is that of all there is, in dB below the tones of the test.
