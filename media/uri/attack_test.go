@@ -26,6 +26,7 @@ func TestAttack(t *testing.T) {
 		"metadata_address": metadataAddress, "zero_address": zeroAddress, "ipv6_unspecified": ipv6Unspecified, "private_addresses": privateAddresses,
 		"odd_spellings": oddSpellings, "dns_rebinding": dnsRebinding, "redirect_to_loopback": redirectToLoopback, "redirect_to_file": redirectToFile,
 		"endless_redirects": endlessRedirects, "endless_body": endlessBody, "full_spool": fullSpool, "password_in_errors": passwordInErrors,
+		"others_objects": othersObjects,
 	} {
 		t.Run("attack_"+name, run)
 	}
@@ -387,6 +388,35 @@ func passwordInErrors(t *testing.T) {
 		"http://u:hunter2@127.0.0.2:99999/", "http://u:hunter2@x y/", "file://u:hunter2@localhost/x"} {
 		if _, err := read(t, o, raw); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// Whose files are in a folder of theirs has objects in one too, and gets out of it as little.
+func othersObjects(t *testing.T) {
+	var heard atomic.Value
+	s := serve(t, "127.0.0.1:0", func(_ http.ResponseWriter, q *http.Request) { heard.Store(q.URL.Path) })
+	o, _ := place(t, Config{Schemes: []string{"s3"}, S3: S3{Endpoint: s.URL, Key: "k", Secret: "s"}})
+	for _, raw := range []string{"s3://bucket/../other/a.wav", "s3://bucket/a/%2e%2e/%2e%2e/b/a.wav", "s3://../bucket/a.wav", "s3://bucket//a.wav", "s3://bucket/./a.wav",
+		"s3://bucket/a/", "s3://bucket", "s3://bucket:80/a.wav", "s3://user@bucket/a.wav", "s3://bucket/a.wav?acl", "s3://bucket/a%00.wav"} {
+		if p, err := o.Parse(raw, "mine"); !errors.Is(err, ErrURI) {
+			t.Errorf("%s is %s, %v", raw, p, err)
+		}
+	}
+	for folder, want := range map[string]string{"mine": "/bucket/mine/x/a b.wav", "": "/bucket/x/a b.wav"} {
+		p, err := o.Parse("s3://bucket/x/a%20b.wav", folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := o.Create(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Finish(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := heard.Load(); got != want {
+			t.Errorf("the object of %q is put at %v, want %s", folder, got, want)
 		}
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 )
 
@@ -54,7 +56,7 @@ func (o *Opener) Create(p Place) (*Target, error) {
 	if !regexp.MustCompile(`^\.[a-z0-9]{1,8}$`).MatchString(ext) {
 		ext = ""
 	}
-	if t.file, err = os.CreateTemp(dir, "out-*"+ext); err != nil {
+	if t.file, err = os.CreateTemp(dir, outgoing+"*"+ext); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	t.name = filepath.Base(t.file.Name())
@@ -131,7 +133,8 @@ func (t *Target) Replace(do func(f *os.File) error) error {
 }
 
 // Finish makes the file last: on disk, and with the server that it is for. It may take as long as Config.MaxTime allows, or until
-// ctx ends. What couldn't be sent stays in the spool, and the error says under which name.
+// ctx ends. What couldn't be sent stays in the spool, and the error says under which name, unless Config.MaxAll bytes are kept
+// there already.
 func (t *Target) Finish(ctx context.Context) error {
 	if err := t.file.Sync(); err != nil {
 		return errors.Join(t.place.failed(err), t.Close())
@@ -141,12 +144,35 @@ func (t *Target) Finish(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.of.cfg.MaxTime)
 	defer cancel()
-	if err := t.of.send(ctx, t); err != nil {
+	err := t.of.send(ctx, t)
+	switch {
+	case err == nil:
+		return errors.Join(t.Close(), t.root.Remove(t.name))
+	case t.keeps():
 		t.of.cfg.Log.Error("recording isn't sent: it stays in the spool", "uri", t.place.String(), "file", t.name, "err", err)
 		return errors.Join(fmt.Errorf("%s: %w; it is kept as %s", t.place, err, t.name), t.Close())
 	}
-	return errors.Join(t.Close(), t.root.Remove(t.name))
+	t.of.cfg.Log.Error("recording isn't sent, and is lost: the spool is full of such as weren't", "uri", t.place.String(), "bytes", t.size, "err", err)
+	return errors.Join(fmt.Errorf("%s: %w; the spool has no room to keep it", t.place, err), t.Close(), t.root.Remove(t.name))
 }
+
+// keeps reports whether the spool has room for one more recording that stays: of those that stay nobody else keeps count.
+func (t *Target) keeps() bool {
+	list, err := fs.ReadDir(t.root.FS(), ".")
+	if err != nil {
+		return false
+	}
+	all := -t.of.used.Load() // those that are on their way have a share of their own; this one is among them
+	for _, e := range list {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), outgoing) {
+			all += info.Size()
+		}
+	}
+	return max(all, 0)+t.size <= t.of.cfg.MaxAll
+}
+
+// outgoing is what names in the spool begin with.
+const outgoing = "out-"
 
 // Close closes the file as it is. What is for a server stays in the spool. After the first time it does nothing.
 func (t *Target) Close() error {

@@ -230,6 +230,42 @@ func TestRecordingIsBounded(t *testing.T) {
 	}
 }
 
+// Recordings that no server takes stay in the spool while there is room: then they are lost, which is told, and the disk isn't filled.
+// Once somebody has cleared it they stay again.
+func TestSpoolIsBounded(t *testing.T) {
+	s := serve(t, "127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	o, _ := place(t, Config{Private: loopback(), MaxSize: 1000, MaxAll: 50})
+	stays := func() (names []string) {
+		list, err := os.ReadDir(o.cfg.Spool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	fail := func(says string) {
+		t.Helper()
+		if err := record(t, o, s.URL+"/a.wav"); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), says) {
+			t.Errorf("refused: %v, want %q", err, says)
+		}
+	}
+	for range 3 { // of 16 bytes each
+		fail("it is kept as out-")
+	}
+	for range 2 {
+		fail("no room to keep it")
+	}
+	if n := stays(); len(n) != 3 || o.used.Load() != 0 {
+		t.Fatalf("in the spool are %v, %d bytes are on their way", n, o.used.Load())
+	}
+	if err := os.Remove(filepath.Join(o.cfg.Spool, stays()[0])); err != nil {
+		t.Fatal(err)
+	}
+	fail("it is kept as out-")
+}
+
 // The signature is that of the example in the store's own documentation (Signature Calculations for the Authorization Header, PUT
 // Object).
 func TestSignature(t *testing.T) {

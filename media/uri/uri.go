@@ -28,7 +28,7 @@ type Config struct {
 	Schemes []string       // of file, http, https, s3, rtsp, rtsps; nil = file, http and https
 	Private []netip.Prefix // addresses that may be reached although they aren't public
 	MaxSize int64          // bytes of one file; 0 = 1 GiB
-	MaxAll  int64          // bytes of all that are in the spool at a time; 0 = eight times MaxSize
+	MaxAll  int64          // bytes of all that are on their way through the spool, and of all that stay there; 0 = eight times MaxSize
 	MaxTime time.Duration  // that a download, an upload or a stream takes at most; 0 = 4 h
 	Stall   time.Duration  // a server that says nothing for so long has failed; 0 = 10 s
 	S3      S3             // where s3 URIs lead
@@ -136,7 +136,8 @@ func (p Place) Ext() string {
 const maxURI = 4096
 
 // Parse reads a URI, and refuses what isn't allowed whatever DNS says. One without a scheme is a file's. Paths of files
-// stand below the folder of that name in the root ("" = in the root), with or without the root's own name in front.
+// stand below the folder of that name in the root ("" = in the root), with or without the root's own name in front; keys of objects
+// below the folder in their bucket.
 func (o *Opener) Parse(raw, folder string) (Place, error) {
 	if len(raw) > maxURI || raw == "" {
 		return Place{}, fmt.Errorf("%w: has %d bytes, expected 1 to %d", ErrURI, len(raw), maxURI)
@@ -160,7 +161,27 @@ func (o *Opener) Parse(raw, folder string) (Place, error) {
 		return Place{}, fmt.Errorf("%w: host %.60q, expected a name or an address without a zone", ErrURI, u.Hostname())
 	}
 	u.Fragment = ""
+	if scheme == "s3" {
+		if err := object(u, folder); err != nil {
+			return Place{}, err
+		}
+	}
 	return Place{scheme: scheme, url: u}, nil
+}
+
+// object checks a URI of an object store, and puts its key below a folder.
+func object(u *url.URL, folder string) error {
+	parts := strings.Split(u.Path, "/")
+	switch {
+	case strings.Trim(u.Host, ".") == "" || u.Port() != "" || u.User != nil || u.RawQuery != "":
+		return fmt.Errorf("%w: expected s3://BUCKET/KEY", ErrURI)
+	case len(parts) < 2 || parts[len(parts)-1] == "":
+		return fmt.Errorf("%w: path %.100q names no object, expected s3://BUCKET/KEY", ErrURI, u.Path)
+	case slices.ContainsFunc(parts[1:], func(s string) bool { return s == "" || s == "." || s == ".." || strings.ContainsRune(s, 0) }):
+		return fmt.Errorf("%w: path %.100q has a part that is empty, . or .., which an object store may read as another's", ErrURI, u.Path)
+	}
+	u.Path, u.RawPath = path.Join("/", folder, u.Path), ""
+	return nil
 }
 
 func (o *Opener) parseFile(u *url.URL, folder string) (Place, error) {
