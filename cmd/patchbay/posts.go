@@ -184,6 +184,7 @@ func (s *server) takePost(w http.ResponseWriter, r *http.Request) {
 	_ = c.SetWriteDeadline(end.Add(time.Minute))
 	e.next <- p
 	if err := e.Play(); err != nil {
+		_ = p.Close() // nobody opens it
 		problem(w, http.StatusGone, "the endpoint was released")
 		return
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	tick    = media.Tick
 	perTick = int(time.Second / tick)
+	// rests is for how many ticks nobody has spoken or listened when a room rests: all levels are down by then.
+	rests = 5 * perTick
 )
 
 // rates are what rooms mix at, in Hz.
@@ -49,6 +51,7 @@ type Room struct {
 	talk   floorHolder
 	said   *Port // the speaker that Speaker was told
 	sum    []int32
+	idle   int // ticks in which nobody could speak or listen, up to rests
 	closed bool
 
 	wake    chan struct{}
@@ -183,7 +186,7 @@ func (r *Room) now() int64 { return int64(time.Since(r.began)) }
 func (r *Room) mix(time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed || r.still() {
 		return
 	}
 	now := r.now()
@@ -209,6 +212,16 @@ func (r *Room) mix(time.Time) {
 	if r.talk.next(r.ports) || changed && !r.cfg.Chosen {
 		r.poke()
 	}
+}
+
+// still reports whether the room rests: it costs next to nothing while nothing is connected to any of its ports.
+func (r *Room) still() bool {
+	r.idle++
+	if r.common.src.Heard() || slices.ContainsFunc(r.ports, func(p *Port) bool { return p.in.Linked() || p.out.src.Heard() }) {
+		r.idle = 0
+	}
+	r.idle = min(r.idle, rests)
+	return r.idle == rests
 }
 
 // each sends to all who don't share a mix.

@@ -338,6 +338,44 @@ func TestRoomIsAnElement(t *testing.T) {
 	})
 }
 
+// A room in which nobody speaks or listens rests, so that thousands of them hold up nobody; whoever comes finds it awake.
+func TestRoomRests(t *testing.T) {
+	r := newParty(t, Config{}).room
+	a, err := r.Add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.Add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticks := func(n int) (passed uint16) {
+		before := r.seq
+		for range n {
+			r.mix(time.Time{})
+		}
+		return r.seq - before
+	}
+	if n := ticks(2 * rests); int(n) != rests-1 {
+		t.Errorf("%d ticks were mixed for nobody, want %d", n, rests-1)
+	}
+	say := mediatest.NewTalker(nil, media.L16(8000))
+	say.Link(a.Sink(media.Pad{}))
+	if n := ticks(2 * rests); int(n) != 2*rests {
+		t.Errorf("%d ticks were mixed of %d while somebody could speak", n, 2*rests)
+	}
+	say.Close()
+	ticks(rests)
+	if level := a.Level(); level > -90 {
+		t.Errorf("a room that rests tells a level of %.1f dB", level)
+	}
+	hear := mediatest.NewRecorder(media.L16(8000))
+	b.Source(media.Pad{}).Link(hear)
+	if n := ticks(10); n != 10 || hear.Len() == 0 {
+		t.Errorf("of 10 ticks %d were mixed, %d heard by who came to listen", n, hear.Len())
+	}
+}
+
 func TestClosedRoom(t *testing.T) {
 	clock := media.NewClock()
 	defer clock.Close()

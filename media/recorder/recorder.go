@@ -154,7 +154,6 @@ func (r *Recorder) Record() error {
 		var w container.Writer
 		if w, err = r.begin(file); err == nil {
 			r.mu.Lock()
-			r.ring.init(slots, arena)
 			r.become(Recording)
 			r.mu.Unlock()
 			r.look()
@@ -292,6 +291,9 @@ func (r *Recorder) Push(f *media.Frame) {
 		return
 	}
 	r.frames++
+	if r.ring.buf == nil {
+		r.ring.init(slots, arena)
+	}
 	if r.ring.put(at, f) >= batch {
 		select {
 		case r.wake <- struct{}{}:
@@ -388,6 +390,10 @@ func (r *Recorder) finish(file File) {
 		defer r.mu.Unlock()
 		if err != nil {
 			r.fail(fmt.Errorf("%w: %w", ErrWrite, err))
+		}
+		r.ring.free()
+		if r.film != nil {
+			r.film.ring.free()
 		}
 		r.become(Done)
 		close(r.done)

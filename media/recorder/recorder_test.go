@@ -395,6 +395,40 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+// A recorder has memory for what waits only while something comes: programs make many that nothing comes to.
+func TestMemoryIsForWhatComes(t *testing.T) {
+	r, err := New(Config{Video: []*media.Format{media.VideoFormat("VP8", "")}, Create: func() (File, error) { return &file{}, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	has := func() (sound, film bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.ring.buf != nil, r.film.ring.buf != nil
+	}
+	if err := r.Record(); err != nil {
+		t.Fatal(err)
+	}
+	if s, f := has(); s || f {
+		t.Error("a recorder that nothing comes to has memory for it")
+	}
+	talker := opusTalker()
+	defer talker.Close()
+	talker.Link(r)
+	talker.Say(packets(1)[0])
+	if s, f := has(); !s || f {
+		t.Errorf("sound came: has memory for it %v, for pictures %v", s, f)
+	}
+	r.Stop()
+	if err := r.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, f := has(); s || f {
+		t.Error("a recorder that is done has memory for what comes")
+	}
+}
+
 // onDisk is a real file.
 type onDisk struct {
 	*os.File

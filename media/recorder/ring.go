@@ -32,6 +32,9 @@ type slot struct {
 
 func (r *ring) init(frames, bytes int) { r.buf, r.slots = make([]byte, bytes), make([]slot, frames) }
 
+// free gives the memory back, with what is in it.
+func (r *ring) free() { r.buf, r.slots, r.count = nil, nil, 0 }
+
 // put copies a frame, over the oldest if there is no room, and tells how many wait.
 func (r *ring) put(at time.Duration, f *media.Frame) int {
 	n := len(f.Payload)
