@@ -56,3 +56,20 @@ func TestConformance(t *testing.T) {
 		}
 	})
 }
+
+// The suite of endpoints with a line of video.
+func TestPicturesConformance(t *testing.T) {
+	mediatest.Pictures(t, func() (media.Endpoint, func()) {
+		n, p := network(t)
+		e, err := New(Config{Net: n, Ports: p, Bind: localhost, Registry: registry(), Signalling: localhost, Name: "suite",
+			Video: videoFormats(), Feedback: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e, func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

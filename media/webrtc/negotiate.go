@@ -43,8 +43,8 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 		o.fresh = true
 	}
 	terms := e.terms(w, o.ours, "actpass")
-	if e.rich != nil && e.serves() && w.Video {
-		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: "1 " + extMid}) // as pictures have it
+	if id := e.named(w); id != 0 {
+		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: fmt.Sprintf("%d %s", id, extMid)}) // as pictures have it
 	}
 	var local *sdp.Description
 	var err error
@@ -64,6 +64,23 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	e.offer = o
 	e.told = &told{local, e.others, o.ours, o.extra}
 	return o, nil
+}
+
+// named is the id under which an offer of ours has the header extension of a line's mid; 0 = none.
+func (e *Endpoint) named(w media.Want) int {
+	if e.rich == nil || !e.serves() {
+		return 0
+	}
+	if before := e.agreed.Load(); before != nil {
+		if before.deal.scene == nil {
+			return 0
+		}
+		return before.deal.scene.named
+	}
+	if w.Video {
+		return 1
+	}
+	return 0
 }
 
 // Answer makes the answer to an offer. What can't be agreed to is a *sdp.Refusal. An earlier answer that wasn't

@@ -3,6 +3,7 @@ package webrtc
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/sdp"
@@ -87,17 +88,6 @@ func (e *Endpoint) linesOf(s *scene, remote *sdp.Description, w media.Want, c *c
 	if p := s.picture; p != nil {
 		m := e.pictureLine(p, c, setup)
 		m.Proto = remote.Media[p.index].Proto
-		if len(p.layers) > 0 {
-			list := ""
-			for i, name := range p.layers {
-				m.Attributes = append(m.Attributes, sdp.Attribute{Key: "rid", Value: name + " recv"})
-				if i > 0 {
-					list += ";"
-				}
-				list += name
-			}
-			m.Attributes = append(m.Attributes, sdp.Attribute{Key: "simulcast", Value: "recv " + list})
-		}
 		if w.VideoRate > 0 {
 			m.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.VideoRate)}}
 		}
@@ -154,6 +144,12 @@ func (e *Endpoint) pictureLine(p *picture, c *credentials, setup string) sdp.Med
 	if len(p.rtx) > 0 {
 		m.Attributes = append(m.Attributes, sdp.Attribute{Key: "ssrc", Value: fmt.Sprintf("%d cname:%s", out.beside, e.control.Name)})
 	}
+	for _, name := range p.layers {
+		m.Attributes = append(m.Attributes, sdp.Attribute{Key: "rid", Value: name + " recv"})
+	}
+	if len(p.layers) > 0 {
+		m.Attributes = append(m.Attributes, sdp.Attribute{Key: "simulcast", Value: "recv " + strings.Join(p.layers, ";")})
+	}
 	return m
 }
 
@@ -164,10 +160,14 @@ func (e *Endpoint) dataLine(mid string, c *credentials, setup string) sdp.Media 
 	return m
 }
 
-// offerScene is what we offer beside audio, for lines that local has refused from the start.
+// offerScene is what we offer beside audio, for lines that local has refused from the start; once there is an agreement, what
+// that has, under the names and numbers that it has there (RFC 3264 8.3.2, RFC 9143 9.3).
 func (e *Endpoint) offerScene(local *sdp.Description, w media.Want, c *credentials) extra {
 	if e.rich == nil || !e.serves() {
 		return nil
+	}
+	if before := e.agreed.Load(); before != nil {
+		return e.offerAgain(before.deal.scene, local, w, c)
 	}
 	out := extra{}
 	for i := range local.Media {
@@ -196,6 +196,29 @@ func (e *Endpoint) offerScene(local *sdp.Description, w media.Want, c *credentia
 		case kind == "application" && e.cfg.Data && !out.has("application"):
 			out[i] = e.dataLine("data", c, "actpass")
 		}
+	}
+	return out
+}
+
+func (e *Endpoint) offerAgain(s *scene, local *sdp.Description, w media.Want, c *credentials) extra {
+	out := extra{}
+	if s == nil {
+		return out
+	}
+	has := func(i int, kind string) bool { return i < len(local.Media) && local.Media[i].Kind == kind }
+	if s.picture != nil && has(s.picture.index, "video") {
+		p := *s.picture
+		if p.direction = w.Direction; !w.Video {
+			p.direction = sdp.Inactive
+		}
+		m := e.pictureLine(&p, c, "actpass")
+		if w.VideoRate > 0 {
+			m.Bandwidth = []sdp.Bandwidth{{Type: "AS", Value: uint64(w.VideoRate)}}
+		}
+		out[p.index] = m
+	}
+	if s.data != nil && has(s.data.index, "application") {
+		out[s.data.index] = e.dataLine(s.data.mid, c, "actpass")
 	}
 	return out
 }
@@ -255,7 +278,9 @@ func (e *Endpoint) agreeScene(x extra, remote *sdp.Description, d *deal) {
 		case ours.Kind == "video" && usablePicture(m):
 			var list []*media.Format
 			for _, f := range ours.Formats {
-				list = append(list, media.VideoFormat(f.Codec, f.Params()))
+				if f.Codec != "RTX" { // is beside
+					list = append(list, media.VideoFormat(f.Codec, f.Params()))
+				}
 			}
 			if p := readPicture(m, list, nil); p != nil {
 				p.mid, p.index, p.direction = mid, i, ours.Direction.And(m.Direction.Reverse())

@@ -198,6 +198,31 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// newRichLeg makes endpoints with video and data, of a port each.
+func newRichLeg(t *testing.T) (*Endpoint, func()) {
+	p, done := openPort(t, nil)
+	e, err := New(Config{Port: p, Registry: registry(), Name: "suite", Video: pictures(), Data: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, done
+}
+
+// The suites of endpoints with video and data channels.
+func TestRichConformance(t *testing.T) {
+	t.Run("pictures", func(t *testing.T) {
+		mediatest.Pictures(t, func() (media.Endpoint, func()) { return newRichLeg(t) })
+	})
+	t.Run("messages", func(t *testing.T) {
+		mediatest.Messages(t, func() mediatest.Talks {
+			e, done := newRichLeg(t)
+			return mediatest.Talks{Endpoint: e, Done: done, Open: func() error {
+				return e.OpenChannel(ChannelOptions{Label: "suite", MaxLife: -1, MaxAgain: -1})
+			}}
+		})
+	})
+}
+
 func TestBrowserCalls(t *testing.T) {
 	l, b := newLeg(t, newPort(t, nil), nil), newBrowser(t, webrtctest.Config{})
 	l.call(b, media.Want{}, false)
