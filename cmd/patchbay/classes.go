@@ -55,6 +55,7 @@ func classesPage(c *rpc.Classes) string {
 		typesText(&b, "Events of "+m.Name, m.Name, events)
 	}
 	exceptions(&b, "What of Kurento 7.3 is missing", kurento.Missing())
+	exceptions(&b, "What can be set as at Kurento's and does nothing", kurento.Idle())
 	exceptions(&b, "What Kurento's classes have here alone", kurento.Ours())
 	return b.String()
 }

@@ -25,11 +25,26 @@ func Missing() []Exception {
 	return []Exception{
 		{"AlphaBlending", "AlphaBlending isn't available: this server doesn't decode video."},
 		{"Composite.picture", "Composite mixes audio and shows no picture: this server doesn't decode video."},
-		{"WebRtcEndpoint.qosDscp", "qosDscp is taken and marks nothing: all endpoints share the sockets of one port."},
 		{"FaceOverlayFilter", "FaceOverlayFilter isn't available: this server doesn't decode video."},
 		{"GStreamerFilter", "GStreamerFilter isn't available: this server doesn't run GStreamer elements."},
 		{"ImageOverlayFilter", "ImageOverlayFilter isn't available: this server doesn't decode video."},
 		{"ZBarFilter", "ZBarFilter isn't available: this server doesn't decode video."},
+	}
+}
+
+// Idle is the list of what clients can set, or subscribe to, as at Kurento's, and what does nothing here.
+func Idle() []Exception {
+	return []Exception{
+		{"BaseRtpEndpoint.mtu", "It is kept, and heeded by nobody: packets of video go on as large as they come, those of players have 1,162 bytes at most."},
+		{"BaseRtpEndpoint.rembParams", "They are kept, and heeded by nobody: what a path takes is estimated otherwise, and asked of a peer within minVideoRecvBandwidth and maxVideoRecvBandwidth."},
+		{"EndpointStats.E2ELatency", "It is always empty. inputLatency tells of each element's own."},
+		{"HttpPostEndpoint.useEncodedMedia", "It changes nothing: media goes out as it is wherever sinks take it. PlayerEndpoint's doesn't, either."},
+		{"MediaElement.encoderBitrate", "It is kept, as are minEncoderBitrate and maxEncoderBitrate, and heeded by nobody: video isn't encoded, and audio has its codec's rate. The bitrate of setAudioFormat is left out of account, too."},
+		{"MediaElement.setVideoFormat", "It is taken, and video goes on in the format that it comes in."},
+		{"RtpEndpoint.OnKeySoftLimit", "It never comes: no stream lasts as long as a key does."},
+		{"RTCMediaStreamTrackStats", "What of it only a decoder knows is 0."},
+		{"RTCRTPStreamStats", "Its associateStatsId is empty, isRemote false, and sliCount 0."},
+		{"WebRtcEndpoint.qosDscp", "It is taken, and marks nothing: all endpoints share the sockets of one port."},
 	}
 }
 

@@ -20,6 +20,13 @@ func TestSurface(t *testing.T) {
 			t.Errorf("%s is missing because of %q: want a member of Kurento's and a sentence", e.Member, e.Reason)
 		}
 	}
+	for _, e := range kurento.Idle() {
+		name, member, _ := strings.Cut(e.Member, ".")
+		_, class := api.Classes[name]
+		if known := strings.Contains(string(table(t)), `"`+name+`"`) && strings.Contains(string(table(t)), `"`+member); !class && !known || !strings.HasSuffix(e.Reason, ".") {
+			t.Errorf("%s does nothing because of %q: want a member of Kurento's and a sentence", e.Member, e.Reason)
+		}
+	}
 	r := newRig(t, kurento.Config{})
 	client := kurentotest.Scoped(t.Context(), r.a)
 	kurentotest.Surface(t, kurentotest.Config{Table: api, Missing: api.Creatable(kurento.Config{}.Missing())}, client)
