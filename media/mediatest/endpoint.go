@@ -122,8 +122,8 @@ func (p *party) agree(a, b media.Endpoint, offers, answers media.Want) {
 // flows asserts that what is pushed into from comes out of to.
 func (p *party) flows(from, to media.Endpoint, mark byte) {
 	p.tb.Helper()
-	if !p.heard(from, to, mark, 3*time.Second) {
-		p.tb.Fatalf("nothing flows within 3 s")
+	if !p.heard(from, to, mark, 30*time.Second) {
+		p.tb.Fatalf("nothing flows within 30 s")
 	}
 }
 

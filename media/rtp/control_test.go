@@ -71,24 +71,30 @@ func TestReports(t *testing.T) {
 		one.hear()
 	}
 	one.report(&prtcp.SenderReport{SSRC: one.ssrc, NTPTime: 0x1111222233334444}, prtcp.NewCNAMESourceDescription(one.ssrc, "one"))
+	said := uint32(20)
 	list := one.reported(func(l []prtcp.Packet) bool {
 		sr, ok := l[0].(*prtcp.SenderReport)
-		return ok && len(sr.Reports) == 1 && sr.Reports[0].LastSenderReport != 0
+		if ok && len(sr.Reports) == 1 && sr.Reports[0].LastSenderReport != 0 {
+			return true
+		}
+		two.say(1) // who was silent for two reports is no sender any more
+		said++
+		return false
 	})
 	sr := list[0].(*prtcp.SenderReport)
 	_, out := a.counts()
-	if sr.SSRC != out.SSRC || sr.PacketCount != 20 || sr.OctetCount != 3200 {
+	if sr.SSRC != out.SSRC || sr.PacketCount < 20 || sr.PacketCount > said || sr.OctetCount != 160*sr.PacketCount {
 		t.Errorf("sender report is %+v", sr)
 	}
 	wall := time.Unix(int64(sr.NTPTime>>32)-2208988800, int64(sr.NTPTime&0xffffffff*1e9>>32))
-	if d := time.Since(wall); d < 0 || d > 3*time.Second {
+	if d := time.Since(wall); d < 0 || d > 30*time.Second {
 		t.Errorf("its time is %s ago", d)
 	}
 	r := sr.Reports[0]
 	if r.SSRC != one.ssrc || r.TotalLost != 5 || r.LastSequenceNumber != uint32(one.seq-1) || r.LastSenderReport != 0x22223333 {
 		t.Errorf("reception report is %+v", r)
 	}
-	if d := time.Duration(r.Delay) * time.Second / 65536; d > 3*time.Second {
+	if d := time.Duration(r.Delay) * time.Second / 65536; d > 30*time.Second {
 		t.Errorf("delay is %s", d)
 	}
 	if name, ok := list[1].(*prtcp.SourceDescription); !ok || len(name.Chunks) != 1 || name.Chunks[0].Items[0].Type != prtcp.SDESCNAME || name.Chunks[0].Items[0].Text == "" {
@@ -115,7 +121,13 @@ func TestRoundTrip(t *testing.T) {
 	src.SetFormats(media.PCMU())
 	src.Link(a.Sink(media.Pad{}))
 	defer src.Close()
-	sr := one.reported(func(l []prtcp.Packet) bool { _, ok := l[0].(*prtcp.SenderReport); return ok })[0].(*prtcp.SenderReport)
+	sr := one.reported(func(l []prtcp.Packet) bool {
+		_, ok := l[0].(*prtcp.SenderReport)
+		if !ok {
+			two.say(1) // who was silent for two reports is no sender any more
+		}
+		return ok
+	})[0].(*prtcp.SenderReport)
 	const trip = 60 * time.Millisecond
 	time.Sleep(trip + 40*time.Millisecond) // 40 ms of it is the phone's own delay
 	one.report(&prtcp.ReceiverReport{SSRC: one.ssrc, Reports: []prtcp.ReceptionReport{{
