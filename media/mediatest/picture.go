@@ -9,19 +9,22 @@ import (
 	"github.com/patchbay/patchbay/media/sdp"
 )
 
+// PictureElement checks all that Element does on an endpoint that has agreed on video with another one. make is as Endpoint's.
+func PictureElement(t *testing.T, make func() (media.Endpoint, func())) {
+	t.Helper()
+	Element(t, func() (media.Element, func()) {
+		p := &party{tb: t, make: make}
+		a, b := p.new(), p.new()
+		p.agree(a, b, media.Want{Video: true}, media.Want{Video: true})
+		p.ends = p.ends[1:] // the suite closes a
+		return a, p.close
+	})
+}
+
 // Pictures checks what every endpoint keeps that carries video, by VP8 between endpoints of one make that offer and answer a line of
-// it, and all that Element checks on one that has agreed. make is as Endpoint's.
+// it. make is as Endpoint's.
 func Pictures(t *testing.T, make func() (media.Endpoint, func())) {
 	t.Helper()
-	t.Run("as an element", func(t *testing.T) {
-		Element(t, func() (media.Element, func()) {
-			p := &party{tb: t, make: make}
-			a, b := p.new(), p.new()
-			p.agree(a, b, media.Want{Video: true}, media.Want{Video: true})
-			p.ends = p.ends[1:] // the suite closes a
-			return a, p.close
-		})
-	})
 	for _, c := range []struct {
 		name  string
 		check func(*party)

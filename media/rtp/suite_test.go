@@ -59,7 +59,7 @@ func TestConformance(t *testing.T) {
 
 // The suite of endpoints with a line of video.
 func TestPicturesConformance(t *testing.T) {
-	mediatest.Pictures(t, func() (media.Endpoint, func()) {
+	pair := func() (media.Endpoint, func()) {
 		n, p := network(t)
 		e, err := New(Config{Net: n, Ports: p, Bind: localhost, Registry: registry(), Signalling: localhost, Name: "suite",
 			Video: videoFormats(), Feedback: true})
@@ -71,5 +71,7 @@ func TestPicturesConformance(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	})
+	}
+	t.Run("as an element", func(t *testing.T) { mediatest.PictureElement(t, pair) })
+	mediatest.Pictures(t, pair)
 }
