@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	exportPerRow = 500 * time.Microsecond // at most, beside careTimeout: 10 million rows may take an hour and a half
-	exportCheck  = 8 << 20                // bytes between two looks at the room that is left
+	exportPerRow = time.Millisecond // at most, beside careTimeout: 10 million rows may take three hours, and do take minutes
+	exportCheck  = 8 << 20          // bytes between two looks at the room that is left
 	exportSuffix = ".ndjson.gz"
 )
 

@@ -115,15 +115,16 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Calls on record whose payer is another now, or that have ratings which didn't count, a day at a time. They keep their destinations.
+-- Calls on record whose payer is another now, or that have ratings which didn't count, some at a time. They keep their destinations.
 -- +goose StatementBegin
 DO $$
 DECLARE
     d record;
 BEGIN
-    FOR d IN SELECT patchbay.utc_day(n.started_at) AS day, array_agg(n.call_id ORDER BY n.call_id) AS ids, array_agg(n.started_at ORDER BY n.call_id) AS times, array_agg(n.destination ORDER BY n.call_id) AS destinations
-        FROM patchbay.counted n WHERE n.leg_no = 0 AND EXISTS (SELECT FROM patchbay.rating r WHERE r.call_id = n.call_id AND r.started_at = n.started_at AND r.side <> 'custom'
-            AND (r.run <> '' OR r.side = 'sell' AND r.account <> n.account))
+    FOR d IN SELECT x.part, array_agg(x.call_id ORDER BY x.call_id) AS ids, array_agg(x.started_at ORDER BY x.call_id) AS times, array_agg(x.destination ORDER BY x.call_id) AS destinations
+        FROM (SELECT n.call_id, n.started_at, n.destination, row_number() OVER (ORDER BY n.started_at, n.call_id) / 2000 AS part
+            FROM patchbay.counted n WHERE n.leg_no = 0 AND EXISTS (SELECT FROM patchbay.rating r WHERE r.call_id = n.call_id AND r.started_at = n.started_at AND r.side <> 'custom'
+                AND (r.run <> '' OR r.side = 'sell' AND r.account <> n.account))) x
         GROUP BY 1 ORDER BY 1 LOOP
         PERFORM patchbay.count_calls(d.ids, d.times, d.destinations);
     END LOOP;

@@ -23,12 +23,13 @@ func TestBillingReports(t *testing.T) {
 	addr, phone := address(t), at(peers.Address(t))
 	carrier := startCarrier(t, "carrier")
 	second := peers.StartSIPp(t, peers.SIPpConfig{Name: "second", Scenario: "sipp/answer.xml"})
+	customer, prices := at(peers.Address(t)), hearsPrices(t)
 	g := startGateway(t, addr, settings{
 		users: "  - {id: desk, password: desk-secret-3, tariff: sold}\n",
-		trunks: fmt.Sprintf("  - {id: first, mode: address, proxy: \"%[1]s:5060\", addresses: [%[1]s], tariff: bought}\n  - {id: second, mode: address, proxy: \"%[2]s:5060\", addresses: [%[2]s], tariff: bought}\n",
-			carrier.SIP.Addr(), second.SIP.Addr()),
-		routes: "  - {id: out, source: user, number: \"4930*\", to: [{trunk: first}, {trunk: second}]}\n",
-		more:   "tariffs:\n  - {id: sold, decimals: 4}\n  - {id: bought, decimals: 6}\nrating: {currency: EUR, exchange: [{currency: USD, rate: \"0.9137\"}]}\n",
+		trunks: fmt.Sprintf("  - {id: first, mode: address, proxy: \"%[1]s:5060\", addresses: [%[1]s], tariff: bought}\n  - {id: second, mode: address, proxy: \"%[2]s:5060\", addresses: [%[2]s], tariff: bought}\n"+
+			"  - {id: customer, mode: address, proxy: \"%[3]s:5060\", addresses: [%[3]s], tariff_sell: sold}\n", carrier.SIP.Addr(), second.SIP.Addr(), customer.Addr()),
+		routes: "  - {id: out, source: user, number: \"4930*\", to: [{trunk: first}, {trunk: second}]}\n  - {id: through, source: trunk, number: \"4930*\", to: [{trunk: first}]}\n",
+		more:   "tariffs:\n  - {id: sold, decimals: 4}\n  - {id: bought, decimals: 6}\nrating: {currency: EUR, exchange: [{currency: USD, rate: \"0.9137\"}]}\n" + prices.settings(),
 	})
 	for _, d := range []struct{ name, currency, rows string }{
 		{"sold", "EUR", "prefix,destination,price,first,next,connect_fee\n49,Germany,0.0601,1,1,0.0007\n"}, {"bought", "USD", "prefix,destination,price,first,next\n4930,Berlin,0.0123,6,6\n"},
@@ -40,16 +41,21 @@ func TestBillingReports(t *testing.T) {
 		g.CLI(t, "deck", "import", d.name, file, "--currency", d.currency)
 		g.CLI(t, "deck", "activate", d.name)
 	}
+	prices.later = time.Now().Add(time.Millisecond)
 	registerDesk(t, g, phone)
 	var users [][]string
 	for _, o := range expected() {
 		users = append(users, []string{o.number, o.how})
 	}
-	peers.StartSIPp(t, peers.SIPpConfig{Name: "phone", Scenario: "sipp/phone.xml", Remote: g.sip, Bind: phone, Calls: len(users), Rate: 20, Users: users,
-		Username: "desk", Password: "desk-secret-3", Keys: []string{"domain", "test.local"}, Length: 300 * time.Millisecond, Timeout: 45 * time.Second}).Done(t, 45*time.Second)
+	calls := peers.StartSIPp(t, peers.SIPpConfig{Name: "phone", Scenario: "sipp/phone.xml", Remote: g.sip, Bind: phone, Calls: len(users), Rate: 20, Users: users,
+		Username: "desk", Password: "desk-secret-3", Keys: []string{"domain", "test.local"}, Length: 300 * time.Millisecond, Timeout: 45 * time.Second})
+	brought := [][]string{{"4930555200", "bye"}, {"4930555486", "refused"}, {"4930555201", "wait"}}
+	peers.StartSIPp(t, peers.SIPpConfig{Name: "customer", Scenario: "sipp/phone.xml", Remote: g.sip, Bind: customer, Calls: len(brought), Rate: 20, Users: brought,
+		Username: "4940999", Keys: []string{"domain", "test.local"}, Length: 300 * time.Millisecond, Timeout: 45 * time.Second}).Done(t, 45*time.Second)
+	calls.Done(t, 45*time.Second)
 	carrier.Finish(t, 5*time.Second)
 	second.Finish(t, 5*time.Second)
-	g.records(t, len(users))
+	g.records(t, len(users)+len(brought))
 	peers.Wait(t, 30*time.Second, "all records to be in Postgres", func() bool { return g.Metric(t, "patchbay_outbox_events") == 0 })
 
 	rows := func(sql string) []string {
@@ -60,28 +66,43 @@ func TestBillingReports(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	whole := rows(`SELECT concat_ws(' ', count(*), count(answered_at), 'EUR', (SELECT trim_scale(sum(amount_rounded * fx)) FROM patchbay.rating_current WHERE side = 'sell'),
-		(SELECT trim_scale(sum(amount_rounded * fx)) FROM patchbay.rating_current WHERE side = 'buy')) AS row FROM patchbay.call`)
-	trunks := rows(`SELECT concat_ws(' ', trunk_id, count(*), count(answered_at), 'EUR', trim_scale(COALESCE(sum((SELECT sum(amount_rounded * fx) FROM patchbay.rating_current r WHERE r.call_id = l.call_id AND side = 'sell')) FILTER (WHERE answered_at IS NOT NULL), 0)),
-		trim_scale(COALESCE(sum((SELECT sum(amount_rounded * fx) FROM patchbay.rating_current r WHERE r.call_id = l.call_id AND r.account = 'trunk:' || l.trunk_id)), 0))) AS row FROM patchbay.leg l WHERE trunk_id IS NOT NULL GROUP BY trunk_id`)
-	if len(whole) != 1 || strings.Contains(whole[0], " 0 ") || len(trunks) != 2 {
-		t.Fatalf("in the database: %v, %v", whole, trunks)
+	sums := func() map[string][]string {
+		return map[string][]string{
+			"": rows(`SELECT concat_ws(' ', count(*), count(answered_at), 'EUR', (SELECT trim_scale(sum(amount_rounded * fx)) FROM patchbay.rating_current WHERE side = 'sell'),
+				(SELECT trim_scale(sum(amount_rounded * fx)) FROM patchbay.rating_current WHERE side = 'buy')) AS row FROM patchbay.call`),
+			"trunk": rows(`SELECT concat_ws(' ', trunk_id, count(*), count(answered_at), 'EUR', trim_scale(COALESCE(sum((SELECT sum(amount_rounded * fx) FROM patchbay.rating_current r WHERE r.call_id = l.call_id AND side = 'sell')) FILTER (WHERE answered_at IS NOT NULL AND role = 'callee'), 0)),
+				trim_scale(COALESCE(sum((SELECT sum(amount_rounded * fx) FROM patchbay.rating_current r WHERE r.call_id = l.call_id AND side = 'buy' AND r.account = 'trunk:' || l.trunk_id)), 0))) AS row FROM patchbay.leg l WHERE trunk_id IS NOT NULL GROUP BY trunk_id`),
+			"account": rows(`SELECT concat_ws(' ', who, count(*), count(answered_at), 'EUR', trim_scale(COALESCE(sum((SELECT sum(amount_rounded * fx) FROM patchbay.rating_current r WHERE r.call_id = c.call_id AND side = 'sell' AND r.account = who)), 0)),
+				trim_scale(COALESCE(sum((SELECT sum(amount_rounded * fx) FROM patchbay.rating_current r WHERE r.call_id = c.call_id AND side = 'buy')), 0))) AS row
+				FROM (SELECT c.*, COALESCE('user:' || c.account, 'trunk:' || l.trunk_id) AS who FROM patchbay.call c JOIN patchbay.leg l ON l.call_id = c.call_id AND l.role = 'caller') c GROUP BY who`),
+		}
+	}
+	want := sums()
+	if whole := want[""]; len(whole) != 1 || strings.Contains(whole[0], " 0 ") || len(want["trunk"]) != 3 || len(want["account"]) != 2 {
+		t.Fatalf("in the database: %v", want)
 	}
 	rpc := openRPC(t, "ws://"+g.addr.String()+":8888/kurento")
 	defer rpc.Close()
-	for _, x := range []struct {
-		by   string
-		want []string
-	}{{"", whole}, {"trunk", trunks}} {
-		for _, source := range []string{"auto", "calls"} {
-			for who, got := range map[string][]string{"command line": g.reportByCLI(t, x.by, source), "REST": g.reportByREST(t, x.by, source), "RPC": reportByRPC(t, rpc, x.by, source)} {
-				if !slices.Equal(got, x.want) {
-					t.Errorf("money by %q of %s, %s: %v, in the database %v", x.by, source, who, got, x.want)
+	compare := func(want map[string][]string) {
+		t.Helper()
+		for by, want := range want {
+			for _, source := range []string{"auto", "calls"} {
+				for who, got := range map[string][]string{"command line": g.reportByCLI(t, by, source), "REST": g.reportByREST(t, by, source), "RPC": reportByRPC(t, rpc, by, source)} {
+					if !slices.Equal(got, want) {
+						t.Errorf("money by %q of %s, %s: %v, in the database %v", by, source, who, got, want)
+					}
 				}
 			}
 		}
 	}
-	g.reportsOnPage(t, whole[0])
+	compare(want)
+	g.reportsOnPage(t, want[""][0])
+	prices.change(t, g)
+	again := sums()
+	if again["account"][0] == want["account"][0] || again["account"][1] != want["account"][1] {
+		t.Errorf("rated again: %v, before %v", again, want)
+	}
+	compare(map[string][]string{"account": again["account"]})
 }
 
 // chosen are the columns that a story compares.
@@ -139,7 +160,7 @@ func reportByRPC(t *testing.T, c *rpcClient, by, source string) []string {
 	t.Helper()
 	query := o{"source": source, "from": "2020-01-01"}
 	if by == "" {
-		by = "direction" // without it the report's own dimension: all calls go out
+		by = "tenant" // without it the report's own dimension: all calls are of one
 	}
 	query["by"] = by
 	var got struct {
@@ -157,7 +178,7 @@ func reportByRPC(t *testing.T, c *rpcClient, by, source string) []string {
 	for _, r := range got.Rows {
 		rows = append(rows, r.Values)
 	}
-	if by == "direction" {
+	if by == "tenant" {
 		by = ""
 	}
 	return lines(columns, rows, by)
