@@ -17,6 +17,7 @@ type agreement struct {
 	control   udp.Addr   // its RTCP
 	mux       bool       // both on one port
 	feedback  bool       // the peer takes RTCP's feedback about video
+	repeats   bool       // and sends lost packets again
 	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
 	barred    []udp.Addr // RTP of other early dialogs
 	crypt     *transform
@@ -38,6 +39,7 @@ func (e *Endpoint) agree(s *sdp.Agreement, policy media.SRTP) (*agreement, error
 	}
 	_, says := s.Remote.Attribute("rtcp-fb")
 	a.feedback = says && speaks(s.Remote)
+	a.repeats = repeats(s.Remote)
 	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
 	var err error
 	var suite string

@@ -133,7 +133,7 @@ func (e *Endpoint) answerOn(remote *sdp.Description, w media.Want) (*pending, er
 			local.Attributes = append(local.Attributes, sdp.Attribute{Key: "direction", Value: "passive"})
 		}
 		if _, ok := remote.Attribute("rtcp-fb"); ok && e.pictures != nil && speaks(remote) {
-			local.Attributes = append(local.Attributes, feedbackOf()...)
+			local.Attributes = append(local.Attributes, feedbackOf(repeats(remote))...)
 		}
 		return secured(w.SRTP, remote, keyed)
 	}
@@ -177,7 +177,7 @@ func (e *Endpoint) terms(w media.Want) sdp.Terms {
 	if e.pictures != nil {
 		w.Bandwidth, w.Video = w.VideoRate, false
 		if e.cfg.Feedback {
-			t.Attributes = feedbackOf()
+			t.Attributes = feedbackOf(true)
 		}
 	}
 	if w.Bandwidth > 0 {

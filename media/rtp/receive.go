@@ -78,6 +78,7 @@ type found struct {
 	digit   media.Digit
 	ended   bool
 	ask     bool // a key picture is to be asked for
+	lost    bool // and packets that are missing
 }
 
 // receive takes a datagram of the RTP socket.
@@ -181,6 +182,9 @@ func (r *receiver) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 		return false
 	}
 	r.seq.Bytes += uint64(len(payload))
+	if r.pictures != nil && r.agreed.repeats {
+		f.lost = r.pictures.misses.takes(h, v, now)
+	}
 	if !r.flows || r.quiet {
 		r.flows, r.quiet = true, false
 		f.flowing = true
@@ -229,6 +233,9 @@ func (e *Endpoint) tell(a *agreement, f *found, from *udp.Addr, ssrc uint32) {
 	}
 	if f.ask {
 		e.askKey()
+	}
+	if f.lost {
+		e.askLost()
 	}
 	if f.flowing {
 		e.cfg.Notify(media.Flowing{From: from.AddrPort(), Format: e.in.frame.Format})

@@ -8,6 +8,9 @@ func (r *receiver) stats() media.Stream {
 	defer r.mu.Unlock()
 	st := r.seq.Stream()
 	st.Format, st.Rejected, st.Epochs = r.heard, r.rejected, max(r.epoch, 1)-1
+	if r.pictures != nil {
+		st.NACKs, st.PLIs = r.pictures.misses.sent, r.pictures.plis
+	}
 	return st
 }
 

@@ -24,6 +24,7 @@ type pictures struct {
 	wanted bool              // a key picture is asked for and hasn't come
 	asked  int64
 	plis   uint64
+	misses misses
 
 	// The way out; under the sender's lock.
 	waits bool // for a key picture
@@ -115,10 +116,14 @@ func (o *offer) acceptVideo(tag string, body []byte, remote *sdp.Description) er
 	return o.video.accept(tag, body, only(remote, o.at))
 }
 
-// feedbackOf are the messages about video that a line's peer may send, and is sent (RFC 4585).
-func feedbackOf() []sdp.Attribute {
+// feedbackOf are the messages about video that a line's peer may send, and is sent (RFC 4585); repeats says that
+// lost packets are asked for, which a peer may do too, though it is sent none again.
+func feedbackOf(repeats bool) []sdp.Attribute {
 	var out []sdp.Attribute
-	for _, what := range []string{"nack pli", "ccm fir", "goog-remb"} {
+	for _, what := range []string{"nack", "nack pli", "ccm fir", "goog-remb"} {
+		if what == "nack" && !repeats {
+			continue
+		}
 		out = append(out, sdp.Attribute{Key: "rtcp-fb", Value: "* " + what})
 	}
 	return out
