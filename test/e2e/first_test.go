@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,17 +17,17 @@ import (
 // Kamailio to a second phone.
 func TestFirstPhoneToTrunk(t *testing.T) {
 	for _, c := range []struct {
-		name, codec string
-		laws        []audio.Law // what the tone passes on its way
+		name, codec, digits string
+		laws                []audio.Law // what the tone passes on its way
 	}{
-		{"PCMU", "PCMU/8000/1", []audio.Law{audio.MuLaw}},
-		{"PCMA", "PCMA/8000/1", []audio.Law{audio.MuLaw, audio.ALaw}},
+		{"PCMU", "PCMU/8000/1", allDigits, []audio.Law{audio.MuLaw}},
+		{"PCMA", "PCMA/8000/1", "159#", []audio.Law{audio.MuLaw, audio.ALaw}},
 	} {
-		t.Run(c.name, func(t *testing.T) { phoneToTrunk(t, c.codec, c.laws) })
+		t.Run(c.name, func(t *testing.T) { phoneToTrunk(t, c.codec, c.digits, c.laws) })
 	}
 }
 
-func phoneToTrunk(t *testing.T, codec string, laws []audio.Law) {
+func phoneToTrunk(t *testing.T, codec, digits string, laws []audio.Law) {
 	addr := address(t)
 	capture := peers.StartCapture(t)
 	k := peers.StartKamailio(t, peers.KamailioConfig{Users: map[string]string{"trunk": "carried", "bob": "builder"},
@@ -33,9 +35,10 @@ func phoneToTrunk(t *testing.T, codec string, laws []audio.Law) {
 	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "builder", Domain: "test.local", Proxy: k.SIP.String(), Codecs: codec,
 		Audio: audio.Tone(8000, 880, toneLevel, 60)})
 	g := startGateway(t, addr, settings{
-		users:  "  - {id: alice, password: wonder-land-1, numbers: [\"+4930100\"]}\n",
-		trunks: fmt.Sprintf("  - {id: telco, mode: register, registrar: \"%s\", domain: test.local, user: trunk, password: carried}\n", k.SIP),
-		routes: "  - {id: out, source: user, number: \"*\", to: [{trunk: telco}]}\n",
+		users:   "  - {id: alice, password: wonder-land-1, numbers: [\"+4930100\"]}\n",
+		trunks:  fmt.Sprintf("  - {id: telco, mode: register, registrar: \"%s\", domain: test.local, user: trunk, password: carried}\n", k.SIP),
+		routes:  "  - {id: out, source: user, number: \"*\", to: [{trunk: telco}]}\n",
+		billing: ", dtmf: clear",
 	})
 	peers.Wait(t, 5*time.Second, "the trunk to register", func() bool { return len(k.Registered(t, "trunk")) == 1 })
 	alice := peers.StartBaresip(t, peers.BaresipConfig{User: "alice", Password: "wonder-land-1", Domain: "test.local", Proxy: g.sip.String(), Codecs: "PCMU/8000/1",
@@ -49,7 +52,7 @@ func phoneToTrunk(t *testing.T, codec string, laws []audio.Law) {
 	from := time.Now()
 	time.Sleep(5700 * time.Millisecond)
 	to := time.Now()
-	digitsAndHold(t, capture, alice, bob)
+	digitsAndHold(t, capture, alice, bob, digits)
 	alice.Hangup(t)
 	bob.Expect(t, "CALL_CLOSED", 3*time.Second)
 	capture.Stop(t)
@@ -72,8 +75,24 @@ func phoneToTrunk(t *testing.T, codec string, laws []audio.Law) {
 			t.Errorf("the record names user %v and trunk %v, expected alice and telco", rows[0]["user_id"], rows[0]["trunk_id"])
 		}
 	}
+	digitsOnRecord(t, g, map[string]string{"1": digits, "2": digits})
 	if list := g.CDRs(t); len(list) != 1 {
 		t.Errorf("cdr list --json has %d calls, expected 1", len(list))
+	}
+}
+
+// digitsOnRecord expects the digits of each leg in order, by telephone-event, each held for as long as somebody presses a key.
+func digitsOnRecord(t *testing.T, g *gateway, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for _, e := range g.db.Query(t, "select leg_no, data->>'digit' as digit, data->>'by' as by, (data->>'durationMs')::int as ms from patchbay.call_event where kind = 'dtmf' order by seq") {
+		got[text(e["leg_no"])] += text(e["digit"])
+		if ms, _ := strconv.Atoi(text(e["ms"])); ms < 20 || ms > 3000 || e["by"] != "rfc4733" {
+			t.Errorf("on record: leg %v, digit %v by %v, %v ms", e["leg_no"], e["digit"], e["by"], e["ms"])
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the record's digits are %q, expected %q", got, want)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestReferencePhones(t *testing.T) {
 	time.Sleep(5500 * time.Millisecond)
 	to := time.Now()
 
-	digitsAndHold(t, capture, alice, bob)
+	digitsAndHold(t, capture, alice, bob, allDigits)
 
 	alice.Hangup(t)
 	bob.Expect(t, "CALL_CLOSED", 3*time.Second)
@@ -47,14 +47,21 @@ func TestReferencePhones(t *testing.T) {
 	arrived(t, bob, capture, alice.Says, from, to, 440, 880, audio.MuLaw)
 }
 
-// digitsAndHold sends 159# both ways, and holds and resumes from alice's side.
-func digitsAndHold(t *testing.T, capture *peers.Capture, alice, bob *peers.Baresip) {
+// allDigits are those that telephone-event has (RFC 4733 3.2).
+const allDigits = "0123456789*#ABCD"
+
+// digitsAndHold sends digits both ways at once, and holds and resumes from alice's side.
+func digitsAndHold(t *testing.T, capture *peers.Capture, alice, bob *peers.Baresip, digits string) {
 	t.Helper()
-	alice.SendDTMF(t, "159#")
-	bob.SendDTMF(t, "159#")
+	for _, d := range digits {
+		for _, p := range []*peers.Baresip{alice, bob} {
+			p.Command(t, "sndcode", string(d))
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 	for _, p := range []*peers.Baresip{alice, bob} {
-		if !eventually(2*time.Second, func() bool { return p.DTMF() == "159#" }) {
-			t.Errorf("%s got the digits %q, expected 159#", p.User, p.DTMF())
+		if eventually(5*time.Second, func() bool { return len(p.DTMF()) >= len(digits) }); p.DTMF() != digits {
+			t.Errorf("%s got the digits %q, expected %q", p.User, p.DTMF(), digits)
 		}
 	}
 	packets := func() int { return received(capture, bob) }
