@@ -13,10 +13,10 @@ import (
 	"github.com/patchbay/patchbay/test/peers"
 )
 
-// linphonec registers and calls baresip, and is called by it; each hears the other.
+// linphonec registers and calls baresip, and is called by it; each hears the other, and gets its digits.
 func TestSipLinphone(t *testing.T) {
 	addr := address(t)
-	g := startGateway(t, addr, settings{users: "  - {id: lin, password: phone-secret-1, numbers: [\"400\"]}\n  - {id: bob, password: phone-secret-2, numbers: [\"401\"]}\n"})
+	g := startGateway(t, addr, settings{users: "  - {id: lin, password: phone-secret-1, numbers: [\"400\"]}\n  - {id: bob, password: phone-secret-2, numbers: [\"401\"]}\n", billing: ", dtmf: clear"})
 	bob := peers.StartBaresip(t, peers.BaresipConfig{User: "bob", Password: "phone-secret-2", Domain: "test.local", Proxy: g.sip.String(), Audio: audio.Tone(8000, 880, toneLevel, 60)})
 	lin := peers.StartLinphone(t, peers.LinphoneConfig{User: "lin", Password: "phone-secret-1", Domain: "test.local", Proxy: g.sip, Audio: audio.Tone(8000, 440, toneLevel, 60)})
 
@@ -44,10 +44,26 @@ func TestSipLinphone(t *testing.T) {
 	lin.Expect(t, "CallIncomingReceived", 5*time.Second)
 	lin.Answer(t)
 	bob.Expect(t, "CALL_ESTABLISHED", 5*time.Second)
+	// It takes a second over each digit, and knows no letters; what it gets stands in its log.
+	const typed = "7*#0"
+	lin.Type(t, typed)
+	bob.SendDTMF(t, allDigits)
+	received := func() (digits string) {
+		for _, line := range lin.Debug(t, "Receiving dtmf ") {
+			_, digit, _ := strings.Cut(line, "Receiving dtmf ")
+			digits += strings.TrimSuffix(digit, ".")
+		}
+		return digits
+	}
+	eventually(10*time.Second, func() bool { return len(bob.DTMF()) >= len(typed) && len(received()) >= len(allDigits) })
+	if bob.DTMF() != typed || received() != allDigits {
+		t.Errorf("bob got %q and lin %q, expected %q and %q", bob.DTMF(), received(), typed, allDigits)
+	}
 	bob.Hangup(t)
 	for _, r := range g.records(t, 2) {
 		if got := recordOf(r); got != ended {
 			t.Errorf("the record says %+v, expected %+v", got, ended)
 		}
 	}
+	digitsOnRecord(t, g, map[string]string{"1": allDigits, "2": typed})
 }

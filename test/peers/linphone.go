@@ -116,6 +116,9 @@ func (l *Linphone) Expect(t testing.TB, state string, timeout time.Duration) {
 	})
 }
 
+// Type types at its prompt: during a call digits are sent.
+func (l *Linphone) Type(t testing.TB, line string) { t.Helper(); l.order(t, line) }
+
 // Dial calls.
 func (l *Linphone) Dial(t testing.TB, uri string) { t.Helper(); l.order(t, "call "+uri) }
 
