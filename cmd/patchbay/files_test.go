@@ -124,6 +124,8 @@ func TestPlayerOfPrograms(t *testing.T) {
 			_, _ = w.Write(wave[:1000])
 			_ = http.NewResponseController(w).Flush()
 			<-hold
+		case "/film.mp4":
+			http.ServeFile(w, q, "../../media/container/testdata/aac.mp4")
 		case "/text":
 			_, _ = io.WriteString(w, strings.Repeat("text ", 100))
 		case "/away":
@@ -156,6 +158,13 @@ func TestPlayerOfPrograms(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	film := c.make("PlayerEndpoint", map[string]any{"uri": web.URL + "/film.mp4"}, "EndOfStream", "Error")
+	c.call(film, "setPosition", map[string]any{"position": 2900})
+	c.call(film, "play", nil)
+	if e := c.until("Error"); e["type"] != "STREAM_ERROR_CODEC_NOT_FOUND" || !strings.Contains(fmt.Sprint(e["description"]), "AAC") {
+		t.Errorf("a film with sound that nobody knows: %v", e)
+	}
+	c.until("EndOfStream") // its pictures are played
 	for _, bad := range []struct{ uri, kind string }{
 		{web.URL + "/none", "RESOURCE_ERROR_OPEN"}, {web.URL + "/cut", "RESOURCE_ERROR_READ"}, {web.URL + "/stall", "RESOURCE_ERROR_READ"},
 		{web.URL + "/text", "STREAM_ERROR_FAILED"}, {web.URL + "/away", "INVALID_URI"}, {"http://169.254.169.254/a.wav", "INVALID_URI"}, {"none.wav", "RESOURCE_ERROR_OPEN"}, {"x", "RESOURCE_ERROR_OPEN"},

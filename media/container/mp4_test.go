@@ -198,6 +198,37 @@ func TestMP4OnItsWay(t *testing.T) {
 	}
 }
 
+// arriving is a file that comes piece by piece, whenever somebody waits for more of it.
+type arriving struct {
+	*bytes.Reader
+	have int64
+}
+
+func (a *arriving) Size() (int64, bool) { return a.have, a.have == a.Reader.Size() }
+
+func (a *arriving) ReadAt(p []byte, at int64) (int, error) {
+	for a.have < min(at+int64(len(p)), a.Reader.Size()) {
+		a.have = min(a.have+1000, a.Reader.Size())
+	}
+	return a.Reader.ReadAt(p, at)
+}
+
+// A file whose index stands at the end is waited for.
+func TestMP4IndexAtTheEnd(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "h264.mp4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &arriving{Reader: bytes.NewReader(b)}
+	r, err := Open(a, "", "")
+	if err != nil || a.have < int64(len(b))*9/10 {
+		t.Fatalf("%v, when %d bytes of %d had come", err, a.have, len(b))
+	}
+	if got := units(t, r); len(got) != len(units(t, openFile(t, "h264.mp4"))) {
+		t.Errorf("%d units", len(got))
+	}
+}
+
 // nested makes a box of others.
 func nested(kind string, inside ...[]byte) []byte {
 	return box(nil, kind, func(b []byte) []byte { return append(b, bytes.Join(inside, nil)...) })

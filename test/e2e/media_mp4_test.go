@@ -26,6 +26,9 @@ import (
 func TestMediaVideoFiles(t *testing.T) {
 	for name, codec := range map[string]string{"vp9.webm": "vp9", "h264.mkv": "h264", "h265.mp4": "hevc", "av1.mp4": "av1"} {
 		for _, form := range []string{".mp4", ".dead.mp4", ".mkv"} {
+			if form == ".mkv" && (codec == "vp9" || codec == "h264") {
+				continue // these come from there
+			}
 			file := filepath.Join(t.TempDir(), name+form)
 			into(t, filepath.Join("../../media/container/testdata", name), file)
 			sound, picture := tracks(t, file)
@@ -34,6 +37,9 @@ func TestMediaVideoFiles(t *testing.T) {
 			}
 			if stated := probe(t, file); form != ".dead.mp4" && math.Abs(stated-3) > 0.04 {
 				t.Errorf("%s as %s says %.3f s, expected 3", name, form, stated)
+			}
+			if form == ".dead.mp4" {
+				continue
 			}
 			if clip := decode(t, file); math.Abs(clip.Seconds()-3) > 0.04 {
 				t.Errorf("%s as %s: %.3f s of sound, expected 3", name, form, clip.Seconds())
@@ -135,7 +141,9 @@ type stream struct {
 // tracks are the streams of a file, all of whose pictures ffmpeg must decode without a complaint.
 func tracks(t *testing.T, file string) (sound, picture stream) {
 	t.Helper()
-	if out, err := exec.Command("ffmpeg", "-v", "error", "-xerror", "-err_detect", "explode", "-i", file, "-f", "null", "-").CombinedOutput(); err != nil || len(out) != 0 {
+	ffmpeg := exec.Command("ffmpeg", "-v", "error", "-xerror", "-err_detect", "explode", "-i", file,
+		"-fps_mode", "passthrough", "-enc_time_base:v", "-1", "-f", "null", "-") // at the times that pictures have, however close they are
+	if out, err := ffmpeg.CombinedOutput(); err != nil || len(out) != 0 {
 		t.Fatalf("ffmpeg %s: %v: %s", file, err, out)
 	}
 	out, err := exec.Command("ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=codec_type,codec_name,width,height,nb_read_packets:packet=codec_type,pts_time", "-of", "json", file).Output()

@@ -43,10 +43,12 @@ type tutorials struct {
 	site    string
 	lossy   *peers.Impairer
 	mic     string // a file of the tone that pages say
+	files   string // the gateway's folder of media
 }
 
 func newTutorials(t *testing.T) *tutorials {
-	r := &tutorials{t: t, gateway: startRPCMedia(t, "  urls: {schemes: [file, http, https, rtsp], private: [127.0.0.0/8]}\n", "")}
+	files := t.TempDir()
+	r := &tutorials{t: t, files: files, gateway: startRPCMedia(t, "  root: "+files+"\n  urls: {schemes: [file, http, https, rtsp], private: [127.0.0.0/8]}\n", "")}
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
@@ -222,6 +224,7 @@ func TestMediaTutorials(t *testing.T) {
 	mirror.hears()
 	t.Run("data", func(t *testing.T) { r.data(t, mirror) })
 	t.Run("statistics", func(t *testing.T) { r.statistics(t, mirror) })
+	t.Run("record and play", func(t *testing.T) { r.recordAndPlay(t, mirror) })
 	t.Run("one to one", func(t *testing.T) { r.oneToOne(t, mirror) })
 	t.Run("one to many", func(t *testing.T) { r.oneToMany(t, mirror) })
 	t.Run("loss", func(t *testing.T) { r.loss(t, mirror) })

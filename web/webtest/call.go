@@ -18,6 +18,7 @@ type CallConfig struct {
 	Video     bool           // offers a picture too
 	Data      bool           // and a data channel
 	Camera    string         // offers that one's picture, WIDTHxHEIGHT; "" = none
+	Codec     string         // of the camera's pictures, the only one that is offered; "" = all that the browser has
 	Watches   bool           // brings nothing, not the microphone either: it wants to hear and see
 	RelayOnly bool           // candidates that a TURN server relays, no others
 	Servers   []ServerConfig // of STUN and TURN
@@ -84,10 +85,16 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 			const video = width ? {width, height, frameRate: 15} : false
 			const m = await navigator.mediaDevices.getUserMedia({video, audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}})
 			for (const track of m.getTracks()) pc.addTrack(track, m)
+			const codec = %q
+			for (const t of codec ? pc.getTransceivers() : []) {
+				if (t.sender.track.kind !== 'video') continue
+				const all = RTCRtpReceiver.getCapabilities('video').codecs
+				t.setCodecPreferences(all.filter(f => ['video/' + codec, 'video/rtx'].includes(f.mimeType)))
+			}
 		}
 		if (%t) pc.addTransceiver('video')
 		if (%t) talk(pc.createDataChannel('data'))
-	})()`, settings, c.name, cfg.Watches, cfg.Camera, cfg.Video, cfg.Data), nil)
+	})()`, settings, c.name, cfg.Watches, cfg.Camera, cfg.Codec, cfg.Video, cfg.Data), nil)
 }
 
 func (c *Call) eval(ctx context.Context, out any, format string, args ...any) error {
