@@ -141,6 +141,7 @@ func listen(field string, at netip.AddrPort) (net.Listener, error) {
 // run serves until ctx ends; billing starts first and stops last.
 func (s *server) run(ctx context.Context) error {
 	s.startRecovery(ctx)
+	s.files.Resend()
 	httpDone := make(chan error, 2)
 	go func() { httpDone <- s.http.Serve(s.plain) }()
 	go func() { httpDone <- s.http.ServeTLS(s.secure, "", "") }()

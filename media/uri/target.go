@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ type Target struct {
 	remote bool
 	name   string // in the folder that root is
 	root   *os.Root
+	note   *os.File // where it goes, if that is a server; see noted
 
 	mu     sync.Mutex
 	file   *os.File
@@ -56,10 +56,9 @@ func (o *Opener) Create(p Place) (*Target, error) {
 	if !regexp.MustCompile(`^\.[a-z0-9]{1,8}$`).MatchString(ext) {
 		ext = ""
 	}
-	if t.file, err = os.CreateTemp(dir, outgoing+"*"+ext); err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
+	if err := t.spool(dir, ext); err != nil {
+		return nil, err
 	}
-	t.name = filepath.Base(t.file.Name())
 	return t, nil
 }
 
@@ -133,7 +132,7 @@ func (t *Target) Replace(do func(f *os.File) error) error {
 }
 
 // Finish makes the file last: on disk, and with the server that it is for. It may take as long as Config.MaxTime allows, or until
-// ctx ends. What couldn't be sent stays in the spool, and the error says under which name, unless Config.MaxAll bytes are kept
+// ctx ends. What couldn't be sent stays in the spool, for Resend, and the error says under which name, unless Config.MaxAll bytes are kept
 // there already.
 func (t *Target) Finish(ctx context.Context) error {
 	if err := t.file.Sync(); err != nil {
@@ -147,13 +146,13 @@ func (t *Target) Finish(ctx context.Context) error {
 	err := t.of.send(ctx, t)
 	switch {
 	case err == nil:
-		return errors.Join(t.Close(), t.root.Remove(t.name))
+		return errors.Join(t.root.Remove(t.name), t.root.Remove(t.name+noteExt), t.Close())
 	case t.keeps():
 		t.of.cfg.Log.Error("recording isn't sent: it stays in the spool", "uri", t.place.String(), "file", t.name, "err", err)
 		return errors.Join(fmt.Errorf("%s: %w; it is kept as %s", t.place, err, t.name), t.Close())
 	}
 	t.of.cfg.Log.Error("recording isn't sent, and is lost: the spool is full of such as weren't", "uri", t.place.String(), "bytes", t.size, "err", err)
-	return errors.Join(fmt.Errorf("%s: %w; the spool has no room to keep it", t.place, err), t.Close(), t.root.Remove(t.name))
+	return errors.Join(fmt.Errorf("%s: %w; the spool has no room to keep it", t.place, err), t.root.Remove(t.name), t.root.Remove(t.name+noteExt), t.Close())
 }
 
 // keeps reports whether the spool has room for one more recording that stays: of those that stay nobody else keeps count.
@@ -164,7 +163,7 @@ func (t *Target) keeps() bool {
 	}
 	all := -t.of.used.Load() // those that are on their way have a share of their own; this one is among them
 	for _, e := range list {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), outgoing) {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), outgoing) && !strings.HasSuffix(e.Name(), noteExt) {
 			all += info.Size()
 		}
 	}
@@ -184,6 +183,7 @@ func (t *Target) Close() error {
 	t.closed = true
 	if t.remote {
 		t.of.used.Add(-t.size)
+		return errors.Join(t.file.Close(), t.note.Close())
 	}
 	return t.file.Close()
 }

@@ -195,11 +195,11 @@ func TestRecordings(t *testing.T) {
 		t.Errorf("left in the spool: %v, %d bytes", left, o.used.Load())
 	}
 	err := record(t, o, s.URL+"/never.webm")
-	left, _ := os.ReadDir(o.cfg.Spool)
-	if !errors.Is(err, ErrServer) || len(left) != 1 || !strings.Contains(err.Error(), left[0].Name()) {
+	left := kept(t, o.cfg.Spool)
+	if !errors.Is(err, ErrServer) || len(left) != 1 || !strings.Contains(err.Error(), left[0]) {
 		t.Fatalf("refused: %v, left %v", err, left)
 	}
-	if b, err := os.ReadFile(filepath.Join(o.cfg.Spool, left[0].Name())); string(b) != "whole: HEAD tail" || err != nil {
+	if b, err := os.ReadFile(filepath.Join(o.cfg.Spool, left[0])); string(b) != "whole: HEAD tail" || err != nil {
 		t.Errorf("kept %q, %v", b, err)
 	}
 }
@@ -235,16 +235,7 @@ func TestRecordingIsBounded(t *testing.T) {
 func TestSpoolIsBounded(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
 	o, _ := place(t, Config{Private: loopback(), MaxSize: 1000, MaxAll: 50})
-	stays := func() (names []string) {
-		list, err := os.ReadDir(o.cfg.Spool)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range list {
-			names = append(names, e.Name())
-		}
-		return names
-	}
+	stays := func() []string { return kept(t, o.cfg.Spool) }
 	fail := func(says string) {
 		t.Helper()
 		if err := record(t, o, s.URL+"/a.wav"); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), says) {
