@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"path/filepath"
@@ -40,9 +41,7 @@ func (r *tutorials) recordAndPlay(t *testing.T, mirror *viewer) {
 			t.Fatalf("%s has %d packets of sound and %d pictures so far", f.name, sounds, pictures)
 		}
 	}
-	dead, err := os.ReadFile(path("both.mp4"))
-	r.must(err)
-	r.must(os.WriteFile(path("dead.mp4"), dead, 0o600)) // as a crash would leave it
+	r.must(os.WriteFile(path("dead.mp4"), still(t, path("both.mp4")), 0o600)) // as a crash would leave it
 	for _, f := range list {
 		r.step("invoke", o{"name": f.name, "method": "stopAndWait"}, nil)
 	}
@@ -66,6 +65,26 @@ func (r *tutorials) recordAndPlay(t *testing.T, mirror *viewer) {
 		r.step("release", o{"name": v.name}, nil)
 		r.must(v.page.Close(r.ctx))
 	}
+}
+
+// still is what a file has that is being recorded, at a moment at which nothing is being written to it.
+func still(t *testing.T, file string) (b []byte) {
+	t.Helper()
+	if !eventually(videoPatience, func() bool {
+		now, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := b != nil && bytes.Equal(now, b)
+		b = now
+		if !same {
+			time.Sleep(50 * time.Millisecond)
+		}
+		return same
+	}) {
+		t.Fatalf("%s is never still", file)
+	}
+	return b
 }
 
 // soFar counts what is in a file that is being recorded.
