@@ -35,7 +35,7 @@ func Missing() []Exception {
 // Idle is the list of what clients can set, or subscribe to, as at Kurento's, and what does nothing here.
 func Idle() []Exception {
 	return []Exception{
-		{"BaseRtpEndpoint.mtu", "It is kept, and heeded by nobody: packets of video go on as large as they come, those of players have 1,162 bytes at most."},
+		{"BaseRtpEndpoint.mtu", "It is kept, and heeded by nobody: packets of video that a peer sends go on as large as they come, for nothing here makes others of them; those of players, RTSP's too, have 1,162 bytes at most."},
 		{"BaseRtpEndpoint.rembParams", "They are kept, and heeded by nobody: what a path takes is estimated otherwise, and asked of a peer within minVideoRecvBandwidth and maxVideoRecvBandwidth."},
 		{"EndpointStats.E2ELatency", "It is always empty. inputLatency tells of each element's own."},
 		{"HttpPostEndpoint.useEncodedMedia", "It changes nothing: media goes out as it is wherever sinks take it. PlayerEndpoint's doesn't, either."},
@@ -44,7 +44,7 @@ func Idle() []Exception {
 		{"RtpEndpoint.OnKeySoftLimit", "It never comes: no stream lasts as long as a key does."},
 		{"RTCMediaStreamTrackStats", "What of it only a decoder knows is 0."},
 		{"RTCRTPStreamStats", "Its associateStatsId is empty, isRemote false, and sliCount 0."},
-		{"WebRtcEndpoint.qosDscp", "It is taken, and marks nothing: all endpoints share the sockets of one port."},
+		{"WebRtcEndpoint.qosDscp", "It is taken, and marks nothing: all endpoints share the sockets of one port, and what leaves them has the mark of the setting media.dscp."},
 	}
 }
 
