@@ -221,6 +221,7 @@ func TestByeWaitsForAck(t *testing.T) {
 }
 
 func TestByePeerNeverAnswers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
 	d, _, _ := b.inboundCall(p)

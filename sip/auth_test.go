@@ -363,6 +363,7 @@ func TestRegistrar(t *testing.T) {
 }
 
 func TestContactsExpire(t *testing.T) {
+	t.Parallel()
 	b, reg, changes := home(t, func(c *sip.RegistrarConfig) { c.MinExpires = time.Second })
 	p := siptest.NewPeer(t, b.addr)
 	seq := 0

@@ -205,6 +205,7 @@ func TestBrokenHeaderOfAResponse(t *testing.T) {
 
 // A branch of the old kind, or none, names no transaction: what its requests have in common does (RFC 3261 17.2.3).
 func TestOldBranches(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	for i, branch := range []string{"", ";branch=390skdjuw"} {
 		p := siptest.NewPeer(t, b.addr)

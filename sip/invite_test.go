@@ -181,6 +181,7 @@ func TestCancelCrossesAnswer(t *testing.T) {
 }
 
 func TestCancelNeverAnswered(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
 	ctx, stop := context.WithCancel(context.Background())

@@ -103,6 +103,7 @@ func TestPrackIsAwaited(t *testing.T) {
 }
 
 func TestPrackNeverComes(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)
 	d, _, _ := provided(t, b, p, "Require: 100rel")
@@ -176,6 +177,7 @@ func TestPrackOrder(t *testing.T) {
 }
 
 func TestPrackNever(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(_ *sip.FrontConfig, c *sip.Config) { c.Reliable = sip.ReliableNever })
 	p := siptest.NewPeer(t, b.addr)
 	p.Write(siptest.Ask{Method: "INVITE", Body: siptest.SDP, Headers: []string{"Require: 100rel"}})

@@ -180,6 +180,7 @@ func TestSessionExpires(t *testing.T) {
 }
 
 func TestSessionOff(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(_ *sip.FrontConfig, c *sip.Config) { c.Session.Interval = -1 })
 	p := siptest.NewPeer(t, b.addr)
 	d := b.dial(p, nil)

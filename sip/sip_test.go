@@ -2,7 +2,10 @@ package sip_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,16 @@ import (
 // fast are timers that let a test see 64*T1 pass.
 var fast = sip.Timers{T1: 25 * time.Millisecond, T2: 100 * time.Millisecond}
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // those that are parallel wait for peers who say nothing
+		if err := f.Value.Set("4"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // bench is one UA on loopback, and the dialogs that come in.
 type bench struct {

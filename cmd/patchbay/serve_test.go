@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -74,15 +75,24 @@ func startServer(t *testing.T, change ...func(*Config)) *running {
 		plain: s.plain.Addr().String(), secure: s.secure.Addr().String()}
 }
 
-// freePort is a UDP port that nobody has at the moment.
+// freePort is a port that nobody has at the moment, of UDP or TCP. It is below those that the kernel gives to whoever asks for any.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(10000+rand.IntN(10000)))
+		c, err := net.ListenPacket("udp4", at.String())
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp4", at.String())
+		if c.Close(); err != nil {
+			continue
+		}
+		l.Close()
+		return at.Port()
 	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	t.Fatal("no port is free")
+	return 0
 }
 
 // browser is the media side of a page.

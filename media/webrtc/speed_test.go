@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -57,11 +58,16 @@ func TestPacketsDoNotAllocate(t *testing.T) {
 		s.packet()
 	}
 	_, before := b.counts()
-	if n := testing.AllocsPerRun(1000, s.packet); n != 0 {
-		t.Errorf("a packet forwarded allocates %v times", n)
+	least, sent := math.Inf(1), uint64(0)
+	for try := 0; try < 5 && least != 0; try++ { // what other goroutines allocate meanwhile, which is not of packets, is counted too
+		least = min(least, testing.AllocsPerRun(200, s.packet))
+		sent += 201
 	}
-	if _, after := b.counts(); after.Packets-before.Packets != 1001 {
-		t.Errorf("%d packets were forwarded", after.Packets-before.Packets)
+	if least != 0 {
+		t.Errorf("a packet forwarded allocates %v times", least)
+	}
+	if _, after := b.counts(); after.Packets-before.Packets != sent {
+		t.Errorf("%d packets were forwarded, expected %d", after.Packets-before.Packets, sent)
 	}
 	if in, _ := a.counts(); in.Lost != 0 || in.Rejected != 0 || in.Epochs != 1 {
 		t.Errorf("counted %+v", in)
