@@ -86,14 +86,15 @@ func TestSipRules(t *testing.T) {
 	}
 	h.transfers(t, list, callers)
 	isUp := h.watches(t, dir, down)
+	locked := h.stolen(t)
 	h.findMe(t, dir)
-	h.stolen(t)
 	if out := peers.Sipvicious(t, 20*time.Second, "svwar", "--force", "--maximumtime=1", "-m", "REGISTER", "-e", "400", addr.String()); strings.Contains(out, "reqauth") {
 		t.Errorf("svwar found a user:\n%s", out)
 	}
 	if n := g.Metric(t, `patchbay_sip_dropped_total{reason="scanner"}`); n == 0 {
 		t.Error("nothing of svwar was dropped as a scanner's")
 	}
+	locked()
 	isUp()
 	want, got := 0, map[string]int{}
 	for _, n := range h.said {
@@ -188,8 +189,8 @@ func (h *house) findMe(t *testing.T, dir string) {
 }
 
 // stolen is a password in a thief's hands, with the settings that hold from the start: neither another country nor a dear number is called, at the
-// third try nothing is any more, but help is.
-func (h *house) stolen(t *testing.T) {
+// third try nothing is any more, but help is. locked waits for the end of it.
+func (h *house) stolen(t *testing.T) (locked func()) {
 	var users [][]string
 	for _, n := range []string{"00431234567", "09001234567", "00881612345678", "0305550999"} {
 		users = append(users, []string{n, "refused"})
@@ -198,10 +199,13 @@ func (h *house) stolen(t *testing.T) {
 	h.said["thief to 112: 200 caller"]++
 	phone := at(peers.Address(t))
 	h.register(t, map[string]netip.AddrPort{"thief": phone})
-	peers.StartSIPp(t, peers.SIPpConfig{Name: "thief", Scenario: "sipp/phone.xml", Remote: h.sip, Bind: phone, Calls: 5, Rate: 10, Limit: 1, Users: append(users, []string{"112", "bye"}),
-		Username: "thief", Password: "phone-secret-1", Keys: []string{"domain", "test.local"}, Length: 200 * time.Millisecond, Timeout: 30 * time.Second}).Done(t, 30*time.Second)
-	if n := h.Metric(t, "patchbay_toll_locked_total"); n != 1 {
-		t.Errorf("%v accounts were locked, expected the thief's", n)
+	s := peers.StartSIPp(t, peers.SIPpConfig{Name: "thief", Scenario: "sipp/phone.xml", Remote: h.sip, Bind: phone, Calls: 5, Rate: 10, Limit: 1, Users: append(users, []string{"112", "bye"}),
+		Username: "thief", Password: "phone-secret-1", Keys: []string{"domain", "test.local"}, Length: 200 * time.Millisecond, Timeout: 30 * time.Second})
+	return func() {
+		s.Done(t, 30*time.Second)
+		if n := h.Metric(t, "patchbay_toll_locked_total"); n != 1 {
+			t.Errorf("%v accounts were locked, expected the thief's", n)
+		}
 	}
 }
 
