@@ -111,9 +111,16 @@ type viewer struct {
 // page opens a page whose endpoint has that name, and connects the two. Through the impairer if it is to be lossy.
 func (r *tutorials) page(name string, cfg webtest.CallConfig, lossy bool) *viewer {
 	r.t.Helper()
-	v := &viewer{tutorials: r, name: name}
 	page, err := r.browser.Open(r.ctx, r.site)
 	r.must(err)
+	return r.joins(page, name, cfg, lossy)
+}
+
+// joins has a page that is open connect to an endpoint of that name, beside others.
+func (r *tutorials) joins(page *webtest.Page, name string, cfg webtest.CallConfig, lossy bool) *viewer {
+	r.t.Helper()
+	v := &viewer{tutorials: r, name: name}
+	var err error
 	v.page, err = page.Call(r.ctx, cfg)
 	r.must(err)
 	r.step("make", o{"name": name, "type": "WebRtcEndpoint", "params": o{"useDataChannels": cfg.Data}}, nil)
@@ -227,6 +234,7 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("record and play", func(t *testing.T) { r.recordAndPlay(t, mirror) })
 	t.Run("one to one", func(t *testing.T) { r.oneToOne(t, mirror) })
 	t.Run("one to many", func(t *testing.T) { r.oneToMany(t, mirror) })
+	t.Run("group call", func(t *testing.T) { r.groupCall(t, mirror) })
 	t.Run("loss", func(t *testing.T) { r.loss(t, mirror) })
 	t.Run("RTP receiver", func(t *testing.T) { r.receiver(t) })
 	t.Run("RTP sender", func(t *testing.T) { r.sender(t, mirror) })
