@@ -125,10 +125,6 @@ func (c *camera) send(medium int, timestamp uint32, marker bool, payload []byte)
 	}
 }
 
-func (c *camera) skip(medium int) {
-	c.sequence[c.stream.Desc.Medias[medium].Formats[0].PayloadType()]++
-}
-
 func (c *camera) OnConnOpen(x *gortsplib.ServerHandlerOnConnOpenCtx) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/pion/rtcp"
 
+	"github.com/patchbay/patchbay/media/container"
 	"github.com/patchbay/patchbay/media/player"
 	"github.com/patchbay/patchbay/media/rtsp"
 	"github.com/patchbay/patchbay/media/uri"
@@ -37,46 +38,65 @@ func TestWays(t *testing.T) {
 			c.password = "secret word"
 			cfg := config(network(t))
 			cfg.TCP, cfg.TLS = way.tcp, client
-			s := mustOpen(t, cfg, c.url("u:secret%20word@"))
-			<-c.playing
-			tracks := s.Tracks()
-			if len(tracks) != 2 || tracks[0].Format.String() != "PCMA/8000" || !strings.HasPrefix(tracks[1].Format.String(), "H264/90000;") || !tracks[1].Sent {
-				t.Fatalf("tracks %v", tracks)
-			}
-			c.send(1, 5, true, []byte{0x41, 1, 2, 3}) // needs another
-			c.send(1, 3005, false, []byte{0x65, 1, 2, 3})
-			c.send(1, 3005, true, []byte{0x65, 4, 5, 6})
-			c.send(1, 6005, true, []byte{0x41, 7, 8, 9})
-			for i := range 3 {
-				c.send(0, uint32(1000+160*i), false, bytes.Repeat([]byte{byte(i)}, 160))
-			}
-			var sound, pictures []string
-			var at [2][]time.Duration
-			for range 5 {
-				u := read(t, s)
-				at[u.Track] = append(at[u.Track], u.At)
-				if u.Track == 0 {
-					sound = append(sound, fmt.Sprint(len(u.Data), u.Data[0], u.For))
-					continue
+			var wrong []string
+			for range 5 { // where nothing comes for 3 s, because this machine is busy, it begins anew in the connection, and what was sent is lost
+				if wrong = comesAll(t, c, cfg); len(wrong) == 0 || !way.datagrams || way.tcp {
+					break
 				}
-				text := fmt.Sprint(u.Key)
-				video.Split(u.Data, func(p []byte) { text += fmt.Sprintf(" %x", p) })
-				pictures = append(pictures, text)
 			}
-			if got := strings.Join(sound, ", "); got != "160 0 20ms, 160 1 20ms, 160 2 20ms" {
-				t.Errorf("sound %s", got)
-			}
-			if got := strings.Join(pictures, ", "); got != "true 6742c01ed900a047fec8 68ce3880 65010203 65040506, false 41070809" {
-				t.Errorf("pictures %s", got)
-			}
-			if at[0][2]-at[0][0] != 40*time.Millisecond || (at[1][1]-at[1][0]-time.Second/30).Abs() > time.Microsecond {
-				t.Errorf("times %v", at)
-			}
-			if err := s.Seek(0); err == nil || s.Duration() != 0 {
-				t.Error("it can be sought")
+			if len(wrong) > 0 {
+				t.Error(strings.Join(wrong, "; "))
 			}
 		})
 	}
+}
+
+// comesAll opens a camera's stream, has it send some, and says what of it doesn't come as it should.
+func comesAll(t *testing.T, c *camera, cfg rtsp.Config) (wrong []string) {
+	s := mustOpen(t, cfg, c.url("u:secret%20word@"))
+	<-c.playing
+	tracks := s.Tracks()
+	if len(tracks) != 2 || tracks[0].Format.String() != "PCMA/8000" || !strings.HasPrefix(tracks[1].Format.String(), "H264/90000;") || !tracks[1].Sent {
+		t.Fatalf("tracks %v", tracks)
+	}
+	enough := time.AfterFunc(within/4, func() { _ = s.Close() })
+	defer enough.Stop()
+	c.send(1, 5, true, []byte{0x41, 1, 2, 3}) // needs another
+	c.send(1, 3005, false, []byte{0x65, 1, 2, 3})
+	c.send(1, 3005, true, []byte{0x65, 4, 5, 6})
+	c.send(1, 6005, true, []byte{0x41, 7, 8, 9})
+	for i := range 3 {
+		c.send(0, uint32(1000+160*i), false, bytes.Repeat([]byte{byte(i)}, 160))
+	}
+	var sound, pictures []string
+	var at [2][]time.Duration
+	for range 5 {
+		var u container.Unit
+		if err := s.Read(&u); err != nil {
+			return []string{err.Error()}
+		}
+		at[u.Track] = append(at[u.Track], u.At)
+		if u.Track == 0 {
+			sound = append(sound, fmt.Sprint(len(u.Data), u.Data[0], u.For))
+			continue
+		}
+		text := fmt.Sprint(u.Key)
+		video.Split(u.Data, func(p []byte) { text += fmt.Sprintf(" %x", p) })
+		pictures = append(pictures, text)
+	}
+	if got := strings.Join(sound, ", "); got != "160 0 20ms, 160 1 20ms, 160 2 20ms" {
+		return []string{"sound " + got}
+	}
+	if got := strings.Join(pictures, ", "); got != "true 6742c01ed900a047fec8 68ce3880 65010203 65040506, false 41070809" {
+		return []string{"pictures " + got}
+	}
+	if at[0][2]-at[0][0] != 40*time.Millisecond || (at[1][1]-at[1][0]-time.Second/30).Abs() > time.Microsecond {
+		wrong = append(wrong, fmt.Sprint("times ", at))
+	}
+	if err := s.Seek(0); err == nil || s.Duration() != 0 {
+		wrong = append(wrong, "it can be sought")
+	}
+	return wrong
 }
 
 // Each codec that is spoken becomes a track; what isn't is named.
