@@ -200,11 +200,14 @@ func (l *pionLine) changed(s pwebrtc.PeerConnectionState) {
 		return
 	}
 	l.stats.State = now
+	l.starting.Add(1) // the PeerConnection isn't closed while it is asked
 	l.mu.Unlock()
 	var why error
 	if now == connected {
 		l.profile()
-	} else {
+	}
+	l.starting.Done()
+	if now != connected {
 		why = errors.New("webrtc: DTLS failed")
 	}
 	l.r.State(l, now, why)

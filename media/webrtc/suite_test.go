@@ -210,6 +210,9 @@ func newRichLeg(t *testing.T) (*Endpoint, func()) {
 
 // The suites of endpoints with video and data channels.
 func TestRichConformance(t *testing.T) {
+	t.Run("as an element", func(t *testing.T) {
+		mediatest.PictureElement(t, func() (media.Endpoint, func()) { return newRichLeg(t) })
+	})
 	t.Run("pictures", func(t *testing.T) {
 		mediatest.Pictures(t, func() (media.Endpoint, func()) { return newRichLeg(t) })
 	})
