@@ -23,7 +23,7 @@ RUN_PACKAGES = postgresql
 E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious multimon-ng
 BENCH_PACKAGES = rtpengine-daemon
 
-.PHONY: help deps deps-run deps-e2e deps-bench build run demo check picture e2e test fuzz bench soak docs fmt clean
+.PHONY: help deps deps-run deps-e2e deps-bench build run demo check lint unit picture e2e test fuzz bench soak docs fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,8 +56,16 @@ demo: deps-run build ## calls from a browser through Patchbay to the demo carrie
 check: picture build ## format, vet, staticcheck, imports, build, unit tests with the race detector
 	@echo '== format'; files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
 	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
-	@echo '== vet'; $(GO) vet ./... && $(GO) vet -tags e2e,sipload,billing ./...
-	@echo '== staticcheck'; $(GO) tool staticcheck ./... && $(GO) tool staticcheck -tags e2e,sipload,billing ./...
+	@$(MAKE) -j2 --output-sync=target lint unit
+
+# All tags together leave out one file, which is looked at by itself.
+TAGS = e2e,sipload,billing,soak
+
+lint: ## vet and staticcheck
+	@echo '== vet'; $(GO) vet -tags $(TAGS) ./... && $(GO) vet -tags e2e ./test/e2e
+	@echo '== staticcheck'; $(GO) tool staticcheck -tags $(TAGS) ./... && $(GO) tool staticcheck -tags e2e ./test/e2e
+
+unit: ## unit tests with the race detector
 	@echo '== unit tests'; CGO_ENABLED=1 $(GO) test -race -p 3 -timeout 5m ./...
 
 picture: ## the imports are those of the picture in README.md, and no others
