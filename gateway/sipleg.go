@@ -292,10 +292,11 @@ func (l *sipLeg) Hangup(ctx context.Context, why call.Cause) error {
 // state is the dialog's state for the record.
 func (l *sipLeg) state() json.RawMessage { return written(l.d.State()) }
 
-// confirmed is the state of a dialog whose 200 is about to leave: after a crash it must be ended by BYE.
+// confirmed is the state of a dialog whose 200 is about to leave: after a crash it must be ended by BYE, and the INVITE by a final
+// response, for nobody knows whether the 200 left.
 func (l *sipLeg) confirmed() json.RawMessage {
 	s := l.d.State()
-	s.Phase, s.Invite = "confirmed", ""
+	s.Phase = "confirmed"
 	return written(s)
 }
 

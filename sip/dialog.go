@@ -71,6 +71,7 @@ type Dialog struct {
 
 	out        *calls    // dialed: the INVITE under way
 	in         *serverTx // inbound: the INVITE
+	doubtful   bool      // restored: whether its 2xx has left isn't known
 	last       func()    // repeats the last provisional response
 	rseq       uint32    // of our last reliable response; 0 = none yet
 	unacked    *unacked  // that waits for PRACK

@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/patchbay/patchbay/sip/wire"
@@ -134,6 +135,7 @@ func (d *Dialog) bye(ctx context.Context, why Reason, h []Header) error {
 	}
 	l := d.winner
 	o := d.inside("BYE", l, append(reasonHeaders(why), h...), "", nil)
+	settled := d.settle(why, h)
 	d.mu.Unlock()
 
 	// The exchange outlives ctx: a peer that is slow still gets its BYE repeated, and its challenge answered.
@@ -142,6 +144,7 @@ func (d *Dialog) bye(ctx context.Context, why Reason, h []Header) error {
 		run, cancel := context.WithTimeout(d.ua.ctx, d.ua.timers.life()+time.Second)
 		defer cancel()
 		m, err := d.exchange(run, o, l)
+		settled()
 		if err == nil {
 			err = statusError(m)
 		}
@@ -186,4 +189,23 @@ func reasonHeaders(why Reason) []Header {
 		return nil
 	}
 	return []Header{{Name: "Reason", Value: why.String()}}
+}
+
+// settle returns what refuses the INVITE of a dialog whose 2xx may never have left, once BYE is answered; a caller who knows of no
+// dialog may leave that unanswered, and is told soon all the same. The lock is held.
+func (d *Dialog) settle(why Reason, h []Header) func() {
+	if !d.doubtful {
+		return func() {}
+	}
+	in := d.in
+	refuse := sync.OnceFunc(func() {
+		if err := in.respond(503, "", append(reasonHeaders(why), h...), nil); err != nil {
+			d.ua.log.Debug("final response after BYE", "dialog", d.callID, "err", err)
+		}
+	})
+	t := time.AfterFunc(d.ua.timers.T1, refuse)
+	return func() {
+		t.Stop()
+		refuse()
+	}
 }

@@ -397,6 +397,52 @@ func TestRestoreRinging(t *testing.T) {
 	ended(t, r, sip.ByLocal, 500)
 }
 
+// A process may die when the record says that the call was answered and the 200 hasn't left: the caller is told by a final response too,
+// whether it answers a BYE of a dialog that it doesn't know or not.
+func TestRestoreUnanswered(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		b := newBench(t, nil)
+		q := siptest.NewPeer(t, b.addr)
+		ask := q.Write(siptest.Ask{Method: "INVITE", Body: siptest.SDP})
+		ring := b.inbound()
+		ring.Progress(180, "", nil)
+		tag := q.Response(180).Tag("To")
+		s := ring.State()
+		s.Phase = "confirmed"
+		s = roundTrip(t, s)
+		b.front.Close()
+		for range ring.Events() {
+		}
+
+		b2 := newBench(t, nil)
+		r, err := b2.ua.Restore(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- r.Hangup(soon(t), sip.Reason{Protocol: "Q.850", Cause: 41}, 503) }()
+		bye := q.Request("BYE")
+		if bye.Tag("From") != tag {
+			t.Errorf("BYE %v", bye)
+		}
+		if answers {
+			q.Reply(bye, 481, "", "")
+		}
+		res := q.Response(503)
+		if res.Tag("To") != tag || res.Headers.Get("Call-ID") != ask.CallID || !strings.Contains(res.Headers.Get("Reason"), "cause=41") {
+			t.Errorf("503 %v", res)
+		}
+		q.Ack(ask, res, "")
+		if !answers {
+			q.Reply(bye, 200, "", "")
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		ended(t, r, sip.ByLocal, 0)
+	}
+}
+
 func TestRestoreAnsweredMeanwhile(t *testing.T) {
 	b := newBench(t, nil)
 	p := siptest.NewPeer(t, b.addr)

@@ -27,12 +27,12 @@ type State struct {
 	Network string   `json:"network,omitempty"`
 	Peer    string   `json:"peer,omitempty"` // address and port
 
-	// Of an INVITE that isn't answered: what CANCEL, or our final response, must repeat.
+	// Of an INVITE that isn't answered, or whose 2xx may not have left: what CANCEL, or our final response, must repeat.
 	RequestURI   string   `json:"request_uri,omitempty"`
 	Branch       string   `json:"branch,omitempty"`
 	InviteCSeq   uint32   `json:"invite_cseq,omitempty"`
 	InviteRoutes []string `json:"invite_routes,omitempty"`
-	Invite       string   `json:"invite,omitempty"` // inbound: the head of the INVITE
+	Invite       string   `json:"invite,omitempty"` // inbound: what a response needs of the INVITE
 }
 
 // State is the dialog now.
@@ -61,29 +61,36 @@ func (d *Dialog) State() State {
 	return s
 }
 
-// head writes a request without body, credentials left out.
+// head writes an INVITE with what its responses repeat (RFC 3261 8.2.6.2), and the Contact that it must have.
 func head(m *wire.Message) string {
+	repeated := func(name string) bool {
+		switch wire.Canonical(name) {
+		case "via", "from", "to", "call-id", "cseq", "timestamp", "contact":
+			return true
+		}
+		return false
+	}
 	n := 256 // for the first line and the last
 	for i := range m.Headers {
-		n += len(m.Headers[i].Name) + len(m.Headers[i].Value) + len(": \r\n")
+		if h := &m.Headers[i]; repeated(h.Name) {
+			n += len(h.Name) + len(h.Value) + len(": \r\n")
+		}
 	}
 	b := make([]byte, 0, n)
 	b = append(append(b, m.Method...), ' ')
 	b = append(m.URI.AppendTo(b), " SIP/2.0\r\n"...)
 	for i := range m.Headers {
-		h := &m.Headers[i]
-		switch wire.Canonical(h.Name) {
-		case "authorization", "proxy-authorization", "content-length", "content-type":
-			continue
+		if h := &m.Headers[i]; repeated(h.Name) {
+			b = append(append(b, h.Name...), ": "...)
+			b = append(append(b, h.Value...), "\r\n"...)
 		}
-		b = append(append(b, h.Name...), ": "...)
-		b = append(append(b, h.Value...), "\r\n"...)
 	}
 	return string(append(b, "Content-Length: 0\r\n\r\n"...))
 }
 
 // Restore remakes a dialog from its State, in whatever state it was: Hangup then sends BYE, CANCEL or a final
-// response. It can do nothing else before it is hung up; events come as ever.
+// response. A State that is confirmed and holds the INVITE is one whose 2xx may not have left: Hangup sends BYE, and a final response, which a
+// caller who was answered passes over. It can do nothing else before it is hung up; events come as ever.
 func (u *UA) Restore(s State) (*Dialog, error) {
 	if s.UA != u.cfg.Name {
 		return nil, fmt.Errorf("sip: State.UA %q: expected %q", s.UA, u.cfg.Name)
@@ -118,10 +125,15 @@ func (u *UA) Restore(s State) (*Dialog, error) {
 	}
 	switch {
 	case s.Phase == "confirmed" && d.winner != nil:
+		if s.Inbound && s.Invite != "" && d.flow != nil {
+			d.doubtful = true
+			err = u.restoreInbound(d, s, confirmed)
+			break
+		}
 		d.phase = confirmed
 		err = u.front.addDialog(d)
 	case s.Inbound && s.Invite != "":
-		err = u.restoreInbound(d, s)
+		err = u.restoreInbound(d, s, ringing)
 	case !s.Inbound && s.Branch != "" && d.flow != nil:
 		err = u.restoreDialed(d, s)
 	default:
@@ -167,7 +179,7 @@ func (u *UA) restoreDialed(d *Dialog, s State) error {
 }
 
 // restoreInbound takes over an INVITE that another process received: it can be refused.
-func (u *UA) restoreInbound(d *Dialog, s State) error {
+func (u *UA) restoreInbound(d *Dialog, s State, at phase) error {
 	m, ref := u.front.parser.Parse([]byte(s.Invite))
 	if ref != nil {
 		return fmt.Errorf("sip: State.Invite: %w", ref)
@@ -177,7 +189,7 @@ func (u *UA) restoreInbound(d *Dialog, s State) error {
 	}
 	t := u.newServerTx(d.flow, m, s.LocalTag, time.Now())
 	t.dialog = d
-	d.phase, d.in = ringing, t
+	d.phase, d.in = at, t
 	if err := u.front.addDialog(d); err != nil {
 		return err
 	}
