@@ -56,7 +56,7 @@ demo: deps-run build ## calls from a browser through Patchbay to the demo carrie
 check: picture build ## format, vet, staticcheck, imports, build, unit tests with the race detector
 	@echo '== format'; files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
 	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
-	@$(MAKE) -j2 --output-sync=target lint unit
+	@$(MAKE) lint unit
 
 # All tags together leave out one file, which is looked at by itself.
 TAGS = e2e,sipload,billing,soak
@@ -66,7 +66,7 @@ lint: ## vet and staticcheck
 	@echo '== staticcheck'; $(GO) tool staticcheck -tags $(TAGS) ./... && $(GO) tool staticcheck -tags e2e ./test/e2e
 
 unit: ## unit tests with the race detector
-	@echo '== unit tests'; CGO_ENABLED=1 $(GO) test -race -p 3 -timeout 5m ./...
+	@echo '== unit tests'; CGO_ENABLED=1 $(GO) test -race -p $$(($$(nproc) + 1)) -timeout 5m ./...
 
 picture: ## the imports are those of the picture in README.md, and no others
 	@echo '== picture'; $(GO) test -count=1 -run '^TestPicture' ./cmd/patchbay
