@@ -33,7 +33,10 @@ type tape struct {
 // drain writes all that waits; at the end, also what else might come between.
 func (t *tape) drain(end bool) error {
 	t.r.mu.Lock()
-	paused, wall, next := t.r.state != Recording, time.Since(t.r.origin.start), t.r.origin.next
+	paused, wall, next := t.r.state != Recording, t.r.origin.next, t.r.origin.next
+	if t.r.origin.begun { // else it stands still: after a pause until the next frame comes
+		wall = time.Since(t.r.origin.start)
+	}
 	if m := t.r.film; m != nil && m.ring.count > 0 && t.reel == nil {
 		t.reel = &reel{tape: t}
 	}
