@@ -109,7 +109,7 @@ func endpoints() []endpoint {
 		{"get", "/openapi.json", "document", "This document.", nil, nil, []answer{ok("OpenAPI 3.1.", map[string]any{}), foreign}, forPrograms()},
 		{"get", "/reports", "reports", "Reports that can be asked for.", nil, nil, []answer{ok("Their names, columns and dimensions.", reportList{}), foreign}, forPrograms()},
 		{"get", "/reports/{name}", "report", "What calls came to. With progress=true lines of NDJSON tell how far it has come; then come the rows or, with format=json, the report as one line.", reportParams(), nil,
-			[]answer{{200, "The report; money is decimal strings. NDJSON has a row a line, CSV no total.", reportAnswer{}, []string{"application/x-ndjson", "text/csv", "text/plain"}},
+			[]answer{{200, "The report; money is decimal strings. NDJSON has a row a line, CSV no total; if limit left rows out, the header Patchbay-Truncated is true.", reportAnswer{}, []string{"application/x-ndjson", "text/csv", "text/plain"}},
 				bad, foreign, problemAnswer(404, "There is no such report."), problemAnswer(503, "Too many ask at once, or the database is away.")}, forPrograms()},
 	}
 	return append(list, meEndpoints(bad)...)
@@ -205,16 +205,16 @@ func (e endpoint) operation() map[string]any {
 // schemaOf is the JSON Schema of what encoding/json makes of a type. Objects have the members that it has, and no others.
 func schemaOf(t reflect.Type) map[string]any {
 	switch {
+	case t.Kind() == reflect.Pointer: // also one to what writes itself: it may be null
+		s := schemaOf(t.Elem())
+		s["type"] = []any{s["type"], "null"}
+		return s
 	case t == reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "format": "date-time"}
 	case t.Implements(reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()):
 		return map[string]any{"type": "string"}
 	}
 	switch t.Kind() {
-	case reflect.Pointer:
-		s := schemaOf(t.Elem())
-		s["type"] = []any{s["type"], "null"}
-		return s
 	case reflect.Slice:
 		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
 	case reflect.Map, reflect.Interface:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,6 +80,19 @@ func goFiles(t *testing.T) (out []string) {
 		out = append(out, string(b))
 	}
 	return out
+}
+
+// A time that may be missing is null in answers: a call that goes on has no end.
+func TestOpenAPIOfWhatMayBeMissing(t *testing.T) {
+	b, err := json.Marshal(schemaOf(reflect.TypeFor[pastCall]()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"endedAt":{"format":"date-time","type":["string","null"]}`, `"startedAt":{"format":"date-time","type":"string"}`, `"durationMs":{"type":["integer","null"]}`, `"id":{"type":"string"}`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("%s, expected %s", b, want)
+		}
+	}
 }
 
 // documented asks a server, and holds its answers, and good questions too, against its own document.
