@@ -88,7 +88,7 @@ func scanCall(row pgx.CollectableRow) (*call.Call, error) {
 	var id, linked uuid.UUID
 	var started time.Time
 	err := row.Scan(&id, &started, &c.Version, &c.State, &c.Tenant, &linked, &c.Node, &c.Epoch, &c.Origin, orEmpty(&c.SessionID), &c.Direction,
-		orEmpty(&c.User), orEmpty(&c.Trunk), orEmpty(&c.Route), &c.From, &c.To, orEmpty(&c.FromN), orEmpty(&c.ToN), orEmpty(&c.ICID),
+		orEmpty(&c.User), orEmpty(&c.Trunk), orEmpty(&c.Route), &c.From, &c.To, orEmpty(&c.FromN), orEmpty(&c.ToN), orEmpty(&c.ICID), orEmpty(&c.ICIDAt), orEmpty(&c.OrigIOI), orEmpty(&c.TermIOI),
 		&c.SetupAt, &c.ProgressAt, &c.EarlyMediaAt, &c.AnsweredAt, &c.EndedAt, &c.PDD, &c.Ring, &c.Duration, &c.Bill,
 		orEmpty((*string)(&c.EndedBy)), orZero(&c.Cause.SIP), orZero(&c.Cause.Q850), orEmpty(&c.Cause.Text), orEmpty(&c.Cause.Raw),
 		&c.Incomplete, &c.Attempts, &c.Transcoded, orEmpty(&c.App), orEmpty(&c.Payer),
@@ -137,7 +137,8 @@ func scanLeg(row pgx.Rows) (uuid.UUID, *call.Leg, error) {
 	var sigPort, localPort, remotePort int
 	err := row.Scan(&id, &l.No, &started, &version, &l.Attempt, &l.Role, &l.Kind, &l.Direction, orEmpty(&l.User), orEmpty(&l.Trunk),
 		orEmpty(&l.Transport), orEmpty(&l.SIPCallID), orEmpty(&l.LocalTag), orEmpty(&l.RemoteTag), orEmpty(&l.FromURI), orEmpty(&l.ToURI),
-		orEmpty(&l.RequestURI), orEmpty(&l.Contact), orEmpty(&l.PAI), orEmpty(&l.Diversion), orEmpty(&l.UserAgent),
+		orEmpty(&l.RequestURI), orEmpty(&l.Contact), orEmpty(&l.PAI), orEmpty(&l.Diversion), orEmpty(&l.PPI), orEmpty(&l.RPID), orEmpty(&l.Privacy),
+		orEmpty(&l.HistoryInfo), orEmpty(&l.Charging), orEmpty(&l.Access), orEmpty(&l.UserAgent),
 		&sig, orZero(&sigPort), &local, orZero(&localPort), &remote, orZero(&remotePort), orEmpty(&l.Media.SRTP),
 		orEmpty(&l.Media.Codec), orEmpty(&l.Media.Codec), orZero(&l.Media.Ptime), orEmpty(&l.Media.DTMF), orEmpty(&l.Media.Direction),
 		&l.Media.Transcoded, &l.EarlyMedia, &l.InviteAt, &l.ProgressAt, &l.AnsweredAt, &l.EndedAt, &l.PDD,

@@ -14,7 +14,11 @@ import (
 func (c *Call) noteAnswer(l *sipLeg, e LegEvent) {
 	l.answered.Store(c.g.clock.at(e.At))
 	l.heard = e.Headers
-	c.rec.note(l.no, e.At, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()})
+	a := call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()}
+	if l.trunk != nil && l.trunk.Trusted {
+		a.TermIOI = charged(e.Headers.Get("P-Charging-Vector"))["term-ioi"]
+	}
+	c.rec.note(l.no, e.At, a)
 }
 
 func (c *Call) noteMedia(l *sipLeg, at time.Time) {

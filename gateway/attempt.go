@@ -52,7 +52,7 @@ func (c *Call) invite(t target, hop Hop) (*sipLeg, error) {
 	}
 	begun := call.LegNew{Attempt: c.attempts, Role: call.CalleeLeg, Medium: medium, Direction: call.Out, User: l.user.id(), Trunk: l.trunkID(),
 		SIPCallID: d.CallID(), LocalTag: d.LocalTag(), FromURI: t.from.String(), ToURI: t.to.String(), RequestURI: t.uri.String(), Signalling: t.party.peer,
-		PAI: sip.Headers(t.header).Get("P-Asserted-Identity"), Diversion: clip(sip.Headers(t.header).Get("Diversion"))}
+		PAI: sip.Headers(t.header).Get("P-Asserted-Identity"), Diversion: clip(sip.Headers(t.header).Get("Diversion")), Claims: claims(t.header, true)}
 	if err := c.begun(l, d, p, begun); err != nil {
 		return nil, err
 	}

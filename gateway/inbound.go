@@ -134,9 +134,11 @@ func (c *Call) begin(d *sip.Dialog, at time.Time) call.LegNew {
 			if pai := r.Asserted(); len(pai) > 0 {
 				ln.PAI = pai[0].String()
 			}
-			ln.Diversion, st.ICID = clip(r.Headers.Get("Diversion")), icid(r.Headers.Get("P-Charging-Vector"))
+			ln.Diversion = clip(r.Headers.Get("Diversion"))
+			charging(r.Headers.Get("P-Charging-Vector"), &st)
 		}
 	}
+	ln.Claims = claims(r.Headers, c.src.user == nil && c.src.trunk.Trusted)
 	c.rec.note(0, at, st)
 	if c.src.who.cut && c.src.user != nil {
 		c.decide(callerTooLong + ": what the phone says of it isn't told on")

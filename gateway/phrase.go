@@ -29,13 +29,3 @@ func number(u sip.URI) string {
 	}
 	return wire.Unescape(n)
 }
-
-// icid reads icid-value of P-Charging-Vector (RFC 7315 4.6).
-func icid(v string) string {
-	for _, p := range strings.Split(v, ";") {
-		if k, val, ok := strings.Cut(strings.TrimSpace(p), "="); ok && strings.EqualFold(k, "icid-value") {
-			return clip(strings.Trim(val, `"`))
-		}
-	}
-	return ""
-}

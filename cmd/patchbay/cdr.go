@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patchbay/patchbay/billing"
+	"github.com/patchbay/patchbay/billing/report"
 	"github.com/patchbay/patchbay/gateway/call"
 )
 
@@ -115,7 +116,10 @@ func moment(s string, now time.Time, zone *time.Location) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	for _, layout := range [...]string{time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
+	if t, err := report.Day(s, zone); err == nil {
+		return t, nil
+	}
+	for _, layout := range [...]string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
 			return t, nil
 		}
@@ -259,7 +263,9 @@ func showLeg(t *tabwriter.Writer, l *call.Leg, when func(*time.Time) string) {
 	}
 	fmt.Fprintf(t, "\nleg %d\t%s, %s\n", l.No, name, plain(cmp.Or(l.User, l.Trunk, l.FromURI)))
 	for _, f := range [...][2]string{
-		{"SIP Call-ID", l.SIPCallID}, {"request URI", l.RequestURI}, {"user agent", l.UserAgent}, {"answered", when(l.AnsweredAt)},
+		{"SIP Call-ID", l.SIPCallID}, {"request URI", l.RequestURI}, {"user agent", l.UserAgent},
+		{"asserted caller", l.PAI}, {"preferred caller", l.PPI}, {"Remote-Party-ID", l.RPID}, {"privacy", l.Privacy}, {"diversion", l.Diversion}, {"history", l.HistoryInfo},
+		{"charging vector", l.Charging}, {"access network", l.Access}, {"answered", when(l.AnsweredAt)},
 		{"ended", when(l.EndedAt)}, {"codec", l.Media.Codec},
 	} {
 		if f[1] != "" {

@@ -28,7 +28,8 @@ func (c *Call) Apply(e Event) error {
 		c.Tenant, c.LinkedID, c.Node, c.Epoch = d.Tenant, d.LinkedID, d.Node, d.Epoch
 		c.Origin, c.SessionID, c.App, c.Direction = d.Origin, d.SessionID, d.App, d.Direction
 		c.Payer = d.User
-		c.User, c.Trunk, c.From, c.To, c.ICID = d.User, d.Trunk, d.From, d.To, d.ICID
+		c.User, c.Trunk, c.From, c.To = d.User, d.Trunk, d.From, d.To
+		c.ICID, c.ICIDAt, c.OrigIOI, c.TermIOI = d.ICID, d.ICIDAt, d.OrigIOI, d.TermIOI
 		c.FromN, c.ToN = d.FromN, d.ToN
 	case Decision:
 		set(&c.Route, d.Route)
@@ -84,7 +85,7 @@ func (c *Call) applyLeg(e Event) error {
 		l := &Leg{No: e.Leg, Attempt: d.Attempt, Role: d.Role, Kind: d.Medium, Direction: d.Direction, User: d.User,
 			Trunk: d.Trunk, Transport: d.Transport, SIPCallID: d.SIPCallID, LocalTag: d.LocalTag, RemoteTag: d.RemoteTag,
 			FromURI: d.FromURI, ToURI: d.ToURI, RequestURI: d.RequestURI, Contact: d.Contact, PAI: d.PAI,
-			Diversion: d.Diversion, UserAgent: d.UserAgent, Signalling: d.Signalling, InviteAt: e.At,
+			Diversion: d.Diversion, Claims: d.Claims, UserAgent: d.UserAgent, Signalling: d.Signalling, InviteAt: e.At,
 			Dialog: d.Dialog, inviteMono: e.Mono}
 		c.Legs = append(c.Legs, l)
 		if d.Role == CalleeLeg && d.Attempt > 0 { // else it comes from another call
@@ -107,6 +108,7 @@ func (c *Call) applyLeg(e Event) error {
 		c.Transcoded = c.Transcoded || d.Transcoded
 	case Answer:
 		set(&l.RemoteTag, d.RemoteTag)
+		set(&c.TermIOI, d.TermIOI)
 		l.AnsweredAt = &e.At
 		if d.Dialog != nil {
 			l.Dialog = d.Dialog

@@ -93,7 +93,12 @@ type Call struct {
 	To    string `json:"to"`
 	FromN string `json:"fromNumber,omitempty"` // the numbers that they are, E.164 if that is understood; ToN is the one that the route made
 	ToN   string `json:"toNumber,omitempty"`
-	ICID  string `json:"icid,omitempty"` // P-Charging-Vector (RFC 7315 4.6)
+
+	// P-Charging-Vector of a trusted trunk's INVITE (RFC 7315 4.6): it names the call in the records of all networks on its way.
+	ICID    string `json:"icid,omitempty"`
+	ICIDAt  string `json:"icidGeneratedAt,omitempty"` // host that made the ICID
+	OrigIOI string `json:"origIoi,omitempty"`         // network that the call comes from
+	TermIOI string `json:"termIoi,omitempty"`         // network that it goes to
 
 	SetupAt      time.Time  `json:"setupAt"`
 	ProgressAt   *time.Time `json:"progressAt,omitempty"`   // first 18x of the callee
@@ -151,15 +156,16 @@ type Leg struct {
 	Trunk     string    `json:"trunk,omitempty"`
 	Transport string    `json:"transport,omitempty"` // udp, tcp, tls, ws, wss
 
-	SIPCallID  string         `json:"sipCallId,omitempty"`
-	LocalTag   string         `json:"localTag,omitempty"`
-	RemoteTag  string         `json:"remoteTag,omitempty"`
-	FromURI    string         `json:"fromUri,omitempty"`
-	ToURI      string         `json:"toUri,omitempty"`
-	RequestURI string         `json:"requestUri,omitempty"`
-	Contact    string         `json:"contact,omitempty"`
-	PAI        string         `json:"pai,omitempty"`
-	Diversion  string         `json:"diversion,omitempty"`
+	SIPCallID  string `json:"sipCallId,omitempty"`
+	LocalTag   string `json:"localTag,omitempty"`
+	RemoteTag  string `json:"remoteTag,omitempty"`
+	FromURI    string `json:"fromUri,omitempty"`
+	ToURI      string `json:"toUri,omitempty"`
+	RequestURI string `json:"requestUri,omitempty"`
+	Contact    string `json:"contact,omitempty"`
+	PAI        string `json:"pai,omitempty"`
+	Diversion  string `json:"diversion,omitempty"`
+	Claims
 	UserAgent  string         `json:"userAgent,omitempty"`
 	Signalling netip.AddrPort `json:"signalling"` // the peer's
 
@@ -180,6 +186,18 @@ type Leg struct {
 	Dialog json.RawMessage `json:"-"`
 
 	inviteMono int64
+}
+
+// Claims are what an INVITE says of its caller and its way beside From, P-Asserted-Identity and Diversion: the header fields as they came or
+// left, several values with commas between, each clipped to 1,000 characters; "" where there was none. Of a party that isn't trusted
+// only its wishes are here, PPI and Privacy.
+type Claims struct {
+	PPI         string `json:"ppi,omitempty"`               // P-Preferred-Identity (RFC 3325 9.2)
+	RPID        string `json:"rpid,omitempty"`              // Remote-Party-ID
+	Privacy     string `json:"privacy,omitempty"`           // RFC 3323 4.2
+	HistoryInfo string `json:"historyInfo,omitempty"`       // RFC 7044
+	Charging    string `json:"chargingVector,omitempty"`    // P-Charging-Vector (RFC 7315 4.6)
+	Access      string `json:"accessNetworkInfo,omitempty"` // P-Access-Network-Info (RFC 7315 4.4)
 }
 
 // Media is what a leg's offer and answer agreed on.

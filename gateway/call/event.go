@@ -70,6 +70,9 @@ type Start struct {
 	FromN     string    `json:"fromNumber,omitempty"` // the same as the numbers that they are, E.164 if that is understood
 	ToN       string    `json:"toNumber,omitempty"`
 	ICID      string    `json:"icid,omitempty"`
+	ICIDAt    string    `json:"icidGeneratedAt,omitempty"`
+	OrigIOI   string    `json:"origIoi,omitempty"`
+	TermIOI   string    `json:"termIoi,omitempty"`
 }
 
 // Decision is a step of routing, admission or refusal, in words for people: what `why` prints.
@@ -88,22 +91,23 @@ type Decision struct {
 
 // LegNew begins a leg: an INVITE came, or is about to leave.
 type LegNew struct {
-	Attempt    int             `json:"attempt"`
-	Role       Role            `json:"role"`
-	Medium     string          `json:"kind"` // sip, webrtc, rtp; app: an application's side, without a dialog
-	Direction  Direction       `json:"direction"`
-	User       string          `json:"user,omitempty"`
-	Trunk      string          `json:"trunk,omitempty"`
-	Transport  string          `json:"transport,omitempty"`
-	SIPCallID  string          `json:"sipCallId,omitempty"`
-	LocalTag   string          `json:"localTag,omitempty"`
-	RemoteTag  string          `json:"remoteTag,omitempty"`
-	FromURI    string          `json:"fromUri,omitempty"`
-	ToURI      string          `json:"toUri,omitempty"`
-	RequestURI string          `json:"requestUri,omitempty"`
-	Contact    string          `json:"contact,omitempty"`
-	PAI        string          `json:"pai,omitempty"`
-	Diversion  string          `json:"diversion,omitempty"`
+	Attempt    int       `json:"attempt"`
+	Role       Role      `json:"role"`
+	Medium     string    `json:"kind"` // sip, webrtc, rtp; app: an application's side, without a dialog
+	Direction  Direction `json:"direction"`
+	User       string    `json:"user,omitempty"`
+	Trunk      string    `json:"trunk,omitempty"`
+	Transport  string    `json:"transport,omitempty"`
+	SIPCallID  string    `json:"sipCallId,omitempty"`
+	LocalTag   string    `json:"localTag,omitempty"`
+	RemoteTag  string    `json:"remoteTag,omitempty"`
+	FromURI    string    `json:"fromUri,omitempty"`
+	ToURI      string    `json:"toUri,omitempty"`
+	RequestURI string    `json:"requestUri,omitempty"`
+	Contact    string    `json:"contact,omitempty"`
+	PAI        string    `json:"pai,omitempty"`
+	Diversion  string    `json:"diversion,omitempty"`
+	Claims
 	UserAgent  string          `json:"userAgent,omitempty"`
 	Signalling netip.AddrPort  `json:"signalling"`
 	Dialog     json.RawMessage `json:"dialog,omitempty"` // so that a crash can CANCEL it or answer it
@@ -126,6 +130,7 @@ type Negotiated struct {
 // Answer is the 2xx of a leg (of the caller's leg: the 2xx we sent).
 type Answer struct {
 	RemoteTag string          `json:"remoteTag,omitempty"`
+	TermIOI   string          `json:"termIoi,omitempty"` // network that took the call, as a trusted trunk says (RFC 7315 4.6)
 	Dialog    json.RawMessage `json:"dialog,omitempty"`
 }
 

@@ -45,6 +45,7 @@ func (w *writer) data(d Data) {
 	case Answer:
 		w.open()
 		w.textIf("remoteTag", d.RemoteTag)
+		w.textIf("termIoi", d.TermIOI)
 		w.rawIf("dialog", d.Dialog)
 		w.close()
 	case Dialog:
@@ -101,6 +102,9 @@ func (w *writer) start(d *Start) {
 	w.textIf("fromNumber", d.FromN)
 	w.textIf("toNumber", d.ToN)
 	w.textIf("icid", d.ICID)
+	w.textIf("icidGeneratedAt", d.ICIDAt)
+	w.textIf("origIoi", d.OrigIOI)
+	w.textIf("termIoi", d.TermIOI)
 	w.close()
 }
 
@@ -138,6 +142,12 @@ func (w *writer) leg(d *LegNew) {
 	w.textIf("contact", d.Contact)
 	w.textIf("pai", d.PAI)
 	w.textIf("diversion", d.Diversion)
+	w.textIf("ppi", d.PPI)
+	w.textIf("rpid", d.RPID)
+	w.textIf("privacy", d.Privacy)
+	w.textIf("historyInfo", d.HistoryInfo)
+	w.textIf("chargingVector", d.Charging)
+	w.textIf("accessNetworkInfo", d.Access)
 	w.textIf("userAgent", d.UserAgent)
 	w.addr("signalling", d.Signalling)
 	w.rawIf("dialog", d.Dialog)

@@ -72,10 +72,20 @@ func TestSipNumbers(t *testing.T) {
 			t.Errorf("call %d: User-to-User of BYE is %q", i, got)
 		}
 	}
+	legs := g.db.Query(t, `SELECT concat_ws('|', l.role, l.privacy, l.history_info, l.charging_vector) AS said FROM patchbay.leg l ORDER BY l.started_at, l.leg_no`)
 	for i, r := range g.records(t, 3) {
 		want := [][]string{{"+49891234567", "+49891234567", "0301234567", "+49301234567"}, {"0891234567", "+49891234567", "0301234567", "+49301234567"}, {"0891234567", "+49891234567", "00442079460958", "+442079460958"}}[i]
 		if got := []string{text(r["a_raw"]), text(r["a_e164"]), text(r["b_raw"]), text(r["b_e164"])}; strings.Join(got, " ") != strings.Join(want, " ") || !strings.HasPrefix(text(r["icid"]), "icid-") {
 			t.Errorf("call %d: the record has %q and icid %v, expected %q", i, got, r["icid"], want)
+		}
+		// The third is answered by who isn't trusted.
+		if text(r["orig_ioi"]) != "carrier.test" || text(r["icid_gen_at"]) != "192.0.2.9" || text(r["term_ioi"]) != []string{"answers.test", "answers.test", ""}[i] {
+			t.Errorf("call %d: networks %v, %v; generated at %v", i, r["orig_ioi"], r["term_ioi"], r["icid_gen_at"])
+		}
+		said := []string{[]string{"none", "ID", "header,critical"}[i], []string{"none", "id", "id"}[i]}
+		in := "caller|" + strings.ReplaceAll(said[0], ",", ", ") + "|<sip:0305555555@carrier.test>;index=1, <sip:0301234567@carrier.test;cause=486>;index=1.1;mp=1|icid-value="
+		if len(legs) != 6 || !strings.HasPrefix(text(legs[2*i]["said"]), in) || text(legs[2*i+1]["said"]) != "callee|"+said[1] {
+			t.Errorf("call %d: what was said of the caller is on record as %v, expected %s and %s", i, legs, in, said[1])
 		}
 	}
 }
