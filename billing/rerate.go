@@ -31,7 +31,9 @@ type Delta struct {
 	Old      *decimal.Decimal `json:"old,omitempty"` // rounded; nil: there was no price
 	New      *decimal.Decimal `json:"new,omitempty"` // likewise
 	Currency string           `json:"currency"`
-	Was      string           `json:"was,omitempty"` // currency of the old one, where it differs
+	Was      string           `json:"was,omitempty"`       // currency of the old one, where it differs
+	WasOf    string           `json:"wasOf,omitempty"`     // account of the old one, where it differs
+	Exchange bool             `json:"fxIsKnown,omitempty"` // the rate of exchange is known now, and wasn't: it counted as nothing
 	Problem  string           `json:"problem,omitempty"`
 
 	rated Rated
@@ -43,7 +45,8 @@ type Rerated struct {
 	Calls   int                        `json:"calls"`   // looked at
 	Ratings int                        `json:"ratings"` // likewise
 	Changed int                        `json:"changed"`
-	Sum     map[string]decimal.Decimal `json:"sum"` // new less old, by side and currency: "sell EUR"
+	Left    int                        `json:"left"` // that are on record of parts of calls for which nobody has a tariff any more: they stay
+	Sum     map[string]decimal.Decimal `json:"sum"`  // new less old, by side and currency: "sell EUR"
 }
 
 const (
@@ -53,10 +56,16 @@ const (
 
 // kept is a rating in the database.
 type kept struct {
-	revision int
-	currency string
-	amount   decimal.Decimal
-	problem  bool
+	revision          int
+	account, currency string
+	amount            decimal.Decimal
+	problem, exchange bool // exchange: the rate of exchange was known
+}
+
+// says tells whether it is what a rating says now. What only comes from another rate of exchange is no difference: that of the day counts.
+func (k kept) says(v Rated, exchange bool) bool {
+	return k.account == clean(v.Account) && k.currency == v.Result.Currency && k.problem == (v.Problem != "") && k.amount.Equal(v.Result.Rounded) &&
+		(k.exchange || !exchange || k.problem)
 }
 
 // Rerate rates the chosen calls again, by the decks that are active now and held when they were answered, and by the tariffs given.
@@ -131,13 +140,16 @@ func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []
 	for _, c := range calls {
 		sum.Calls++
 		for _, j := range p.cfg.jobs(c) {
-			if sel.Account != "" && sel.Account != j.account {
+			key := ratingKey{uuid.UUID(c.ID), j.side, j.run}
+			was, known := old[key]
+			delete(old, key)
+			if sel.Account != "" && sel.Account != j.account && !(known && sel.Account == was.account) {
 				continue
 			}
 			sum.Ratings++
 			v := p.cfg.rate(b, c, j)
-			was, known := old[ratingKey{uuid.UUID(c.ID), j.side, j.run}]
-			if known && was.currency == v.Result.Currency && was.problem == (v.Problem != "") && was.amount.Equal(v.Result.Rounded) {
+			exchange := p.cfg.fx(v.Result.Currency) != nil
+			if known && was.says(v, exchange) {
 				continue
 			}
 			d := Delta{Call: c.ID, Began: c.SetupAt, Side: j.side, Run: j.run, Account: j.account, Number: v.Result.Number, Currency: v.Result.Currency, Problem: v.Problem, rated: v}
@@ -147,6 +159,10 @@ func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []
 				if was.currency != d.Currency {
 					d.Was = was.currency
 				}
+				if was.account != v.Account {
+					d.WasOf = was.account
+				}
+				d.Exchange = exchange && !was.exchange && v.Problem == ""
 				if !was.problem {
 					d.Old = &was.amount
 					d.old.Amount = was.amount.String()
@@ -159,6 +175,11 @@ func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []
 			}
 			sum.Changed++
 			out = append(out, d)
+		}
+	}
+	for _, was := range old {
+		if !was.problem && (sel.Account == "" || sel.Account == was.account) {
+			sum.Left++
 		}
 	}
 	return out, nil
@@ -186,7 +207,7 @@ func (r *Reader) ratings(ctx context.Context, calls []*call.Call) (map[ratingKey
 			to = t
 		}
 	}
-	rows, err := r.conn.Query(ctx, `SELECT DISTINCT ON (call_id, side, run) call_id, side, run, revision, currency, amount_rounded::text, problem IS NOT NULL FROM patchbay.rating
+	rows, err := r.conn.Query(ctx, `SELECT DISTINCT ON (call_id, side, run) call_id, side, run, revision, account, currency, amount_rounded::text, problem IS NOT NULL, fx IS NOT NULL FROM patchbay.rating
 WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side, run, revision DESC`, ids, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read ratings: %w", err)
@@ -197,7 +218,7 @@ WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side,
 		var k ratingKey
 		var v kept
 		var amount string
-		if err := rows.Scan(&k.call, &k.side, &k.run, &v.revision, &v.currency, &amount, &v.problem); err != nil {
+		if err := rows.Scan(&k.call, &k.side, &k.run, &v.revision, &v.account, &v.currency, &amount, &v.problem, &v.exchange); err != nil {
 			return nil, err
 		}
 		if v.amount, err = decimal.NewFromString(amount); err != nil {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -169,14 +171,14 @@ func rerate(ctx context.Context, w io.Writer, d *billing.Reader, rates billing.R
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	if len(deltas) > 0 {
-		fmt.Fprintln(t, "BEGAN\tCALL\tSIDE\tACCOUNT\tNUMBER\tOLD\tNEW\tCURRENCY\tPROBLEM")
+		fmt.Fprintln(t, "BEGAN\tCALL\tSIDE\tACCOUNT\tNUMBER\tOLD\tNEW\tCURRENCY\tNOTE")
 	}
 	for _, x := range deltas {
 		side := x.Side
 		if x.Run != "" {
 			side = x.Run
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.Began.In(r.zone()).Format(timeLayout), x.Call, side, plain(x.Account), plain(x.Number), sum(x.Old), sum(x.New), x.Currency, plain(x.Problem))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.Began.In(r.zone()).Format(timeLayout), x.Call, side, plain(x.Account), plain(x.Number), sum(x.Old), sum(x.New), x.Currency, cmp.Or(noteOf(x), "-"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -186,8 +188,29 @@ func rerate(ctx context.Context, w io.Writer, d *billing.Reader, rates billing.R
 		kept = "nothing was kept: --dry-run"
 	}
 	fmt.Fprintf(w, "%d calls, %d ratings, %d differ (%s)\n", sums.Calls, sums.Ratings, sums.Changed, kept)
+	if sums.Left > 0 {
+		fmt.Fprintf(w, "%d ratings stay as they are: nobody has a tariff for them any more\n", sums.Left)
+	}
 	for _, side := range slices.Sorted(maps.Keys(sums.Sum)) {
 		fmt.Fprintf(w, "%s: %s\n", side, sums.Sum[side])
 	}
 	return nil
+}
+
+// noteOf is what differs beside the amount.
+func noteOf(d billing.Delta) string {
+	var notes []string
+	if d.Problem != "" {
+		notes = append(notes, d.Problem)
+	}
+	if d.Was != "" {
+		notes = append(notes, "was in "+d.Was)
+	}
+	if d.WasOf != "" {
+		notes = append(notes, d.WasOf+" has paid")
+	}
+	if d.Exchange {
+		notes = append(notes, "what "+d.Currency+" is worth is known now")
+	}
+	return plain(strings.Join(notes, "; "))
 }
