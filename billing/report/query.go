@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Bounds of a query.
@@ -90,8 +91,8 @@ func Parse(name string, get func(string) (string, bool), now time.Time) (Query, 
 		q.Zone = z
 	}
 	local := now.In(q.Zone)
-	q.From = time.Date(local.Year(), local.Month(), 1, 0, 0, 0, 0, q.Zone)
-	q.To = time.Date(local.Year(), local.Month(), local.Day()+1, 0, 0, 0, 0, q.Zone)
+	q.From = begins(local.Year(), local.Month(), 1, q.Zone)
+	q.To = begins(local.Year(), local.Month(), local.Day()+1, q.Zone)
 	var err error
 	for _, x := range []struct {
 		name string
@@ -135,8 +136,29 @@ func Parse(name string, get func(string) (string, bool), now time.Time) (Query, 
 	return q, q.check(def)
 }
 
+// Day reads a date as the first instant of that day in a zone.
+func Day(s string, zone *time.Location) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return t, err
+	}
+	return begins(t.Year(), t.Month(), t.Day(), zone), nil
+}
+
+// begins is the first instant of a day. Where clocks are put forward at midnight, as on the Azores, it has no 00:00 and begins as they are.
+func begins(year int, month time.Month, day int, zone *time.Location) time.Time {
+	t, noon := time.Date(year, month, day, 0, 0, 0, 0, zone), time.Date(year, month, day, 12, 0, 0, 0, zone)
+	if _, end := t.ZoneBounds(); t.Day() != noon.Day() && !end.IsZero() && end.Before(noon) {
+		return end
+	}
+	return t
+}
+
 func moment(field, s string, zone *time.Location) (time.Time, error) {
-	for _, layout := range [...]string{time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
+	if t, err := Day(s, zone); err == nil {
+		return t, nil
+	}
+	for _, layout := range [...]string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
 			return t, nil
 		}
@@ -165,8 +187,12 @@ func (q *Query) check(def definition) error {
 		seen[b] = true
 	}
 	for _, f := range q.filters() {
-		if v := *f.value; v != nil && len(*v) > maxText {
+		switch v := *f.value; {
+		case v == nil:
+		case len(*v) > maxText:
 			return wrong(f.name, "has %d bytes: expected at most %d", len(*v), maxText)
+		case !utf8.ValidString(*v) || strings.ContainsRune(*v, 0): // no text of the database is so
+			return wrong(f.name, "%q: expected UTF-8 without NUL", clip(*v))
 		}
 	}
 	if def.measures == nil {
@@ -224,5 +250,5 @@ func clip(s string) string {
 		}
 		return r
 	}, s)
-	return s[:min(len(s), 80)]
+	return strings.ToValidUTF8(s[:min(len(s), 80)], "")
 }

@@ -20,10 +20,10 @@ func TestWrite(t *testing.T) {
 	r := &Report{Query: Query{Name: Money, From: at, To: at.Add(time.Hour), Zone: zone, By: []string{"destination"}}, Source: FromRollups,
 		Columns: []Column{{"destination", "text", "Destination", ""}, {"margin", "money", "Margin", ""}, {"asr", "percent", "ASR %", ""}},
 		Rows: [][]any{{`=cmd|' /C calc'!A0`, decimal.RequireFromString("-0.000000001"), nil}, {"+49", decimal.RequireFromString("12345678901234567890.123456789"), number(decimal.RequireFromString("12.5"))},
-			{"a\x1b[2J\",b", decimal.Zero, nil}, {"@x", decimal.Zero, nil}, {"-x", decimal.Zero, nil}},
+			{"a\x1b[2J\",b", decimal.Zero, nil}, {"@x", decimal.Zero, nil}, {"-x", decimal.Zero, nil}, {"＝x", decimal.Zero, nil}, {"\n=x", decimal.Zero, nil}},
 		Total: []any{nil, decimal.RequireFromString("1.5"), nil}}
 	for format, want := range map[string]string{
-		CSV:    "destination,margin,asr\n'=cmd|' /C calc'!A0,-0.000000001,\n'+49,12345678901234567890.123456789,12.5\n\"a\x1b[2J\"\",b\",0,\n'@x,0,\n'-x,0,\n",
+		CSV:    "destination,margin,asr\n'=cmd|' /C calc'!A0,-0.000000001,\n'+49,12345678901234567890.123456789,12.5\n\"a\x1b[2J\"\",b\",0,\n'@x,0,\n'-x,0,\n'＝x,0,\n\"'\n=x\",0,\n",
 		NDJSON: `{"destination":"+49","margin":"12345678901234567890.123456789","asr":12.5}` + "\n",
 		JSON:   `"rows":[{"destination":"=cmd|' /C calc'!A0","margin":"-0.000000001","asr":null},`,
 		Table:  "total",

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 )
@@ -135,9 +136,9 @@ func (r *Report) csv(w io.Writer) error {
 	return c.Error()
 }
 
-// inert keeps a spreadsheet from taking a text for a formula: what begins like one gets an apostrophe before it.
+// inert keeps a spreadsheet from taking a text for a formula: what begins like one, also in letters of full width, gets an apostrophe before it.
 func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

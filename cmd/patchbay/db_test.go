@@ -88,4 +88,10 @@ func TestDatabaseCommands(t *testing.T) {
 	write(t, file, "node: {data: "+filepath.Join(dir, "data")+", name: gw1}\nwebhooks: [{id: crm, url: \"https://crm.example.com\", secret: \"${PATCHBAY_TEST_UNSET}\"}]\n")
 	says("1 calls, ", "db", "backup", backup+".2")
 	says("nothing waits", "db", "status")
+
+	// Prices are in the house's currency unless somebody says otherwise.
+	prices := filepath.Join(dir, "prices.csv")
+	write(t, prices, "prefix,price\n41,0.02\n")
+	write(t, file, "node: {data: "+filepath.Join(dir, "data")+", name: gw1}\nrating: {currency: CHF}\n")
+	says("1 rates in CHF, staged", "deck", "import", "retail", prices)
 }

@@ -58,6 +58,11 @@ func newDeckImportCommand() *cobra.Command {
 			if !deckName.MatchString(args[0]) {
 				return fmt.Errorf("deck %q: expected a name of letters, digits, and . _ -", args[0])
 			}
+			cfg, err := r.where()
+			if err != nil {
+				return err
+			}
+			currency := cmp.Or(currency, cfg.Rating.Currency)
 			if !currencyCode.MatchString(currency) {
 				return fmt.Errorf("--currency %q: expected three letters of ISO 4217, such as EUR", currency)
 			}
@@ -65,7 +70,7 @@ func newDeckImportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return r.decks(cmd, func(ctx context.Context, d *billing.Reader) error {
+			return r.decksOf(cmd, cfg, func(ctx context.Context, d *billing.Reader) error {
 				kept, err := d.Import(ctx, args[0], currency, filepath.Base(args[1]), content)
 				if err != nil {
 					return err
@@ -80,7 +85,7 @@ func newDeckImportCommand() *cobra.Command {
 		},
 	}
 	r.flags(cmd)
-	cmd.Flags().StringVar(&currency, "currency", "EUR", "of the prices (ISO 4217)")
+	cmd.Flags().StringVar(&currency, "currency", "", "of the prices (ISO 4217); rating.currency of the settings if empty")
 	return cmd
 }
 

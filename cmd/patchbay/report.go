@@ -53,7 +53,13 @@ func newReportCommand() *cobra.Command {
 				if err != nil {
 					return flagged(err)
 				}
-				return out.Write(cmd.OutOrStdout(), format)
+				if err := out.Write(cmd.OutOrStdout(), format); err != nil {
+					return err
+				}
+				if out.Truncated && (format == report.CSV || format == report.NDJSON) { // which can't say so themselves
+					fmt.Fprintf(cmd.ErrOrStderr(), "only the first %d rows: --limit N gives more\n", len(out.Rows))
+				}
+				return nil
 			})
 		},
 	}

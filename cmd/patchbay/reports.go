@@ -19,6 +19,8 @@ const (
 	reportsPath = "/api/v1/reports"
 	reportTime  = 5 * time.Minute // for one report
 	reportWrite = 30 * time.Second
+
+	truncatedHeader = "Patchbay-Truncated" // there are more rows than the limit: CSV, NDJSON and tables can't say it where programs look for it
 )
 
 // reports answers questions about many calls, one at a time, over a reader of its own: a long one keeps nobody from reading records.
@@ -203,6 +205,9 @@ func (r *reports) answer(w http.ResponseWriter, req *http.Request, q report.Quer
 	}
 	if !told {
 		w.Header().Set("Content-Type", report.ContentType(format))
+	}
+	if !told && out.Truncated {
+		w.Header().Set(truncatedHeader, "true")
 	}
 	if format == report.CSV {
 		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s.csv"`, q.Name, q.From.Format(time.DateOnly)))

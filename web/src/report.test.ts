@@ -16,6 +16,9 @@ test('days are those of the zone, whatever the clocks do', () => {
   assert.equal(later('2026-03-01', -1), '2026-02-28');
   assert.equal(begins('2026-03-29', 'Europe/Berlin'), Date.parse('2026-03-29T00:00:00+01:00') / 1000);
   assert.equal(begins('2026-03-30', 'Europe/Berlin'), Date.parse('2026-03-30T00:00:00+02:00') / 1000);
+  assert.equal(begins('2026-03-29', 'Atlantic/Azores'), Date.parse('2026-03-29T01:00:00Z') / 1000);
+  assert.equal(begins('2026-09-06', 'America/Santiago'), Date.parse('2026-09-06T01:00:00-03:00') / 1000);
+  assert.equal(begins('2026-04-24', 'Africa/Cairo'), Date.parse('2026-04-24T01:00:00+03:00') / 1000);
   assert.equal(begins('2026-10-26', 'Asia/Kolkata'), Date.parse('2026-10-26T00:00:00+05:30') / 1000);
   assert.ok(isDay('2026-03-01') && !isDay('2026-02-30') && !isDay('tomorrow'));
 });

@@ -52,9 +52,10 @@ function offset(at: number, zone: string): number {
 /** The instant at which a day begins in a zone, in seconds since 1970. */
 export function begins(day: string, zone: string): number {
   const utc = Date.parse(day + 'T00:00:00Z');
-  let at = utc - offset(utc, zone);
-  at = utc - offset(at, zone); // the offset that holds there
-  return at / 1000;
+  const near = utc - offset(utc, zone);
+  const at = utc - offset(near, zone); // the offset that holds there
+  // Where clocks are put forward at midnight, as on the Azores, the day has no 00:00 and begins as they are.
+  return (today(zone, new Date(at)) < day ? near : at) / 1000;
 }
 
 /** Units that a time axis may have. */
