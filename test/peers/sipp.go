@@ -32,7 +32,7 @@ type SIPpConfig struct {
 	Tone     audio.Clip    // written as tone.ul (PCMU) into its folder, for rtp_stream
 	Length   time.Duration // of pauses without a length of their own
 	Keys     []string      // name, value, name, value: keywords of the scenario
-	Timeout  time.Duration // it gives up after this; 0: 60 s
+	Timeout  time.Duration // it gives up after this; 0: 60 s for who calls, and who waits for calls does so until it is stopped
 	Cores    string        // that it may use, as taskset takes them; empty: all
 	Quiet    bool          // messages aren't logged: for a load
 	Args     []string      // more of its options
@@ -81,7 +81,7 @@ func StartSIPp(t testing.TB, cfg SIPpConfig) *SIPp {
 }
 
 func (s *SIPp) args(t testing.TB, cfg SIPpConfig, scenario string) []string {
-	if cfg.Timeout == 0 {
+	if cfg.Timeout == 0 && cfg.Remote.IsValid() {
 		cfg.Timeout = 60 * time.Second
 	}
 	if cfg.Media == 0 {
@@ -94,9 +94,11 @@ func (s *SIPp) args(t testing.TB, cfg SIPpConfig, scenario string) []string {
 	args := []string{
 		"-sf", scenario, "-t", transport, "-i", s.SIP.Addr().String(), "-p", strconv.Itoa(int(s.SIP.Port())),
 		"-mi", s.SIP.Addr().String(), "-mp", strconv.Itoa(int(cfg.Media)), "-nostdin", "-skip_rlimit",
-		"-timeout", strconv.Itoa(int(cfg.Timeout.Seconds())) + "s",
 		"-trace_err", "-error_file", s.file("errors.log"),
 		"-trace_stat", "-stf", s.file("stat.csv"), "-fd", "1",
+	}
+	if cfg.Timeout > 0 {
+		args = append(args, "-timeout", strconv.Itoa(int(cfg.Timeout.Seconds()))+"s")
 	}
 	if !cfg.Quiet {
 		args = append(args, "-trace_msg", "-message_file", s.file("messages.log"), "-ringbuffer_size", "0", "-trace_logs", "-log_file", s.file("actions.log"))
