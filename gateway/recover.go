@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,14 +13,20 @@ import (
 	"github.com/patchbay/patchbay/sip"
 )
 
-// recoverTime is how long a peer of a lost call has to confirm that it is over.
-const recoverTime = 10 * time.Second
+const (
+	// recoverTime is how long a peer of a lost call has to confirm that it is over.
+	recoverTime = 10 * time.Second
+	// confirmTime is how long the record waits for that: what it says is known already. By then BYE has left twice over UDP, and if
+	// this process dies too its word isn't lost with it.
+	confirmTime = time.Second
+)
 
 // Recover ends the calls that an earlier process of this node left open when it died: every peer whose leg was up gets
 // its BYE, CANCEL or final response, so that no carrier goes on counting, and the record is closed at the last sign of
-// life. It returns when all are closed. New calls may run meanwhile.
+// life. A peer that doesn't answer keeps no record open: it is sent BYE again while others are ended. Recover returns when all records are
+// closed, and all peers have confirmed or had the time to. New calls may run meanwhile.
 func (g *Gateway) Recover(ctx context.Context, open []*call.Call, sign func(call.ID) (time.Time, int64)) error {
-	var wg sync.WaitGroup
+	var wg, byes sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
 	slots := make(chan struct{}, 64)
@@ -27,7 +34,7 @@ func (g *Gateway) Recover(ctx context.Context, open []*call.Call, sign func(call
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := g.recoverCall(ctx, rec, sign); err != nil {
+			if err := g.recoverCall(ctx, rec, sign, time.After(confirmTime), &byes); err != nil {
 				mu.Lock()
 				errs = append(errs, fmt.Errorf("call %s: %w", rec.ID, err))
 				mu.Unlock()
@@ -35,26 +42,45 @@ func (g *Gateway) Recover(ctx context.Context, open []*call.Call, sign func(call
 		})
 	}
 	wg.Wait()
+	byes.Wait()
 	return errors.Join(errs...)
 }
 
-func (g *Gateway) recoverCall(ctx context.Context, rec *call.Call, sign func(call.ID) (time.Time, int64)) error {
+// recoverCall ends one call. Its record is closed once all peers have confirmed, or when enough says that they had the time to; what goes on
+// then is in byes.
+func (g *Gateway) recoverCall(ctx context.Context, rec *call.Call, sign func(call.ID) (time.Time, int64), enough <-chan time.Time, byes *sync.WaitGroup) error {
+	type word struct {
+		leg  int
+		text string
+	}
 	r := record{g: g, call: *rec, seq: rec.Version}
 	endAt, endMono := sign(rec.ID)
-	var wg sync.WaitGroup
-	results := make([]string, len(rec.Legs))
-	for i, l := range rec.Legs {
+	said := make(chan word, len(rec.Legs))
+	var awaited []int
+	for _, l := range rec.Legs {
 		if l.EndedAt != nil || len(l.Dialog) == 0 {
 			continue
 		}
-		wg.Go(func() { results[i] = g.hangUpLost(ctx, l) })
+		awaited = append(awaited, l.No)
+		no, trunk, dialog := l.No, l.Trunk, l.Dialog
+		byes.Go(func() {
+			text := g.hangUpLost(ctx, trunk, dialog)
+			g.log.Info(text, "call", rec.ID, "leg", no)
+			said <- word{no, text}
+		})
 	}
-	wg.Wait()
-	now := time.Now()
-	for i, l := range rec.Legs {
-		if results[i] != "" {
-			r.note(l.No, now, call.Note{Text: results[i]})
+	for waiting := true; waiting && len(awaited) > 0; {
+		select {
+		case w := <-said:
+			awaited = slices.DeleteFunc(awaited, func(no int) bool { return no == w.leg })
+			r.note(w.leg, time.Now(), call.Note{Text: w.text})
+		case <-enough:
+			waiting = false
 		}
+	}
+	now := time.Now()
+	for _, no := range awaited {
+		r.note(no, now, call.Note{Text: "leg hung up after the restart, not confirmed so far"})
 	}
 	g.log.Warn("call recovered", "call", rec.ID, "from", rec.From, "to", rec.To, "end", endAt)
 	return r.commit(r.event(0, now, call.RecoveredEnd{EndAt: endAt, EndMono: endMono, Epoch: g.cfg.Journal.Epoch(),
@@ -62,12 +88,12 @@ func (g *Gateway) recoverCall(ctx context.Context, rec *call.Call, sign func(cal
 }
 
 // hangUpLost ends one leg of a dead process's call, and tells in words what came of it.
-func (g *Gateway) hangUpLost(ctx context.Context, l *call.Leg) string {
+func (g *Gateway) hangUpLost(ctx context.Context, trunk string, dialog json.RawMessage) string {
 	ua := g.users
-	if l.Trunk != "" {
-		t := g.trunks[l.Trunk]
+	if trunk != "" {
+		t := g.trunks[trunk]
 		if t == nil {
-			return "leg left as it was: trunk " + l.Trunk + " is not configured any more"
+			return "leg left as it was: trunk " + trunk + " is not configured any more"
 		}
 		ua = t.ua
 	}
@@ -75,7 +101,7 @@ func (g *Gateway) hangUpLost(ctx context.Context, l *call.Leg) string {
 		return "leg left as it was: no user agent"
 	}
 	var s sip.State
-	if err := json.Unmarshal(l.Dialog, &s); err != nil {
+	if err := json.Unmarshal(dialog, &s); err != nil {
 		return "leg left as it was: its dialog can't be read: " + err.Error()
 	}
 	d, err := ua.Restore(s)

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +119,63 @@ func TestRecover(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := store.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	store = open()
+	if n := len(store.Unfinished()); n != 0 {
+		t.Errorf("%d calls are still open", n)
+	}
+	if err := store.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A peer that says nothing doesn't keep the record of its call open: it is sent BYE all the same, and may confirm later.
+func TestRecoverDoesNotWaitForTheSilent(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open := func() *billing.Store {
+		s, err := billing.Open(t.Context(), billing.Config{Dir: dir, Database: billing.None, Node: "node"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	store := open()
+	dead := &mortal{Store: store, died: make(chan struct{}), buried: make(chan struct{})}
+	carrier := siptest.NewPeer(t, netip.AddrPort{})
+	b := newBench(t, func(s *settings) {
+		s.Journal = dead
+		s.Trunks[0].Proxy = sip.HostPort{Host: "127.0.0.1", Port: carrier.Addr().Port()}
+	})
+	up := b.from(b.phone("alice"), "9123", nil)
+	carrier.Reply(carrier.Request("INVITE"), 200, "c", siptest.SDP, carrier.Contact())
+	up.Wait(sip.KindAnswered)
+	carrier.Request("ACK")
+	dead.die(b)
+	store = open()
+	lost := store.Unfinished()
+	if len(lost) != 1 {
+		t.Fatalf("%d calls are open, expected 1", len(lost))
+	}
+	b.open(t, func(s *settings) {
+		s.Journal = store
+		s.Trunks[0].Proxy = sip.HostPort{Host: "127.0.0.1", Port: carrier.Addr().Port()}
+		s.front.Listen = []sip.Listen{{Network: "udp", Addr: b.addr}}
+	})
+	enough := make(chan time.Time)
+	close(enough)
+	var byes sync.WaitGroup
+	// It returns once the end is durable, and the carrier hasn't answered by then.
+	if err := b.recoverCall(t.Context(), lost[0], store.LastSign, enough, &byes); err != nil {
+		t.Fatal(err)
+	}
+	carrier.Reply(carrier.Request("BYE"), 200, "", "")
+	if e := up.Wait(sip.KindEnded); e.Method != "BYE" {
+		t.Errorf("ended %+v, expected by BYE", e)
+	}
+	byes.Wait()
+	if err := errors.Join(b.Gateway.Close(), store.Close(context.Background())); err != nil {
 		t.Fatal(err)
 	}
 	store = open()
