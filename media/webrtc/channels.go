@@ -10,12 +10,8 @@ import (
 	"github.com/patchbay/patchbay/media"
 )
 
-const (
-	channelsMax  = 64      // open at a time
-	messagesMax  = 256     // that wait for the goroutine that sends them
-	messageBytes = 1 << 20 // and their bytes
-	bufferedMax  = 4 << 20 // bytes that a channel holds for a peer that doesn't read
-)
+// channelsMax is how many are open at a time.
+const channelsMax = 64
 
 // Errors of data channels.
 var (
@@ -54,7 +50,7 @@ func (ChannelOpened) event() {}
 func (ChannelClosed) event() {}
 
 // channels are an endpoint's data channels. Messages of all of them leave by one source; what enters the sink goes out on all
-// that are open, by a goroutine: SCTP may make it wait.
+// that are open, by a goroutine: SCTP may make it wait, each channel for itself.
 type channels struct {
 	r            *rich
 	source       media.Source
@@ -70,18 +66,11 @@ type channels struct {
 	list           []*channel
 	opens, closes  uint64
 	dropped        uint64
-	queue          []message
-	bytes          int
 	some           chan struct{}
 	done           chan struct{}
 	once           sync.Once
 	work           sync.WaitGroup
 	running, ended bool
-}
-
-type message struct {
-	text bool
-	p    []byte
 }
 
 // channel is one.
@@ -90,6 +79,7 @@ type channel struct {
 	line       *pionLine
 	id         int
 	open, over bool
+	waits      outbox
 	stats      ChannelStats
 }
 
@@ -121,6 +111,8 @@ func (c *channels) opened(l *pionLine, dc *pwebrtc.DataChannel) {
 	}
 	c.list = append(c.list, n)
 	c.mu.Unlock()
+	dc.SetBufferedAmountLowThreshold(bufferedMax / 2)
+	dc.OnBufferedAmountLow(c.poke)
 	dc.OnOpen(func() { c.up(n) })
 	dc.OnMessage(func(m pwebrtc.DataChannelMessage) { c.came(n, m) })
 	dc.OnClose(func() { c.down(n) })
@@ -256,109 +248,6 @@ func (e *Endpoint) Channels() (list []ChannelStats, opened, closed uint64) {
 		list = append(list, st)
 	}
 	return list, c.opens, c.closes
-}
-
-// dataSink is where messages for the peer enter.
-type dataSink struct {
-	media.Inlet
-	c    *channels
-	caps *media.Caps
-}
-
-// Caps is text and bytes.
-func (k *dataSink) Caps() *media.Caps { return k.caps }
-
-// Push queues a message. When there are too many the oldest goes.
-func (k *dataSink) Push(f *media.Frame) {
-	c := k.c
-	if f.Kind != media.Data || len(f.Payload) > dataMax || f.Format != c.text && f.Format != c.binary {
-		c.mu.Lock()
-		c.dropped++
-		c.mu.Unlock()
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended || !c.listens() {
-		c.dropped++
-		return
-	}
-	if !c.running {
-		c.running = true
-		c.work.Go(c.send)
-	}
-	for len(c.queue) > 0 && (len(c.queue) >= messagesMax || c.bytes+len(f.Payload) > messageBytes) {
-		c.bytes -= len(c.queue[0].p)
-		c.queue = c.queue[1:]
-		c.dropped++
-	}
-	c.queue = append(c.queue, message{f.Format == c.text, append([]byte(nil), f.Payload...)})
-	c.bytes += len(f.Payload)
-	select {
-	case c.some <- struct{}{}:
-	default:
-	}
-}
-
-// listens reports whether a channel is open. The caller holds mu.
-func (c *channels) listens() bool {
-	for _, n := range c.list {
-		if n.open {
-			return true
-		}
-	}
-	return false
-}
-
-// send hands messages to the channels, until the end.
-func (c *channels) send() {
-	for {
-		select {
-		case <-c.some:
-		case <-c.done:
-			return
-		}
-		for {
-			c.mu.Lock()
-			if len(c.queue) == 0 || c.ended {
-				c.mu.Unlock()
-				break
-			}
-			m := c.queue[0]
-			c.queue = c.queue[1:]
-			c.bytes -= len(m.p)
-			var to []*channel
-			for _, n := range c.list {
-				if n.open {
-					to = append(to, n)
-				}
-			}
-			c.mu.Unlock()
-			for _, n := range to {
-				c.write(n, m)
-			}
-		}
-	}
-}
-
-// write sends a message on one channel.
-func (c *channels) write(n *channel, m message) {
-	err := errLong
-	if n.dc.BufferedAmount() < bufferedMax {
-		if m.text {
-			err = n.dc.SendText(string(m.p))
-		} else {
-			err = n.dc.Send(m.p)
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.dropped++
-		return
-	}
-	n.stats.Sent++
-	n.stats.SentBytes += uint64(len(m.p))
 }
 
 func (c *channels) notes(s *media.Snapshot) {
