@@ -136,6 +136,8 @@ var mistakes = []struct{ name, file, want string }{
 	{"not a network", "media: {urls: {private: [10.1.2.3/24]}}", `: media.urls.private[0] is "10.1.2.3/24": expected a network or an address, such as 10.1.2.0/24`},
 	{"size of files", "media: {urls: {max_size: 1KiB}}", `: media.urls.max_size is "1KiB": expected`},
 	{"size of all", "media: {urls: {max_all: 1MiB}}", `: media.urls.max_all is "1MiB": expected`},
+	{"size of recordings", "media: {urls: {max_files: 1MiB}}", `: media.urls.max_files is "1MiB": expected 1GiB to 1024TiB`},
+	{"free space", "media: {urls: {min_free: 17TiB}}", `: media.urls.min_free is "17TiB": expected`},
 	{"stall of servers", "media: {urls: {stall: 1ms}}", `: media.urls.stall is "1ms": expected 100ms to 5m`},
 	{"no object store", "media: {urls: {schemes: [s3]}}", `: media.urls.s3.endpoint: missing: media.urls.schemes has s3; expected http:// or https:// and a host`},
 	{"object store", "media: {urls: {s3: {endpoint: \"ftp://x\", key: k, secret: s}}}", `: media.urls.s3.endpoint is "ftp://x": expected http:// or https:// and a host or host:port alone`},

@@ -43,7 +43,7 @@ func defaults() Config {
 			DTMF:      "rfc4733",
 			Timeout:   30 * time.Second,
 			DSCP:      46,
-			URLs:      URLs{Schemes: []string{"file", "http", "https"}, Private: []netip.Prefix{}, MaxSize: 1 << 30, MaxAll: 8 << 30, MaxTime: 4 * time.Hour, Stall: 10 * time.Second},
+			URLs:      URLs{Schemes: []string{"file", "http", "https"}, Private: []netip.Prefix{}, MaxSize: 1 << 30, MaxAll: 8 << 30, MinFree: 1 << 30, MaxTime: 4 * time.Hour, Stall: 10 * time.Second},
 		},
 		TURN: TURN{TTL: tokenLife},
 		Billing: Billing{Database: "auto", Stall: 500 * time.Millisecond, MinFree: 512 << 20, Reserve: 64 << 20, DTMF: "masked",

@@ -23,6 +23,7 @@ func (c Config) opener(log *slog.Logger) *uri.Opener {
 	u := c.Media.URLs
 	return uri.New(uri.Config{Root: c.Media.Root, Spool: filepath.Join(c.Node.Data, "spool"), Schemes: u.Schemes, Private: u.Private,
 		MaxSize: int64(u.MaxSize), MaxAll: int64(u.MaxAll), MaxTime: u.MaxTime, Stall: u.Stall, Log: log,
+		MaxFiles: int64(u.MaxFiles), MinFree: int64(u.MinFree),
 		S3: uri.S3{Endpoint: u.S3.Endpoint, Region: u.S3.Region, Key: u.S3.Key, Secret: string(u.S3.Secret)}})
 }
 
@@ -47,7 +48,7 @@ func failure(err error) error {
 		f.Kind, f.Code = "INVALID_URI", 0
 	case errors.Is(err, uri.ErrNoFile):
 		f.Code = 3
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, uri.ErrSize):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, uri.ErrSize), errors.Is(err, uri.ErrRoom):
 		f.Kind, f.Code = "RESOURCE_ERROR_NO_SPACE_LEFT", 14
 	case errors.Is(err, recorder.ErrWrite):
 		f.Kind, f.Code = "RESOURCE_ERROR_WRITE", 10

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -380,5 +381,57 @@ func TestStreamsReachPublicServersAlone(t *testing.T) {
 				t.Errorf("private %q, to %s: %v, expected %q", private, target, err, says)
 			}
 		}
+	}
+}
+
+// A recording for which there is no room any more is told so, and ends; what it is of goes on, and what was recorded until then is there.
+func TestRecorderWithoutRoom(t *testing.T) {
+	wave := waveFile(3 * time.Second)
+	most := len(wave) + 8000
+	var root string
+	s := startServer(t, func(c *Config) {
+		c.Media.URLs.MaxFiles = Size(most)
+		c.Tokens = nil
+		root = filepath.Join(c.Node.Data, "media")
+	})
+	if err := errors.Join(os.MkdirAll(root, 0o700), os.WriteFile(filepath.Join(root, "a.wav"), wave, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	c := newMediaClient(t, s)
+	p := c.make("PlayerEndpoint", map[string]any{"uri": "a.wav"}, "EndOfStream")
+	r := c.make("RecorderEndpoint", map[string]any{"uri": "b.webm", "mediaProfile": "WEBM_AUDIO_ONLY"}, "Error", "Stopped")
+	c.call(p, "connect", map[string]any{"sink": r})
+	c.call(r, "record", nil)
+	c.call(p, "play", nil)
+	got := map[string]string{}
+	for end := time.Now().Add(60 * time.Second); len(got) < 3; time.Sleep(5 * time.Millisecond) {
+		for _, e := range c.Events() {
+			got[e.Type] = string(e.Data)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("told of %v, expected EndOfStream, Error and Stopped", got)
+		}
+	}
+	if !strings.Contains(got["Error"], "RESOURCE_ERROR_NO_SPACE_LEFT") || !strings.Contains(got["Error"], "no room for recordings") {
+		t.Errorf("the error is %s", got["Error"])
+	}
+	b, err := os.ReadFile(filepath.Join(root, "b.webm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := container.Open(inMemory{bytes.NewReader(b)}, "b.webm", "")
+	if err != nil || len(b) < 1000 || len(b)+len(wave) > most {
+		t.Fatalf("%d bytes were recorded, expected up to %d: %v", len(b), most-len(wave), err)
+	}
+	if d := file.Duration(); d > 2500*time.Millisecond {
+		t.Errorf("%s were recorded, expected less", d)
+	}
+	r = c.make("RecorderEndpoint", map[string]any{"uri": "c.webm", "mediaProfile": "WEBM_AUDIO_ONLY"}, "Error")
+	p = c.make("PlayerEndpoint", map[string]any{"uri": "a.wav"})
+	c.call(p, "connect", map[string]any{"sink": r})
+	c.call(r, "record", nil)
+	c.call(p, "play", nil)
+	if e := c.until("Error"); e["type"] != "RESOURCE_ERROR_NO_SPACE_LEFT" {
+		t.Errorf("another one: %v", e)
 	}
 }

@@ -34,6 +34,10 @@ func (d *document) mediaFiles(c *Config) {
 	}
 	d.size("media.urls.max_size", u.MaxSize, 1<<20, 1<<40)
 	d.size("media.urls.max_all", u.MaxAll, u.MaxSize, 1<<44)
+	if u.MaxFiles != 0 {
+		d.size("media.urls.max_files", u.MaxFiles, u.MaxSize, 1<<50)
+	}
+	d.size("media.urls.min_free", u.MinFree, 0, 1<<44)
 	d.between("media.urls.max_time", u.MaxTime, time.Second, 24*time.Hour)
 	d.between("media.urls.stall", u.Stall, 100*time.Millisecond, 5*time.Minute)
 	d.objectStore(&u.S3, slices.Contains(u.Schemes, "s3"))

@@ -104,9 +104,11 @@ func (o *Opener) create(p Place) (*os.File, error) {
 	if err != nil {
 		return nil, p.failed(err)
 	}
-	if _, err := p.regular(f, 1<<62); err != nil {
+	before, err := p.regular(f, 1<<62)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	o.kept.moved(-before)
 	if err := f.Truncate(0); err != nil {
 		return nil, errors.Join(p.failed(err), f.Close())
 	}

@@ -1,6 +1,7 @@
 package uri
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,10 +46,7 @@ func (o *Opener) Create(p Place) (*Target, error) {
 	if p.scheme == "s3" && o.cfg.S3.Endpoint == "" {
 		return nil, fmt.Errorf("%w: there is no object store", ErrURI)
 	}
-	dir := o.cfg.Spool
-	if dir == "" {
-		dir = os.TempDir()
-	}
+	dir := o.spoolDir()
 	if t.root, err = o.open(dir, "spool"); err != nil {
 		return nil, err
 	}
@@ -88,13 +86,19 @@ func (t *Target) write(p []byte, off int64) (int, error) {
 // fits notes that a file grows.
 func (o *Opener) fits(size, n int64, spooled bool) error {
 	if spooled {
+		if err := o.spool.grow(o.spoolDir(), n); err != nil {
+			return err
+		}
 		return o.take(size, n)
 	}
 	if size+n > o.cfg.MaxSize {
 		return fmt.Errorf("%w: more than %d bytes", ErrSize, o.cfg.MaxSize)
 	}
-	return nil
+	return o.kept.grow(o.cfg.Root, n)
 }
+
+// spoolDir is the folder of the spool.
+func (o *Opener) spoolDir() string { return cmp.Or(o.cfg.Spool, os.TempDir()) }
 
 // ReadAt reads what was written.
 func (t *Target) ReadAt(p []byte, off int64) (int, error) { return t.file.ReadAt(p, off) }
@@ -125,6 +129,8 @@ func (t *Target) Replace(do func(f *os.File) error) error {
 	}
 	if t.remote {
 		t.of.used.Add(size - t.size)
+	} else {
+		t.of.kept.moved(size - t.size)
 	}
 	old := t.file
 	t.file, t.size = f, size

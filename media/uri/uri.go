@@ -29,10 +29,13 @@ type Config struct {
 	Private []netip.Prefix // addresses that may be reached although they aren't public
 	MaxSize int64          // bytes of one file; 0 = 1 GiB
 	MaxAll  int64          // bytes of all that are on their way through the spool, and of all that stay there; 0 = eight times MaxSize
-	MaxTime time.Duration  // that a download, an upload or a stream takes at most; 0 = 4 h
-	Stall   time.Duration  // a server that says nothing for so long has failed; 0 = 10 s
-	S3      S3             // where s3 URIs lead
-	Log     *slog.Logger   // nil = none
+	// MaxFiles bounds the bytes of all files below Root when something is recorded there, 0 = any; MinFree is how many bytes stay free on the disks
+	// that recordings are written to, or a 20th of the disk if that is less, 0 = none.
+	MaxFiles, MinFree int64
+	MaxTime           time.Duration // that a download, an upload or a stream takes at most; 0 = 4 h
+	Stall             time.Duration // a server that says nothing for so long has failed; 0 = 10 s
+	S3                S3            // where s3 URIs lead
+	Log               *slog.Logger  // nil = none
 
 	Resolver *net.Resolver // asked for servers' addresses; nil = the system's
 }
@@ -57,6 +60,8 @@ type Opener struct {
 	cfg    Config
 	client *http.Client
 	used   atomic.Int64 // bytes in the spool
+	kept   room         // of the root
+	spool  room         // of the spool
 
 	life   context.Context // of what is done behind
 	end    context.CancelFunc
@@ -79,6 +84,8 @@ func New(cfg Config) *Opener {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	o := &Opener{cfg: cfg, roots: map[string]*os.Root{}}
+	o.kept = room{most: cfg.MaxFiles, floor: cfg.MinFree, recount: recount, disk: disk}
+	o.spool = room{floor: cfg.MinFree, disk: disk}
 	o.client = o.newClient()
 	o.life, o.end = context.WithCancel(context.Background())
 	return o
