@@ -94,7 +94,7 @@ func (s *streams) take(a App, o gateway.Offer) {
 // config is that of one call's stream.
 func (a AppStream) config(o gateway.Offer, s *streams, post func(stream.Event)) stream.Config {
 	cfg := stream.Config{URL: a.URL, Encoding: stream.Encoding(a.Encoding), Rate: a.Rate, Binary: a.Binary, Buffer: a.Buffer,
-		Clock: s.clock, Registry: s.registry, Log: s.log, Post: post,
+		Clock: s.clock, Registry: s.registry, Log: s.log, Post: post, Transfers: true,
 		Start: stream.Start{ID: o.ID.String(), Call: o.ID.String(), From: o.From, To: o.To}}
 	for _, p := range a.Parameters {
 		if cfg.Start.Parameters == nil {
@@ -117,20 +117,26 @@ func (a AppStream) config(o gateway.Offer, s *streams, post func(stream.Event)) 
 
 // follower joins a call and its stream.
 type follower struct {
-	dials chan string
-	over  chan stream.Event
+	dials     chan string
+	transfers chan string
+	over      chan stream.Event
 }
 
 func newFollower() *follower {
-	return &follower{dials: make(chan string, 16), over: make(chan stream.Event, 1)}
+	return &follower{dials: make(chan string, 16), transfers: make(chan string, 1), over: make(chan stream.Event, 1)}
 }
 
-// post takes what the application wants. Digits that it asks for faster than they are sent are lost.
+// post takes what the application wants. Digits that it asks for faster than they are sent are lost, as is a transfer while another one waits.
 func (f *follower) post(e stream.Event) {
 	switch e.Kind {
 	case stream.Dial:
 		select {
 		case f.dials <- e.Text:
+		default:
+		}
+	case stream.Transfer:
+		select {
+		case f.transfers <- e.Text:
 		default:
 		}
 	case stream.Stopped:
@@ -173,11 +179,21 @@ func (f *follower) run(c *gateway.AppCall, st *stream.Stream, log *slog.Logger) 
 				}
 			case gateway.AppDigit:
 				st.Digit(e.Digit, e.Held)
+			case gateway.AppTransferred:
+				st.Transferred(e.Status, e.Phrase)
 			case gateway.AppEnded:
 				reason = ending(e)
 			}
 		case digits := <-f.dials:
 			errand("digits", func(ctx context.Context) error { return c.SendDTMF(ctx, digits) })
+		case to := <-f.transfers:
+			errand("transfer", func(ctx context.Context) error {
+				err := c.Transfer(ctx, to)
+				if err != nil {
+					st.Wrong(fmt.Sprintf("to is %.80q: %v", to, err))
+				}
+				return err
+			})
 		case e := <-f.over:
 			cause := call.Normal
 			if e.Failed != nil {

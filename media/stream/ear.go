@@ -38,6 +38,7 @@ type ear struct {
 	keys    dtmf.Reader
 	seq     uint64 // of the newest frame
 	begun   bool
+	over    bool // nobody reads it any more
 	epoch   uint32
 	base    uint32 // timestamp of the stream's first sample, moved where a stream begins anew
 	at      int64  // samples that it stands for
@@ -84,6 +85,10 @@ func (e *ear) Push(f *media.Frame) {
 		return
 	}
 	e.mu.Lock()
+	if e.over {
+		e.mu.Unlock()
+		return
+	}
 	if !e.begun || e.epoch != f.Epoch {
 		e.begun, e.epoch, e.base, e.at = true, f.Epoch, f.Timestamp, e.end
 	}
@@ -131,6 +136,8 @@ func (e *ear) digit(d byte, ms int) {
 	}
 }
 
+func (e *ear) wrong(what string) { e.say(message{Event: "error", Message: what}) }
+
 // say queues a message. An application that reads nothing loses some, as it does audio.
 func (e *ear) say(m message) {
 	e.mu.Lock()
@@ -139,6 +146,13 @@ func (e *ear) say(m message) {
 	}
 	e.mu.Unlock()
 	e.poke()
+}
+
+// shut takes no more audio.
+func (e *ear) shut() {
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
 }
 
 func (e *ear) poke() {

@@ -23,6 +23,8 @@ type message struct {
 	Digits    string `json:"digits,omitempty"`
 	Duration  int    `json:"duration,omitempty"` // ms
 	Reason    string `json:"reason,omitempty"`
+	To        string `json:"to,omitempty"`      // of a transfer
+	Status    int    `json:"status,omitempty"`  // SIP's, of a transfer
 	Message   string `json:"message,omitempty"` // of an error
 }
 
@@ -48,11 +50,12 @@ type startMedia struct {
 	Rate     int      `json:"rate"`
 	Channels int      `json:"channels"`
 	Binary   bool     `json:"binary"`
+	Buffer   int64    `json:"buffer"` // ms
 }
 
 func startOf(cfg *Config) start {
 	m := start{Event: "start", Version: 1, Stream: cfg.Start.ID, Parameters: cfg.Start.Parameters,
-		Media: startMedia{cfg.Encoding, cfg.Rate, 1, cfg.Binary}}
+		Media: startMedia{cfg.Encoding, cfg.Rate, 1, cfg.Binary, cfg.Buffer.Milliseconds()}}
 	if c := cfg.Start; c.Call != "" {
 		m.Call = &startCall{c.Call, c.From, c.To, c.Headers}
 	}
@@ -135,7 +138,10 @@ func (s *Stream) receive() {
 		case errors.Is(err, errStop):
 			return
 		case err != nil:
-			s.ear.say(message{Event: "error", Message: err.Error()})
+			s.ear.wrong(err.Error())
+			if _, full := errors.AsType[fullError](err); full {
+				continue
+			}
 			if wrong++; wrong == maxWrong {
 				s.over("too many wrong messages", fmt.Errorf("stream: %d messages of %s were wrong, the last: %w", wrong, host(s.cfg.URL), err))
 				return
@@ -185,13 +191,30 @@ func (s *Stream) take(b []byte) error {
 			return s.mouth.dial(digits)
 		}
 		s.post(Event{Kind: Dial, Text: digits})
+	case "transfer":
+		if !s.cfg.Transfers {
+			return s.unknown(m.Event)
+		}
+		if m.To == "" || len(m.To) > 256 {
+			return fmt.Errorf("to is %.80q, expected a number or a sip or tel URI of 1 to 256 bytes", m.To)
+		}
+		s.post(Event{Kind: Transfer, Text: m.To})
 	case "stop":
 		s.over(clip(m.Reason), nil)
 		return errStop
 	default:
-		return fmt.Errorf("event is %.80q, expected media, mark, clear, dtmf or stop", m.Event)
+		return s.unknown(m.Event)
 	}
 	return nil
+}
+
+// unknown is what is wrong with a message of an event that isn't the application's.
+func (s *Stream) unknown(event string) error {
+	more := ""
+	if s.cfg.Transfers {
+		more = ", transfer"
+	}
+	return fmt.Errorf("event is %.80q, expected media, mark, clear, dtmf%s or stop", event, more)
 }
 
 // clip makes a reason fit for a record.

@@ -37,6 +37,7 @@ type mouth struct {
 	marks   []mark
 	plays   bool // not in a pause
 	idle    int  // ticks since something was queued
+	over    bool // the application is gone
 	restore func()
 	refused uint64
 
@@ -68,6 +69,9 @@ func (m *mouth) init(s *Stream) {
 	m.frame = media.Frame{Format: m.format, Payload: make([]byte, m.per)}
 }
 
+// fullError is what is said of audio that there is no room for now: that is no mistake.
+type fullError struct{ error }
+
 // play queues audio. It fails if it isn't whole samples, or if more waits than may.
 func (m *mouth) play(b []byte) error {
 	if len(b) == 0 || len(b)%m.size != 0 {
@@ -77,7 +81,11 @@ func (m *mouth) play(b []byte) error {
 	defer m.mu.Unlock()
 	if m.waits+len(b) > m.most {
 		m.refused += uint64(len(b))
-		return fmt.Errorf("payload has %d bytes: %s of audio wait to be played, and no more than %s may", len(b), m.time(m.waits), m.time(m.most))
+		err := fmt.Errorf("payload has %d bytes: %s of audio wait to be played, and no more than %s may", len(b), m.time(m.waits), m.time(m.most))
+		if len(b) <= m.most {
+			err = fullError{err}
+		}
+		return err
 	}
 	m.add(b)
 	m.waits += len(b)
@@ -131,9 +139,20 @@ func (m *mouth) told(k mark, missed bool) {
 	m.s.post(Event{Kind: Marked, Text: k.name, Missed: missed})
 }
 
-// tick plays 20 ms.
-func (m *mouth) tick() {
+// end lets nothing more out, silence neither.
+func (m *mouth) end() {
 	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
+}
+
+// tick plays 20 ms; false once the application is gone.
+func (m *mouth) tick() (more bool) {
+	m.mu.Lock()
+	if m.over {
+		m.mu.Unlock()
+		return false
+	}
 	was := m.plays
 	m.idle++
 	if !m.plays && (m.waits >= ahead*m.per || m.waits > 0 && m.idle > ahead) {
@@ -167,6 +186,7 @@ func (m *mouth) tick() {
 	m.src.Send(&m.frame)
 	m.frame.Sequence++
 	m.frame.Timestamp += uint32(m.per / m.size)
+	return true
 }
 
 // fill takes what waits, at most a tick.

@@ -72,7 +72,9 @@ type Config struct {
 	Digits bool
 	// Post is told what happens, in order; it must not block, nor call Close. It may be nil.
 	Post func(Event)
-	Log  *slog.Logger
+	// Transfers: the application may ask for the event Transfer.
+	Transfers bool
+	Log       *slog.Logger
 }
 
 // Start is what the application is told first.
@@ -87,7 +89,7 @@ type Start struct {
 // Event is what a stream tells its owner.
 type Event struct {
 	Kind   Kind
-	Text   string // of Marked: the name; Dial: the digits; Stopped: the reason
+	Text   string // of Marked: the name; Dial: the digits; Transfer: to whom; Stopped: the reason
 	Failed error  // of Stopped: why the connection broke; nil if one side said stop
 	Missed bool   // of Marked: it was cleared before it was played
 }
@@ -96,9 +98,10 @@ type Event struct {
 type Kind uint8
 
 const (
-	Marked  Kind = iota + 1 // what the application sent before a mark has been played
-	Dial                    // the application wants digits sent
-	Stopped                 // the last event: the application said stop, or the connection broke; not told after Close
+	Marked   Kind = iota + 1 // what the application sent before a mark has been played
+	Dial                     // the application wants digits sent
+	Transfer                 // the application wants the caller to speak with somebody else; Transferred tells it what became of that
+	Stopped                  // the last event: the application said stop, or the connection broke; not told after Close
 )
 
 // Stream is the element.
@@ -234,13 +237,21 @@ func begin(ws *websocket.Conn, cfg Config) (*Stream, error) {
 	}
 	s.workers.Go(s.send)
 	s.workers.Go(s.receive)
-	s.stop = cfg.Clock.Every(func(time.Time) { s.mouth.tick() })
+	s.stop = cfg.Clock.While(func(time.Time) bool { return s.mouth.tick() })
 	return s, nil
 }
 
 // Digit tells the application of a digit that the caller pressed, for so many ms.
 func (s *Stream) Digit(digit byte, ms int) {
 	s.ear.digit(digit, ms)
+}
+
+// Wrong tells the application that what it asked for can't be done.
+func (s *Stream) Wrong(message string) { s.ear.wrong(message) }
+
+// Transferred tells the application what became of a transfer: a SIP status and its words. From 200 on to 299 it worked, and the call ends.
+func (s *Stream) Transferred(status int, phrase string) {
+	s.ear.say(message{Event: "transfer", Status: status, Reason: phrase})
 }
 
 // Sink is where what the application is to hear enters, for the zero Pad.
@@ -301,6 +312,8 @@ func (s *Stream) over(reason string, err error) {
 		close(s.quit)
 	})
 	if mine {
+		s.ear.shut()
+		s.mouth.end()
 		s.post(Event{Kind: Stopped, Text: reason, Failed: err})
 	}
 }

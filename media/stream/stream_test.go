@@ -592,3 +592,80 @@ func TestStreamIsAnElement(t *testing.T) {
 			}}
 	})
 }
+
+// Audio that there is no room for is told to the application, each time, and is no mistake of its: the stream goes on.
+func TestFullBuffer(t *testing.T) {
+	a := newApp(t, nil)
+	r := open(t, a, Config{Buffer: time.Second, Encoding: PCMU}, media.PCMU())
+	for end := time.Now().Add(60 * time.Second); len(a.messages("error")) < maxWrong+20; {
+		if time.Now().After(end) {
+			t.Fatalf("%d errors, expected %d", len(a.messages("error")), maxWrong+20)
+		}
+		a.say(map[string]any{"event": "media", "payload": make([]byte, 8000)})
+	}
+	a.say(map[string]any{"event": "clear"})
+	a.say(map[string]any{"event": "mark", "name": "still here"})
+	wait(t, "the mark", func() bool { return len(a.messages("mark")) == 1 })
+	if m := a.messages("error")[0]["message"].(string); !strings.Contains(m, "no more than 1s may") {
+		t.Errorf("says %q", m)
+	}
+	if e := <-r.events; e.Kind != Marked {
+		t.Errorf("told %+v", e)
+	}
+	if m := a.messages("start")[0]["media"].(map[string]any); m["buffer"] != 1000.0 {
+		t.Errorf("start says of media %v", m)
+	}
+}
+
+// A stream that its application has ended says nothing more, silence neither, though its owner hasn't released it yet.
+func TestEndedIsStill(t *testing.T) {
+	a := newApp(t, nil)
+	r := open(t, a, Config{}, media.PCMU())
+	wait(t, "silence", func() bool { return r.hear.Len() > 0 })
+	a.say(map[string]any{"event": "stop"})
+	if e := <-r.events; e.Kind != Stopped {
+		t.Fatalf("told %+v", e)
+	}
+	wait(t, "the end", func() bool { return !r.mouth.tick() })
+	n := r.hear.Len()
+	for range 10 {
+		r.mouth.tick()
+	}
+	if r.hear.Len() != n {
+		t.Errorf("%d frames came after the end", r.hear.Len()-n)
+	}
+	before, _ := r.ear.counts()
+	r.say.Say(bytes.Repeat([]byte{0x80}, 160))
+	r.ear.mu.Lock()
+	waits := r.ear.count
+	r.ear.mu.Unlock()
+	if sent, _ := r.ear.counts(); sent != before || waits != 0 {
+		t.Errorf("%d frames were sent, %d wait, for an application that is gone", sent-before, waits)
+	}
+}
+
+// An application has its caller transferred, and is told how that went; one whose stream isn't a call's can't.
+func TestTransfers(t *testing.T) {
+	a := newApp(t, nil)
+	r := open(t, a, Config{Transfers: true}, media.PCMU())
+	a.say(map[string]any{"event": "transfer"})
+	wait(t, "an error", func() bool { return len(a.messages("error")) == 1 })
+	if got := a.messages("error")[0]["message"].(string); !strings.Contains(got, `to is "", expected a number`) {
+		t.Errorf("says %q", got)
+	}
+	a.say(map[string]any{"event": "transfer", "to": "+4930123"})
+	if e := <-r.events; e.Kind != Transfer || e.Text != "+4930123" {
+		t.Errorf("told %+v", e)
+	}
+	r.Wrong("to is bad")
+	wait(t, "another error", func() bool { return len(a.messages("error")) == 2 })
+	r.Transferred(486, "Busy Here")
+	wait(t, "what became of it", func() bool { return len(a.messages("transfer")) == 1 })
+	if m := a.messages("transfer")[0]; m["status"] != 486.0 || m["reason"] != "Busy Here" {
+		t.Errorf("told %v", m)
+	}
+	a = newApp(t, nil)
+	open(t, a, Config{}, media.PCMU())
+	a.say(map[string]any{"event": "transfer", "to": "1"})
+	wait(t, "an error", func() bool { return len(a.messages("error")) == 1 })
+}
