@@ -43,6 +43,7 @@ func (s *server) newWebEndpoint(o kurento.WebRTCOptions) (*webEndpoint, error) {
 		Formats: []*media.Format{{Codec: "OPUS", Clock: 48000, Channels: 2}, media.PCMU(), media.PCMA(), media.TelephoneEvent(8000)},
 		Video:   videoFormats(),
 		Data:    o.Data,
+		DSCP:    o.DSCP,
 		Watch:   func(e webrtc.Event) { o.Watch(webEvent(e)) },
 	}
 	if o.ECDSA {

@@ -17,7 +17,9 @@ type agreement struct {
 	control   udp.Addr   // its RTCP
 	mux       bool       // both on one port
 	feedback  bool       // the peer takes RTCP's feedback about video
-	repeats   bool       // and sends lost packets again
+	estimates bool       // and tells what its path takes (REMB)
+	repeats   bool       // and that packets are lost, ours and its own
+	beside    *beside    // where packets go again; nil = where they went
 	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
 	barred    []udp.Addr // RTP of other early dialogs
 	crypt     *transform
@@ -39,7 +41,11 @@ func (e *Endpoint) agree(s *sdp.Agreement, policy media.SRTP) (*agreement, error
 	}
 	_, says := s.Remote.Attribute("rtcp-fb")
 	a.feedback = says && speaks(s.Remote)
+	a.estimates = feeds(s.Remote, "goog-remb")
 	a.repeats = repeats(s.Remote)
+	if e.pictures != nil && a.repeats {
+		a.beside = agreedBeside(s)
+	}
 	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
 	var err error
 	var suite string

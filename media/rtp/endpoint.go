@@ -311,6 +311,7 @@ func (e *Endpoint) tick(now int64) {
 	e.in.tick(e, now)
 	e.report(now)
 	if e.pictures != nil {
-		e.estimated(0)
+		e.retell()
+		e.askRate(now)
 	}
 }

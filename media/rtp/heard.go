@@ -29,7 +29,7 @@ func (e *Endpoint) receiveControl(p []byte, from *udp.Addr, now int64, muxed boo
 	ssrc, known := e.in.seq.SSRC, e.in.seq.Started
 	e.in.mu.Unlock()
 	if e.pictures != nil {
-		e.heardFeedback(list)
+		e.heardFeedback(list, now)
 	}
 	h := e.control.Hear(list, e.sink.SSRC, ssrc, now)
 	if h.Sender && known && h.From == ssrc && !muxed {

@@ -105,12 +105,15 @@ func (e *Endpoint) askLost() {
 }
 
 // repeats reports whether a peer says on its line that packets can be asked for again: whatever it lists of rtcp-fb for some format.
-func repeats(m *sdp.Media) bool {
+func repeats(m *sdp.Media) bool { return feeds(m, "nack") }
+
+// feeds reports whether a line has a kind of feedback for some format.
+func feeds(m *sdp.Media, what string) bool {
 	return speaks(m) && slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool {
 		if a.Key != "rtcp-fb" {
 			return false
 		}
 		f := strings.Fields(a.Value)
-		return len(f) == 2 && f[1] == "nack"
+		return len(f) == 2 && f[1] == what
 	})
 }

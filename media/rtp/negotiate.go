@@ -121,6 +121,7 @@ func (e *Endpoint) answerOn(remote *sdp.Description, w media.Want) (*pending, er
 		terms.Attributes = nil // feedback is for who offers it
 	}
 	terms.Mux = true // taken where it is offered, never asked for
+	terms.Repeats = func(remote *sdp.Media) bool { return e.pictures != nil && repeats(remote) }
 	terms.Reply = func(local, remote *sdp.Media) error {
 		keyed := false
 		if w.SRTP != media.SRTPNever {
@@ -134,6 +135,9 @@ func (e *Endpoint) answerOn(remote *sdp.Description, w media.Want) (*pending, er
 		}
 		if _, ok := remote.Attribute("rtcp-fb"); ok && e.pictures != nil && speaks(remote) {
 			local.Attributes = append(local.Attributes, feedbackOf(repeats(remote))...)
+			if repeats(remote) && repeatable(remote) {
+				local.Attributes = append(local.Attributes, e.besides()...)
+			}
 		}
 		return secured(w.SRTP, remote, keyed)
 	}

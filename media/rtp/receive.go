@@ -129,6 +129,11 @@ func (r *receiver) packet(p []byte, from *udp.Addr, now int64, f *found) (a *agr
 			return a, false
 		}
 	}
+	if r.pictures != nil && a.beside != nil {
+		if p = r.restore(a, p, &h); p == nil {
+			return a, false
+		}
+	}
 	payload, ok := h.Payload(p)
 	if !ok {
 		r.malformed++

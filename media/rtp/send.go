@@ -57,6 +57,9 @@ func (s *sender) change(a *agreement, target udp.Addr) {
 	s.agreed, s.target = a, target
 	s.socket.Store(s.e.rtp)
 	s.format, s.sealed = nil, a != nil && a.crypt != nil
+	if s.e.pictures != nil {
+		s.e.pictures.again.past.Clear()
+	}
 	s.settle()
 	if a == nil {
 		s.caps.Store(nil)
@@ -98,7 +101,7 @@ func (s *sender) Warm() {
 func (s *sender) Push(f *media.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ready || len(f.Payload) > maxPayload || f.Format != s.format && !s.accept(f.Format) {
+	if !s.ready || len(f.Payload) > maxPayload && f.Kind != media.Video || f.Format != s.format && !s.accept(f.Format) {
 		s.dropped++
 		return
 	}
@@ -117,7 +120,9 @@ func (s *sender) Push(f *media.Frame) {
 func (s *sender) write(f *media.Frame) {
 	var at int64
 	var err error
-	if len(f.Payload) <= small && !s.sealed {
+	if s.packet == pictured {
+		at, err = s.pushPicture(f)
+	} else if len(f.Payload) <= small && !s.sealed {
 		var room [rtpstream.HeaderSize + small]byte
 		var b []byte
 		b, at = s.Packet(room[:], f, s.pt, s.rate, s.e.cfg.now)

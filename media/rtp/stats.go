@@ -9,7 +9,7 @@ func (r *receiver) stats() media.Stream {
 	st := r.seq.Stream()
 	st.Format, st.Rejected, st.Epochs = r.heard, r.rejected, max(r.epoch, 1)-1
 	if r.pictures != nil {
-		st.NACKs, st.PLIs = r.pictures.misses.sent, r.pictures.plis
+		st.NACKs, st.PLIs, st.Target = r.pictures.misses.sent, r.pictures.plis, r.pictures.target
 	}
 	return st
 }
@@ -27,7 +27,17 @@ func (r *receiver) notes(s *media.Snapshot) {
 func (s *sender) stats() media.Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Stream()
+	st := s.Stream()
+	if n := s.e.pictures; n != nil {
+		st.NACKs, st.Resent, st.PLIs, st.FIRs = n.again.nacks, n.again.sent, n.plied, n.fired
+	}
+	return st
+}
+
+func (s *sender) count(n *uint64) {
+	s.mu.Lock()
+	*n++
+	s.mu.Unlock()
 }
 
 func (s *sender) notes(n *media.Snapshot) {

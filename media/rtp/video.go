@@ -9,6 +9,7 @@ import (
 	prtcp "github.com/pion/rtcp"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 	"github.com/patchbay/patchbay/media/video"
@@ -27,12 +28,23 @@ type pictures struct {
 	misses misses
 
 	// The way out; under the sender's lock.
-	waits bool // for a key picture
-	begun bool
-	epoch uint32
-	at    int64 // when one was asked for last
+	waits  bool // for a key picture
+	begun  bool
+	epoch  uint32
+	at     int64 // when one was asked for last
+	again  again
+	cutter *video.Cutter // nil before the first frame
+	most   int           // bytes of a payload
+	plied  uint64        // how often the peer asked for one, by PLI and by FIR
+	fired  uint64
 
-	limit media.Rates
+	// What is said of rates; under the receiver's lock.
+	limit  media.Rates
+	remb   rtpstream.Remb
+	target uint64  // what the peer was asked for, bit/s
+	asks   float64 // bit/s that our sinks can take; 0 = not said
+	path   float64 // bit/s that the peer says its path takes; 0 = not said
+	first  float64 // and what it is taken for until then, if it will say
 }
 
 // newVideo makes a line of video, without ports before there is one in SDP. Its silence says nothing of the session.
@@ -44,7 +56,7 @@ func newVideo(cfg Config) (*Endpoint, error) {
 			notify(n)
 		}
 	}
-	e := &Endpoint{cfg: cfg, session: sdp.NewVideo("-", cfg.Advertise), pictures: &pictures{waits: true}}
+	e := &Endpoint{cfg: cfg, session: sdp.NewVideo("-", cfg.Advertise), pictures: &pictures{waits: true, most: maxPayload}}
 	return e, e.init(e.heed)
 }
 
@@ -117,7 +129,7 @@ func (o *offer) acceptVideo(tag string, body []byte, remote *sdp.Description) er
 }
 
 // feedbackOf are the messages about video that a line's peer may send, and is sent (RFC 4585); repeats says that
-// lost packets are asked for, which a peer may do too, though it is sent none again.
+// lost packets are asked for.
 func feedbackOf(repeats bool) []sdp.Attribute {
 	var out []sdp.Attribute
 	for _, what := range []string{"nack", "nack pli", "ccm fir", "goog-remb"} {
@@ -190,7 +202,46 @@ func (s *sender) show(f *media.Frame) {
 		s.Upstream(media.Feedback{Kind: media.KeyFrame})
 	}
 	if goes {
-		s.write(f)
+		s.slice(f)
+	}
+}
+
+// slice sends a frame of video as one packet, or as several that are no longer than they may be. The caller holds the sender's lock.
+func (s *sender) slice(f *media.Frame) {
+	n := s.e.pictures
+	if n.cutter == nil || n.cutter.Codec() != f.Format.Codec {
+		if n.cutter = video.NewCutter(f.Format.Codec, n.most); n.cutter == nil {
+			s.dropped++
+			return
+		}
+		s.Pause() // its numbers aren't those before
+	}
+	pieces, first, ok := n.cutter.Cut(f.Payload, f.Sequence, f.Epoch)
+	if !ok {
+		s.dropped++
+		return
+	}
+	one := *f
+	for i, p := range pieces {
+		one.Payload, one.Sequence, one.Marker = p, first+uint16(i), f.Marker && i == len(pieces)-1
+		if len(p) > maxPayload {
+			s.dropped++
+			continue
+		}
+		s.write(&one)
+	}
+}
+
+// SetMTU bounds what packets of video that are sent have, from their header on and without what SRTP adds, bytes. An endpoint that carries none
+// takes no notice.
+func (e *Endpoint) SetMTU(bytes int) {
+	if v := e.video; v != nil {
+		v.sink.mu.Lock()
+		defer v.sink.mu.Unlock()
+		v.pictures.most = min(bytes-rtpstream.HeaderSize, maxPayload)
+		if c := v.pictures.cutter; c != nil {
+			c.SetMost(v.pictures.most)
+		}
 	}
 }
 
@@ -207,16 +258,42 @@ func (e *Endpoint) heed(fb media.Feedback) {
 		}
 	case media.Bitrate:
 		e.in.mu.Lock()
-		rate, ssrc := fb.Value, e.in.seq.SSRC
-		if most := float64(e.pictures.limit.MaxReceive); most > 0 {
+		e.pictures.asks = fb.Value
+		e.in.mu.Unlock()
+		e.askRate(e.cfg.now())
+	}
+}
+
+// askRate tells the peer how much it may send: what our sinks can take and, on the terms of Remb, what its path seems to, within what is set.
+func (e *Endpoint) askRate(now int64) {
+	e.in.mu.Lock()
+	n := e.pictures
+	ssrc, started := e.in.seq.SSRC, e.in.seq.Started
+	rate := n.asks
+	if seems := n.remb.Look(e.in.seq.Stream(), now); seems > 0 && (rate == 0 || seems < rate) {
+		rate = seems
+	}
+	if rate > 0 {
+		if most := float64(n.limit.MaxReceive); most > 0 {
 			rate = min(rate, most)
 		}
-		rate = max(rate, float64(e.pictures.limit.MinReceive))
-		started := e.in.seq.Started
-		e.in.mu.Unlock()
-		if started {
-			e.tellPeer(&prtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: e.sink.SSRC, Bitrate: float32(rate), SSRCs: []uint32{ssrc}})
-		}
+		rate = max(rate, float64(n.limit.MinReceive))
+	}
+	n.target = uint64(rate)
+	e.in.mu.Unlock()
+	if started && rate > 0 {
+		e.tellPeer(&prtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: e.sink.SSRC, Bitrate: float32(rate), SSRCs: []uint32{ssrc}})
+	}
+}
+
+// SetRemb has what a peer may send be estimated on these terms from now on. An endpoint that carries no video takes no notice.
+func (e *Endpoint) SetRemb(p media.Remb) {
+	if v := e.video; v != nil {
+		v.in.mu.Lock()
+		v.pictures.remb.Set(p)
+		v.pictures.first = float64(p.OnConnect)
+		v.in.mu.Unlock()
+		v.retell()
 	}
 }
 
@@ -241,16 +318,22 @@ func (e *Endpoint) tellPeer(p prtcp.Packet) {
 }
 
 // heardFeedback takes the peer's feedback about our video.
-func (e *Endpoint) heardFeedback(list []prtcp.Packet) {
+func (e *Endpoint) heardFeedback(list []prtcp.Packet, now int64) {
 	for _, q := range list {
 		switch q := q.(type) {
 		case *prtcp.PictureLossIndication:
 			if q.MediaSSRC == e.sink.SSRC {
+				e.sink.count(&e.pictures.plied)
 				e.sink.Upstream(media.Feedback{Kind: media.KeyFrame})
+			}
+		case *prtcp.TransportLayerNack:
+			if q.MediaSSRC == e.sink.SSRC {
+				e.sink.again(q.Nacks, now)
 			}
 		case *prtcp.FullIntraRequest:
 			for _, f := range q.FIR {
 				if f.SSRC == e.sink.SSRC {
+					e.sink.count(&e.pictures.fired)
 					e.sink.Upstream(media.Feedback{Kind: media.KeyFrame})
 				}
 			}
@@ -260,10 +343,22 @@ func (e *Endpoint) heardFeedback(list []prtcp.Packet) {
 	}
 }
 
-// estimated tells the source of our video what the peer says that the path takes, in bit/s, within what is set; 0 = nothing.
+// estimated takes what the peer says that its path takes, in bit/s.
 func (e *Endpoint) estimated(rate float64) {
 	e.in.mu.Lock()
-	limit := e.pictures.limit
+	e.pictures.path = rate
+	e.in.mu.Unlock()
+	e.retell()
+}
+
+// retell tells the source of our video, which may be another than before, what it may send: what the path takes, within what is set.
+func (e *Endpoint) retell() {
+	a := e.agreed.Load()
+	e.in.mu.Lock()
+	limit, rate := e.pictures.limit, e.pictures.path
+	if rate == 0 && a != nil && a.estimates {
+		rate = e.pictures.first
+	}
 	e.in.mu.Unlock()
 	if most := float64(limit.MaxSend); most > 0 && (rate == 0 || rate > most) {
 		rate = most
@@ -279,7 +374,7 @@ func (e *Endpoint) SetRates(r media.Rates) {
 		v.in.mu.Lock()
 		v.pictures.limit = r
 		v.in.mu.Unlock()
-		v.estimated(0)
+		v.retell()
 	}
 }
 

@@ -182,7 +182,7 @@ func TestVideoBound(t *testing.T) {
 	if v := <-said; v != 500_000 {
 		t.Errorf("bounded to %v, expected 500000", v)
 	}
-	a.video.heardFeedback([]prtcp.Packet{&prtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 50_000}})
+	a.video.heardFeedback([]prtcp.Packet{&prtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 50_000}}, 0)
 	if v := <-said; v != 100_000 {
 		t.Errorf("bounded to %v, expected 100000", v)
 	}

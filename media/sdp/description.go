@@ -194,6 +194,15 @@ func (f Format) Video() bool {
 	return false
 }
 
+// Repeats reports whether the format is one of retransmissions (RFC 4588 8.1), and of which payload type.
+func (f Format) Repeats() (pt uint8, ok bool) {
+	if !strings.EqualFold(f.Codec, "RTX") {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(fmtpValue(f.Fmtp, "apt"), 10, 7)
+	return uint8(n), err == nil
+}
+
 // TelephoneEvent is the Codec of RFC 4733's payload format.
 const TelephoneEvent = "TELEPHONE-EVENT"
 

@@ -23,7 +23,9 @@ type Terms struct {
 	Attributes    []Attribute // further attributes of the line
 	Bandwidth     []Bandwidth // its b= lines
 	Preconditions Preconditions
-	Also          []Media // lines of a first offer behind the audio line, refused from the start
+	// Repeats says whether an answer takes the retransmissions (RFC 4588) that a line offers of the formats which are taken. nil = it takes none.
+	Repeats func(remote *Media) bool
+	Also    []Media // lines of a first offer behind the audio line, refused from the start
 
 	// Reply completes our line of an answer to that line of the offer: what depends on it, such as keys. Its error refuses the
 	// line, and the next is tried. nil = there is nothing to complete.
@@ -144,6 +146,9 @@ func (s *Session) Answer(offer *Description, t Terms) (*Description, *Agreement,
 		m.Formats = append(m.Formats, ours)
 		a.Formats = append(a.Formats, Pair{Format: ours, Send: theirs.PT, Recv: theirs.PT, Peer: theirs.Fmtp})
 	}
+	if t.Repeats != nil && t.Repeats(remote) {
+		m.Formats = append(m.Formats, repeated(m.Formats, remote.Formats)...)
+	}
 	if len(m.Formats) == 0 {
 		return nil, nil, Refuse(ErrNoCodec, "No common codec: offered %s, accepted %s", names(remote.Formats), names(t.Formats))
 	}
@@ -154,6 +159,18 @@ func (s *Session) Answer(offer *Description, t Terms) (*Description, *Agreement,
 	}
 	a.Local, a.Remote = &d.Media[index], remote
 	return d, a, nil
+}
+
+// repeated are those of the offered formats that are retransmissions of the taken ones.
+func repeated(taken, offered []Format) (out []Format) {
+	for _, f := range offered {
+		apt, ok := f.Repeats()
+		if ok && slices.ContainsFunc(taken, func(g Format) bool { return g.PT == apt }) {
+			f.Fmtp = fmt.Sprintf("apt=%d", apt)
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // pairs matches our formats (first) with the offered ones (second).

@@ -19,7 +19,8 @@ func newEngine(n *Net) (engine, error) { return newStreams(n) }
 // The methods below are a loop's; a Socket here always has a stream, which
 // does their work.
 
-func (s *Socket) sendto([]byte, *Addr) error { return ErrFull }
-func (s *Socket) unplace()                   {}
-func (s *Socket) closeFD()                   {}
-func (s *Socket) kernelDrops() uint64        { return 0 }
+func (s *Socket) sendto([]byte, *Addr) error          { return ErrFull }
+func (s *Socket) sendMarked([]byte, *Addr, int) error { return ErrFull }
+func (s *Socket) unplace()                            {}
+func (s *Socket) closeFD()                            {}
+func (s *Socket) kernelDrops() uint64                 { return 0 }

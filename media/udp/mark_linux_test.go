@@ -2,6 +2,7 @@ package udp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -30,13 +31,9 @@ func TestDSCP(t *testing.T) {
 			}); cerr != nil || err != nil {
 				t.Fatal(cerr, err)
 			}
-			for kind, open := range map[string]func(netip.AddrPort, Handler) (*Socket, error){"own": n.Open, "shared": n.OpenShared} {
-				s := must(open(netip.AddrPortFrom(netip.MustParseAddr(x[0]), 0), &funcs{}))
-				to := From(peer.LocalAddr().(*net.UDPAddr).AddrPort())
-				if err := s.WriteTo([]byte("x"), &to); err != nil {
-					t.Fatal(err)
-				}
-				if err := peer.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+			received := func(what string, want int) {
+				t.Helper()
+				if err := peer.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 					t.Fatal(err)
 				}
 				oob := make([]byte, 128)
@@ -53,8 +50,28 @@ func TestDSCP(t *testing.T) {
 						got = int(binary.NativeEndian.Uint32(m.Data))
 					}
 				}
-				if got != 46<<2 {
-					t.Errorf("%s socket: TOS %#x, want %#x", kind, got, 46<<2)
+				if got != want {
+					t.Errorf("%s: TOS %#x, want %#x", what, got, want)
+				}
+			}
+			for kind, open := range map[string]func(netip.AddrPort, Handler) (*Socket, error){"own": n.Open, "shared": n.OpenShared} {
+				s := must(open(netip.AddrPortFrom(netip.MustParseAddr(x[0]), 0), &funcs{}))
+				to := From(peer.LocalAddr().(*net.UDPAddr).AddrPort())
+				if err := s.WriteTo([]byte("x"), &to); err != nil {
+					t.Fatal(err)
+				}
+				received(kind+" socket", 46<<2)
+				for dscp, want := range map[int]int{34: 34 << 2, -1: 0, 0: 46 << 2} {
+					if err := s.WriteMarked([]byte("x"), &to, dscp); err != nil {
+						t.Fatal(err)
+					}
+					received(fmt.Sprintf("%s socket, marked %d", kind, dscp), want)
+				}
+				if n := testing.AllocsPerRun(100, func() { _ = s.WriteMarked([]byte("x"), &to, 34) }); n != 0 {
+					t.Errorf("%s socket: a marked datagram allocates %v times", kind, n)
+				}
+				for range 101 {
+					received(kind+" socket, many", 34<<2)
 				}
 			}
 		})

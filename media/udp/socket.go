@@ -64,11 +64,15 @@ func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 // closed; other errors are the kernel's (a bare syscall.Errno on Linux, so that
 // nothing is allocated). An IPv4 socket sends to IPv4 addresses only and an
 // IPv6 one to IPv6, except on the IPv6 wildcard address.
-func (s *Socket) WriteTo(p []byte, to *Addr) error {
+func (s *Socket) WriteTo(p []byte, to *Addr) error { return s.WriteMarked(p, to, 0) }
+
+// WriteMarked is WriteTo of a datagram with a DSCP of its own (RFC 2474), 1 to 63, or -1 for none; 0 is the socket's. It costs more, for such go one by one. Where the
+// system isn't Linux they have the socket's.
+func (s *Socket) WriteMarked(p []byte, to *Addr, dscp int) error {
 	if !s.guard.acquire() {
 		return net.ErrClosed
 	}
-	err := s.send(p, to)
+	err := s.send(p, to, dscp)
 	switch err {
 	case nil:
 		s.out.packets.Add(1)
@@ -84,7 +88,10 @@ func (s *Socket) WriteTo(p []byte, to *Addr) error {
 	return err
 }
 
-func (s *Socket) send(p []byte, to *Addr) error {
+func (s *Socket) send(p []byte, to *Addr, dscp int) error {
+	if s.looped && dscp != 0 {
+		return s.sendMarked(p, to, dscp)
+	}
 	if s.looped {
 		return s.sendto(p, to)
 	}

@@ -57,6 +57,42 @@ func (s *Socket) sendNow(p []byte, to *Addr) error {
 	return sendErr(rawSendto(int(s.fd), p, to))
 }
 
+// marked is a control message that sets the DSCP of one datagram (ip(7), ipv6(7)).
+type marked struct {
+	header unix.Cmsghdr
+	tos    int32
+	_      int32
+}
+
+// sendMarked sends a datagram with a DSCP of its own.
+func (s *Socket) sendMarked(p []byte, to *Addr, dscp int) error {
+	if len(p) == 0 {
+		return s.sendto(p, to)
+	}
+	m := *to
+	c := marked{tos: int32(max(dscp, 0) << 2)}
+	c.header.Level, c.header.Type = unix.IPPROTO_IP, unix.IP_TOS
+	if !to.Is4() {
+		c.header.Level, c.header.Type = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
+	}
+	if s.dual && to.Is4() {
+		m = to.mapped()
+	}
+	c.header.SetLen(unix.CmsgLen(4))
+	v := unix.Iovec{Base: unsafe.SliceData(p)}
+	v.SetLen(len(p))
+	h := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&m.sa)), Namelen: m.size, Iov: &v, Control: (*byte)(unsafe.Pointer(&c))}
+	h.SetIovlen(1)
+	h.SetControllen(unix.CmsgSpace(4))
+	for try := 0; ; try++ {
+		_, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if errno == unix.ECONNREFUSED && try == 0 {
+			continue // as in rawSendto
+		}
+		return sendErr(errno)
+	}
+}
+
 func rawSendto(fd int, p []byte, to *Addr) syscall.Errno {
 	for try := 0; ; try++ {
 		_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),

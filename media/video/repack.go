@@ -6,15 +6,23 @@ import "encoding/binary"
 // them had another network. A picture is its payloads, each behind its length in two bytes (Join).
 type Repacker struct {
 	codec string
+	most  int      // bytes of a payload
 	list  [][]byte // what a payload becomes
 	bytes []byte   // where that is
+	head  [3]byte  // of fragments
+	unit  func([]byte) bool
 }
 
 // NewRepacker makes one for VP8, VP9, H264, H265 or AV1, nil for other codecs.
 func NewRepacker(codec string) *Repacker {
 	switch codec {
 	case "VP8", "VP9", "H264", "H265", "AV1":
-		return &Repacker{codec: codec}
+		r := &Repacker{codec: codec, most: maxPayload}
+		r.unit = func(unit []byte) bool {
+			r.take(unit)
+			return false
+		}
+		return r
 	}
 	return nil
 }
@@ -47,7 +55,7 @@ func (r *Repacker) Packets(picture []byte, send func(payload []byte, last bool))
 
 // take adds a payload to the list, in pieces if it is long. One that is long and damaged is left out.
 func (r *Repacker) take(p []byte) {
-	if len(p) <= maxPayload {
+	if len(p) <= r.most {
 		if len(p) > 0 {
 			r.list = append(r.list, p)
 		}
@@ -79,7 +87,7 @@ func (r *Repacker) cut(head, data []byte, begin, end byte, begins, ends bool) {
 		at = len(head) - 1
 	}
 	for first := true; len(data) > 0; first = false {
-		n := min(len(data), maxPayload-len(head))
+		n := min(len(data), max(r.most-len(head), leastPiece))
 		b := r.piece(head, data[:n])
 		if r.codec != "VP8" || !first {
 			b[at] &^= begin | end
@@ -105,15 +113,13 @@ func (r *Repacker) piece(head, data []byte) []byte {
 func (r *Repacker) h264(p []byte) {
 	switch kind := p[0] & 0x1f; kind {
 	case 24:
-		packed(p[1:], func(unit []byte) bool {
-			r.take(unit)
-			return false
-		})
+		packed(p[1:], r.unit)
 	case 28:
 		r.cut(p[:2], p[2:], 0x80, 0x40, p[1]&0x80 != 0, p[1]&0x40 != 0)
 	default:
 		if kind >= 1 && kind <= 23 {
-			r.cut([]byte{p[0]&0xe0 | 28, kind}, p[1:], 0x80, 0x40, true, true)
+			r.head[0], r.head[1] = p[0]&0xe0|28, kind
+			r.cut(r.head[:2], p[1:], 0x80, 0x40, true, true)
 		}
 	}
 }
@@ -122,14 +128,12 @@ func (r *Repacker) h264(p []byte) {
 func (r *Repacker) h265(p []byte) {
 	switch kind := p[0] >> 1 & 0x3f; {
 	case kind == 48:
-		packed(p[2:], func(unit []byte) bool {
-			r.take(unit)
-			return false
-		})
+		packed(p[2:], r.unit)
 	case kind == 49:
 		r.cut(p[:3], p[3:], 0x80, 0x40, p[2]&0x80 != 0, p[2]&0x40 != 0)
 	case kind < 48:
-		r.cut([]byte{p[0]&0x81 | 49<<1, p[1], kind}, p[2:], 0x80, 0x40, true, true)
+		r.head[0], r.head[1], r.head[2] = p[0]&0x81|49<<1, p[1], kind
+		r.cut(r.head[:3], p[2:], 0x80, 0x40, true, true)
 	}
 }
 
@@ -151,7 +155,7 @@ func (r *Repacker) av1(p []byte) {
 			rest = nil
 		}
 		for first := true; len(element) > 0; first = false {
-			n := min(len(element), maxPayload-1)
+			n := min(len(element), r.most-1)
 			b := byte(0x10)
 			if !first || i == 1 && head&continues != 0 {
 				b |= continues
@@ -162,7 +166,8 @@ func (r *Repacker) av1(p []byte) {
 			if first && i == 1 {
 				b |= head & begins
 			}
-			r.list = append(r.list, r.piece([]byte{b}, element[:n]))
+			r.head[0] = b
+			r.list = append(r.list, r.piece(r.head[:1], element[:n]))
 			element = element[n:]
 		}
 	}

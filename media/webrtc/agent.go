@@ -24,6 +24,7 @@ type agent struct {
 	port  *Port
 	creds *credentials
 	cfg   ICE
+	dscp  int // of what is sent over UDP; set before anything is
 	watch func(found candidateFound)
 	ice   *ice.Agent
 	conns map[*socket]*agentConn

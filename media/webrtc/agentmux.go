@@ -199,7 +199,7 @@ func (c *agentConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if len(b) > 0 && b[0] < 4 && !c.agent.learn(c.agent, c.socket, &to, udp.Now()) {
 		return len(b), nil // as lost: too many candidates, or another leg is there
 	}
-	if err := c.socket.udp.WriteTo(b, &to); err != nil {
+	if err := c.socket.udp.WriteMarked(b, &to, c.agent.dscp); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -62,6 +62,8 @@ type Config struct {
 	ICE ICE
 	// Trickle leaves candidates out of SDP until Gather (RFC 8838). Without it SDP waits for all of them.
 	Trickle bool
+	// DSCP marks what the endpoint sends of media (RFC 2474), 1 to 63, -1 = not at all; 0 = as all that the port sends.
+	DSCP int
 	// Watch is told of ICE and DTLS, one event at a time, on whichever goroutine found it out: it must neither block nor call
 	// the endpoint, Connectivity apart. nil = nobody listens.
 	Watch func(Event)
@@ -190,9 +192,9 @@ func (e *Endpoint) choose(rich bool) transport {
 	if e.transport == nil {
 		now := func() ICE { return *e.ice.Load() }
 		if s := e.cfg.Stack; s == PeerConnection || s == Auto && (rich || e.ice.Load().full()) {
-			e.transport = newPion(e.cfg.Port, e.cfg.Log.With("endpoint", e.cfg.Name), now, e.discovered)
+			e.transport = newPion(e.cfg.Port, e.cfg.DSCP, e.cfg.Log.With("endpoint", e.cfg.Name), now, e.discovered)
 		} else {
-			e.transport = newOwn(e.cfg.Port, now, e.discovered)
+			e.transport = newOwn(e.cfg.Port, e.cfg.DSCP, now, e.discovered)
 		}
 	}
 	return e.transport

@@ -3,16 +3,14 @@ package webrtc
 import (
 	"encoding/binary"
 	"sync"
-	"time"
 
 	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/udp"
 )
 
 const (
-	laneSize  = 512 // packets that wait, or may be asked for again: about a second of 4 Mbit/s
-	laneSlot  = rtpstream.HeaderSize + maxPicture + 2
-	laneAgain = int64(20 * time.Millisecond) // before a packet is sent again, and again
+	laneSize = rtpstream.HistorySize // packets that wait, or may be asked for again
+	laneSlot = rtpstream.HeaderSize + maxPicture + 2
 )
 
 // lane is the pictures' packets on their way to a goroutine, and those that went: a peer that has lost one is sent it again, in
@@ -23,25 +21,15 @@ type lane struct {
 	once sync.Once
 
 	mu    sync.Mutex
-	slots []laneEntry // by sequence number; nil before the first packet
-	queue []laneJob   // in order
-	head  int         // of what waits in it
+	past  rtpstream.History
+	queue []laneJob // in order; nil before the first packet
+	head  int       // of what waits in it
 	count int
-	top   uint16
-	begun bool
 	rtx   [128]uint8 // payload type of the stream beside, by that of the packet; 0 = there is none
 	ssrc  uint32     // of the stream beside
 	seq   uint16
 	lost  uint64 // packets that there was no room for
 	again uint64 // packets sent again
-}
-
-type laneEntry struct {
-	p     [laneSlot]byte
-	size  int
-	seq   uint16
-	sent  int64 // when it went last
-	valid bool
 }
 
 type laneJob struct {
@@ -63,21 +51,15 @@ func (n *lane) put(p []byte) error {
 	if len(p) > laneSlot {
 		return errLong
 	}
-	seq := binary.BigEndian.Uint16(p[2:])
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.slots == nil {
-		n.slots, n.queue = make([]laneEntry, laneSize), make([]laneJob, laneSize)
+	if n.queue == nil {
+		n.queue = make([]laneJob, laneSize)
 	}
-	s := &n.slots[seq%laneSize]
-	switch d := int16(seq - n.top); {
-	case !n.begun || d > 0:
-		n.begun, n.top = true, seq
-	case d <= -laneSize || s.valid && s.seq == seq:
+	if n.past.Keep(p) == nil {
 		return ErrReused
 	}
-	s.size, s.seq, s.sent, s.valid = copy(s.p[:], p), seq, 0, true
-	return n.add(laneJob{seq: seq})
+	return n.add(laneJob{seq: binary.BigEndian.Uint16(p[2:])})
 }
 
 // add queues. The caller holds mu.
@@ -103,14 +85,11 @@ func (n *lane) add(j laneJob) error {
 func (n *lane) want(seq uint16, now int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.slots == nil {
+	k := n.past.Again(seq, now)
+	if k == nil || n.rtx[k.Type()] == 0 || n.count > laneSize/2 {
 		return
 	}
-	s := &n.slots[seq%laneSize]
-	if !s.valid || s.seq != seq || s.sent == 0 || now-s.sent < laneAgain || n.rtx[s.p[1]&0x7f] == 0 || n.count > laneSize/2 {
-		return
-	}
-	s.sent = now
+	k.Sent = now
 	_ = n.add(laneJob{seq, true}) // there is room
 }
 
@@ -121,30 +100,19 @@ func (n *lane) next(b []byte, now int64) ([]byte, bool) {
 	for n.count > 0 {
 		j := n.queue[n.head]
 		n.head, n.count = (n.head+1)%laneSize, n.count-1
-		s := &n.slots[j.seq%laneSize]
-		if !s.valid || s.seq != j.seq {
+		k := n.past.Get(j.seq)
+		if k == nil {
 			continue // a later one has its place
 		}
-		s.sent = now
+		k.Sent = now
 		if j.again {
 			n.again++
-			return n.repeat(b, s), true
+			n.seq++
+			return k.Beside(b, n.rtx[k.Type()], n.seq, n.ssrc), true
 		}
-		return b[:copy(b, s.p[:s.size])], true
+		return b[:copy(b, k.Packet())], true
 	}
 	return nil, false
-}
-
-// repeat writes a packet as the stream beside has it (RFC 4588 4).
-func (n *lane) repeat(b []byte, s *laneEntry) []byte {
-	const head = rtpstream.HeaderSize
-	copy(b, s.p[:head])
-	b[1] = b[1]&0x80 | n.rtx[b[1]&0x7f]
-	n.seq++
-	binary.BigEndian.PutUint16(b[2:], n.seq)
-	binary.BigEndian.PutUint32(b[8:], n.ssrc)
-	binary.BigEndian.PutUint16(b[head:], s.seq)
-	return b[:head+2+copy(b[head+2:], s.p[head:s.size])]
 }
 
 // drain hands packets over until the lane is closed.

@@ -22,6 +22,7 @@ import (
 // own is the transport of our own stack. Its candidates are the port's addresses: there is nothing to look for.
 type own struct {
 	port  *Port
+	dscp  int
 	ice   func() ICE // as it is now
 	watch func(candidateFound)
 
@@ -30,8 +31,8 @@ type own struct {
 	over     chan struct{} // closed
 }
 
-func newOwn(p *Port, now func() ICE, watch func(candidateFound)) *own {
-	o := &own{port: p, ice: now, watch: watch, gathered: map[*credentials][]string{}, over: make(chan struct{})}
+func newOwn(p *Port, dscp int, now func() ICE, watch func(candidateFound)) *own {
+	o := &own{port: p, dscp: dscp, ice: now, watch: watch, gathered: map[*credentials][]string{}, over: make(chan struct{})}
 	close(o.over)
 	return o
 }
@@ -81,6 +82,7 @@ func (o *own) Candidates(c *credentials) ([]string, <-chan struct{}) {
 
 func (o *own) Join(d *deal, r receiver) (line, error) {
 	p := &peer{port: o.port, r: r, born: udp.Now(), identity: d.identity, fingerprints: d.theirs.fingerprints, client: d.client}
+	p.out.dscp = o.dscp
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // crypto/rand never fails
 	p.tie = binary.BigEndian.Uint64(b[:])
@@ -141,6 +143,7 @@ type peer struct {
 		sync.Mutex
 		context *srtp.Context
 		path    path
+		dscp    int
 		quiet   bool // without consent nothing is sent
 		window  rtpstream.Once
 		header  prtp.Header
@@ -391,7 +394,7 @@ func (p *peer) Send(b []byte) error {
 	if err != nil {
 		return err
 	}
-	return o.path.socket.udp.WriteTo(q, &o.path.addr)
+	return o.path.socket.udp.WriteMarked(q, &o.path.addr, o.dscp)
 }
 
 // SendControl encrypts and sends a compound RTCP packet.
@@ -409,7 +412,7 @@ func (p *peer) SendControl(b []byte) error {
 	if err != nil {
 		return err
 	}
-	return o.path.socket.udp.WriteTo(q, &o.path.addr)
+	return o.path.socket.udp.WriteMarked(q, &o.path.addr, o.dscp)
 }
 
 // Tick watches the peer's consent, and asks for it where the peer asks nobody.

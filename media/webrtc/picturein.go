@@ -33,7 +33,8 @@ type pictureIn struct {
 	told     bool        // Flowing was
 	limit    media.Rates // as set
 	said     float64     // bit/s that the sinks can take; 0 = not said
-	asked    uint64      // bit/s of the peer, latest
+	remb     rtpstream.Remb
+	asked    uint64 // bit/s of the peer, latest
 
 	unknown, malformed, rejected uint64
 }
@@ -188,7 +189,7 @@ func (n *pictureIn) heed(fb media.Feedback) {
 		l := n.line
 		n.mu.Unlock()
 		if lower && l != nil { // upwards the next report will do
-			_ = l.SendControl(n.estimate(n.r.out.SSRC))
+			_ = l.SendControl(n.estimate(n.r.out.SSRC, udp.Now()))
 		}
 	}
 }
@@ -224,9 +225,12 @@ func (n *pictureIn) request(l *pionLine, ssrc uint32) {
 }
 
 // estimate is what the peer may send at most, as REMB; nil if nothing bounds it, or it doesn't send.
-func (n *pictureIn) estimate(sender uint32) []byte {
+func (n *pictureIn) estimate(sender uint32, now int64) []byte {
 	n.mu.Lock()
 	rate := n.said
+	if seems := n.remb.Look(n.layers[0].seq.Stream(), now); seems > 0 && (rate == 0 || seems < rate) {
+		rate = seems
+	}
 	if most := float64(n.limit.MaxReceive); most > 0 && (rate == 0 || rate > most) {
 		rate = most
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/udp"
+	"github.com/patchbay/patchbay/media/video"
 )
 
 // maxPicture bounds a payload: with what SRTP and a header extension add a packet fits into an Ethernet frame.
@@ -33,8 +34,11 @@ type pictureOut struct {
 	beside  uint32 // SSRC of retransmissions
 	limit   media.Rates
 	path    float64 // bit/s that the path takes, as GCC or the peer says; 0 = not known
+	first   float64 // and what it is taken for before; 0 = not known
 	target  uint64  // and what the source was told
 	format  *media.Format
+	cutter  *video.Cutter // nil before the first frame
+	most    int           // bytes of a payload
 	room    [rtpstream.HeaderSize + maxPicture]byte
 	began   uint32 // timestamp of the key picture that was counted last
 	numbers rtpstream.Numbering
@@ -46,7 +50,7 @@ type pictureOut struct {
 }
 
 func (s *pictureOut) init(r *rich) {
-	s.r, s.waits = r, true
+	s.r, s.waits, s.most = r, true, maxPicture
 	s.numbers.Init()
 	s.SSRC = s.numbers.SSRC
 	var b [4]byte
@@ -100,7 +104,7 @@ func (s *pictureOut) Push(f *media.Frame) {
 
 // push sends a frame; ask says that a key picture is to be asked for.
 func (s *pictureOut) push(f *media.Frame) (ask bool) {
-	if s.line == nil || s.closed || len(f.Payload) > maxPicture || f.Kind != media.Video || f.Format != s.format && !s.takes(f.Format) {
+	if s.line == nil || s.closed || f.Kind != media.Video || f.Format != s.format && !s.takes(f.Format) {
 		s.dropped++
 		return false
 	}
@@ -124,6 +128,48 @@ func (s *pictureOut) push(f *media.Frame) (ask bool) {
 		s.waits = false
 		s.numbers.Pause()
 	}
+	if !s.slice(f) {
+		return false
+	}
+	if f.Marker {
+		s.pictures++
+	}
+	if f.Key && (s.keys == 0 || s.began != f.Timestamp) {
+		s.keys, s.began = s.keys+1, f.Timestamp
+	}
+	return false
+}
+
+// slice sends a frame as one packet, or as several that are no longer than they may be; false if that didn't go.
+func (s *pictureOut) slice(f *media.Frame) bool {
+	if s.cutter == nil || s.cutter.Codec() != f.Format.Codec {
+		if s.cutter = video.NewCutter(f.Format.Codec, s.most); s.cutter == nil {
+			s.dropped++
+			return false
+		}
+		s.numbers.Pause() // its numbers aren't those before
+	}
+	pieces, first, ok := s.cutter.Cut(f.Payload, f.Sequence, f.Epoch)
+	if !ok {
+		s.dropped++
+		return false
+	}
+	one := *f
+	for i, p := range pieces {
+		one.Payload, one.Sequence, one.Marker = p, first+uint16(i), f.Marker && i == len(pieces)-1
+		if !s.packet(&one) {
+			return false
+		}
+	}
+	return true
+}
+
+// packet sends a frame as one packet.
+func (s *pictureOut) packet(f *media.Frame) bool {
+	if len(f.Payload) > maxPicture {
+		s.dropped++
+		return false
+	}
 	b, at := s.numbers.Packet(s.room[:], f, byte(f.Format.Tag), uint32(f.Format.Clock), udp.Now)
 	switch err := s.line.sendPicture(b); err {
 	case nil:
@@ -135,13 +181,22 @@ func (s *pictureOut) push(f *media.Frame) (ask bool) {
 		return false
 	}
 	s.numbers.Sent(f, f.Format, at)
-	if f.Marker {
-		s.pictures++
+	return true
+}
+
+// SetMTU bounds what packets of pictures that are sent have, from their header on and without what SRTP and header extensions add, bytes. An endpoint
+// that carries none takes no notice.
+func (e *Endpoint) SetMTU(bytes int) {
+	if e.rich == nil {
+		return
 	}
-	if f.Key && (s.keys == 0 || s.began != f.Timestamp) {
-		s.keys, s.began = s.keys+1, f.Timestamp
+	s := &e.rich.out
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = min(bytes-rtpstream.HeaderSize, maxPicture)
+	if s.cutter != nil {
+		s.cutter.SetMost(s.most)
 	}
-	return false
 }
 
 func (s *pictureOut) takes(f *media.Format) bool {
@@ -222,6 +277,9 @@ func (s *pictureOut) retell() {
 // bound is what the source may send, in bit/s. The caller holds mu.
 func (s *pictureOut) bound() float64 {
 	rate := s.path
+	if rate == 0 {
+		rate = s.first
+	}
 	if most := float64(s.limit.MaxSend); most > 0 && (rate == 0 || rate > most) {
 		rate = most
 	}

@@ -24,6 +24,7 @@ import (
 // so one offer can have several answers here too, an answer can be taken back, and an ICE restart changes paths without a gap.
 type pion struct {
 	port  *Port
+	dscp  int // of what agents send
 	log   *slog.Logger
 	ice   func() ICE // as it is now
 	watch func(candidateFound)
@@ -32,8 +33,8 @@ type pion struct {
 	agents map[*credentials]*agent // that have no peer yet
 }
 
-func newPion(p *Port, log *slog.Logger, now func() ICE, watch func(candidateFound)) *pion {
-	return &pion{port: p, log: log, ice: now, watch: watch, agents: map[*credentials]*agent{}}
+func newPion(p *Port, dscp int, log *slog.Logger, now func() ICE, watch func(candidateFound)) *pion {
+	return &pion{port: p, dscp: dscp, log: log, ice: now, watch: watch, agents: map[*credentials]*agent{}}
 }
 
 // Enroll makes credentials, and the agent that has them.
@@ -47,6 +48,7 @@ func (t *pion) Enroll() (*credentials, error) {
 		t.port.withdraw(c)
 		return nil, err
 	}
+	a.dscp = t.dscp
 	t.mu.Lock()
 	t.agents[c] = a
 	t.mu.Unlock()
@@ -97,6 +99,7 @@ func (t *pion) take(c *credentials) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.dscp = t.dscp
 	a.take()
 	if err := a.gather(); err != nil {
 		return nil, errors.Join(err, a.Close())

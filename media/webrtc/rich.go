@@ -77,7 +77,7 @@ func (r *rich) report(l *pionLine, now int64, bye bool) {
 		}
 		b := sent.Append(nil, r.control.Name, now, 5*pictureReport, bye && i == 0)
 		if i == 0 {
-			b = append(b, r.in.estimate(sent.SSRC)...)
+			b = append(b, r.in.estimate(sent.SSRC, now)...)
 		}
 		_ = l.SendControl(b) // the next comes in a second
 	}
@@ -143,6 +143,22 @@ func (e *Endpoint) SetRates(r media.Rates) {
 	n.mu.Unlock()
 	s.mu.Lock()
 	s.limit = r
+	s.mu.Unlock()
+	s.retell()
+}
+
+// SetRemb has what a peer may send be estimated on these terms, beside what it finds itself, from now on. An endpoint that carries no pictures, and
+// a peer's that sends several sizes, takes no notice.
+func (e *Endpoint) SetRemb(p media.Remb) {
+	if e.rich == nil {
+		return
+	}
+	n, s := &e.rich.in, &e.rich.out
+	n.mu.Lock()
+	n.remb.Set(p)
+	n.mu.Unlock()
+	s.mu.Lock()
+	s.first = float64(p.OnConnect)
 	s.mu.Unlock()
 	s.retell()
 }

@@ -35,16 +35,14 @@ func Missing() []Exception {
 // Idle is the list of what clients can set, or subscribe to, as at Kurento's, and what does nothing here.
 func Idle() []Exception {
 	return []Exception{
-		{"BaseRtpEndpoint.mtu", "It is kept, and heeded by nobody: packets of video that a peer sends go on as large as they come, for nothing here makes others of them; those of players, RTSP's too, have 1,162 bytes at most."},
-		{"BaseRtpEndpoint.rembParams", "They are kept, and heeded by nobody: what a path takes is estimated otherwise, and asked of a peer within minVideoRecvBandwidth and maxVideoRecvBandwidth."},
+		{"BaseRtpEndpoint.rembParams", "Until they are set nothing is estimated by what gets lost: browsers find what a path takes themselves, by feedback of what came when (transport-cc), and are told what elements behind can take. Once set they are heeded too; of several sizes of a picture (simulcast) they aren't."},
 		{"EndpointStats.E2ELatency", "It is always empty. inputLatency tells of each element's own."},
 		{"HttpPostEndpoint.useEncodedMedia", "It changes nothing: media goes out as it is wherever sinks take it. PlayerEndpoint's doesn't, either."},
 		{"MediaElement.encoderBitrate", "It is kept, as are minEncoderBitrate and maxEncoderBitrate, and heeded by nobody: video isn't encoded, and audio has its codec's rate. The bitrate of setAudioFormat is left out of account, too."},
-		{"MediaElement.setVideoFormat", "It is taken, and video goes on in the format that it comes in."},
+		{"MediaElement.setVideoFormat", "It is taken, and video goes on in the format that it comes in: this server doesn't transcode video."},
 		{"RtpEndpoint.OnKeySoftLimit", "It never comes: no stream lasts as long as a key does."},
 		{"RTCMediaStreamTrackStats", "What of it only a decoder knows is 0."},
 		{"RTCRTPStreamStats", "Its associateStatsId is empty, isRemote false, and sliCount 0."},
-		{"WebRtcEndpoint.qosDscp", "It is taken, and marks nothing: all endpoints share the sockets of one port, and what leaves them has the mark of the setting media.dscp."},
 	}
 }
 

@@ -129,10 +129,10 @@ func (e *BaseRtpEndpoint) SetMaxVideoSendBandwidth(v int) error {
 	return e.setNumber("maxVideoSendBandwidth", &e.maxSend, v, 0, 1<<31-1)
 }
 
-// MTU is the most that a packet of ours has, bytes; 1200 at first. Audio stays far below.
+// MTU is the most that a packet of video to the peer has, bytes, from its RTP header on; 1200 at first. Audio stays far below.
 func (e *BaseRtpEndpoint) MTU() int { return e.number(&e.mtu) }
 
-// SetMTU sets the most that a packet of ours has, 68 to 65535 bytes.
+// SetMTU sets the most that a packet of video to the peer has, 68 to 65535 bytes.
 func (e *BaseRtpEndpoint) SetMTU(v int) error {
 	return e.setNumber("mtu", &e.mtu, v, leastMTU, mostMTU)
 }
@@ -171,6 +171,9 @@ func (e *BaseRtpEndpoint) bound() {
 		r.MinReceive = min(r.MinReceive, r.MaxReceive)
 	}
 	b.SetRates(r)
+	if b, ok := e.endpoint.(interface{ SetMTU(bytes int) }); ok {
+		b.SetMTU(e.mtu)
+	}
 }
 
 // kilo is a rate of kbit/s in bit/s.
@@ -178,18 +181,41 @@ func kilo(v int) int { return min(v, mostKilo) * 1000 }
 
 const mostKilo = 1_000_000
 
-// RembParams are those of the congestion control towards the peer.
+// RembParams are the terms on which it is estimated, by what gets lost, how much the peer may send, once they were set.
 func (e *BaseRtpEndpoint) RembParams() RembParams {
 	e.state.Lock()
 	defer e.state.Unlock()
 	return e.remb
 }
 
-// SetRembParams sets those of the congestion control towards the peer.
-func (e *BaseRtpEndpoint) SetRembParams(p RembParams) {
+// SetRembParams has what the peer may send be estimated on these terms. It fails with IllegalParam where they make no sense.
+func (e *BaseRtpEndpoint) SetRembParams(p RembParams) error {
+	least := 50 // bit/s, Kurento's own
+	if p.LinealFactorMin != nil {
+		least = *p.LinealFactorMin
+	}
+	for _, v := range []struct {
+		name        string
+		v           float64
+		least, most float64
+	}{
+		{"packetsRecvIntervalTop", float64(p.PacketsRecvIntervalTop), 1, 1e6}, {"exponentialFactor", float64(p.ExponentialFactor), 0, 1},
+		{"linealFactorMin", float64(least), 0, 1e9}, {"linealFactorGrade", float64(p.LinealFactorGrade), 1e-3, 1e6},
+		{"decrementFactor", float64(p.DecrementFactor), 0, 1}, {"thresholdFactor", float64(p.ThresholdFactor), 0, 1},
+		{"upLosses", float64(p.UpLosses), 0, 255}, {"rembOnConnect", float64(p.RembOnConnect), 0, 1e9},
+	} {
+		if !(v.v >= v.least && v.v <= v.most) {
+			return rpc.Errorf(rpc.IllegalParam, "'rembParams.%s' is %v, should be %v to %v", v.name, v.v, v.least, v.most)
+		}
+	}
 	e.state.Lock()
 	defer e.state.Unlock()
 	e.remb = p
+	if b, ok := e.endpoint.(interface{ SetRemb(media.Remb) }); ok {
+		b.SetRemb(media.Remb{Packets: p.PacketsRecvIntervalTop, Losses: p.UpLosses, Decrement: float64(p.DecrementFactor), Threshold: float64(p.ThresholdFactor),
+			Exponential: float64(p.ExponentialFactor), LinearLeast: float64(least), LinearGrade: float64(p.LinealFactorGrade), OnConnect: p.RembOnConnect})
+	}
+	return nil
 }
 
 // RequestKeyframe asks the peer for a picture that needs no other. It fails with NotSupported while there is no video.

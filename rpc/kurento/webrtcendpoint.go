@@ -67,6 +67,7 @@ type WebRTCOptions struct {
 	Watch func(WebRTCEvent)
 	ECDSA bool // the certificate's key; false = RSA
 	Data  bool // with data channels
+	DSCP  int  // of what is sent to the peer, 1 to 63, -1 = none; 0 = the server's own
 }
 
 // WebRTCEvent is what a WebRTC tells of ICE and DTLS. Of an event exactly one field is set.
@@ -137,8 +138,7 @@ func (k *Core) webRtcEndpointClass() *rpc.Class {
 	return e
 }
 
-// newWebRtcEndpoint makes one. qosDscp is taken and marks nothing: all endpoints share sockets.
-func (k *Core) newWebRtcEndpoint(self *rpc.Object, p *Pipeline, recvonly, sendonly, data bool, key CertificateKeyType, _ DSCPValue) (*WebRtcEndpoint, error) {
+func (k *Core) newWebRtcEndpoint(self *rpc.Object, p *Pipeline, recvonly, sendonly, data bool, key CertificateKeyType, qos DSCPValue) (*WebRtcEndpoint, error) {
 	if k.cfg.WebRTC == nil {
 		return nil, rpc.Errorf(rpc.NotSupported, noWebRTC)
 	}
@@ -148,7 +148,7 @@ func (k *Core) newWebRtcEndpoint(self *rpc.Object, p *Pipeline, recvonly, sendon
 	}
 	e := &WebRtcEndpoint{ice: iceSettings{port: defaultSTUN, tcp: true}}
 	e.web, err = k.cfg.WebRTC(WebRTCOptions{Pipeline: p.Media(), Name: self.ID(), Tenant: self.Tenant(), Notify: e.Notice, Watch: e.event,
-		ECDSA: key == CertificateKeyTypeEcdsa, Data: data})
+		ECDSA: key == CertificateKeyTypeEcdsa, Data: data, DSCP: qos.dscp()})
 	if err != nil {
 		return nil, err
 	}
