@@ -13,6 +13,9 @@ import (
 	"github.com/patchbay/patchbay/billing/report"
 )
 
+// tellEvery is how often the command says how far it has come: what takes less isn't worth a line.
+const tellEvery = time.Second
+
 func newReportCommand() *cobra.Command {
 	var r records
 	var format string
@@ -45,8 +48,10 @@ func newReportCommand() *cobra.Command {
 				return flagged(err)
 			}
 			return r.readFor(cmd, reportTime, func(ctx context.Context, reader *billing.Reader) error {
+				told := time.Now()
 				out, err := reader.Report(ctx, q, func(done, of int) {
-					if of > 1 && done%max(1, of/20) == 0 {
+					if time.Since(told) >= tellEvery {
+						told = time.Now()
 						fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d\n", done, of)
 					}
 				})

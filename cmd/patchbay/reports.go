@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/patchbay/patchbay/billing"
@@ -29,10 +30,16 @@ type reports struct {
 	past *past
 	ctx  context.Context // until Close
 	stop context.CancelFunc
+
+	mu      sync.Mutex
+	waiting map[string]int // questions about one tenant's calls, by tenant: of those who may ask for no other's all of them
 }
 
+// reportQueue is how many questions of one tenant wait for their answers, so that others' may still.
+const reportQueue = 8
+
 func newReports(cfg billing.Config, log *slog.Logger) *reports {
-	r := &reports{log: log, past: newPast(cfg)}
+	r := &reports{log: log, past: newPast(cfg), waiting: map[string]int{}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r
 }
@@ -45,6 +52,12 @@ func (r *reports) Close() {
 
 // make answers a query. The error is errBusy, a *report.Error of who asked, or ours.
 func (r *reports) make(ctx context.Context, q report.Query, progress report.Progress) (out *report.Report, err error) {
+	if q.Tenant != nil {
+		if !r.enter(*q.Tenant) {
+			return nil, errBusy
+		}
+		defer r.leave(*q.Tenant)
+	}
 	ctx, cancel := context.WithTimeout(ctx, reportTime)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
@@ -61,6 +74,25 @@ func (r *reports) make(ctx context.Context, q report.Query, progress report.Prog
 		err = errors.New("no report")
 	}
 	return out, err
+}
+
+// enter takes a place in the queue for a tenant's question; false: all that it may have are taken.
+func (r *reports) enter(tenant string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting[tenant] >= reportQueue {
+		return false
+	}
+	r.waiting[tenant]++
+	return true
+}
+
+func (r *reports) leave(tenant string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting[tenant]--; r.waiting[tenant] == 0 {
+		delete(r.waiting, tenant)
+	}
 }
 
 // mount adds the handlers to a mux.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/billing"
 	"github.com/patchbay/patchbay/billing/report"
 )
 
@@ -113,6 +116,54 @@ func TestReportsOverHTTP(t *testing.T) {
 		t.Errorf("a wrong question with progress: %d %s", code, body)
 	}
 	s.reportsAreTenants(t)
+}
+
+// One tenant's questions leave places for those of others.
+func TestOneTenantsReportsLeaveRoom(t *testing.T) {
+	r := newReports(billing.Config{Dir: t.TempDir(), Database: billing.None}, slog.New(slog.DiscardHandler))
+	defer r.Close()
+	r.past.turn <- struct{}{} // somebody's report takes long
+	ask := func(tenant *string) chan error {
+		done := make(chan error, 1)
+		q, err := report.Parse(report.Traffic, func(string) (string, bool) { return "", false }, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Tenant = tenant
+		go func() {
+			_, err := r.make(t.Context(), q, nil)
+			done <- err
+		}()
+		return done
+	}
+	waits := func(n int) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); len(r.past.queue) != n; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d wait, expected %d", len(r.past.queue), n)
+			}
+		}
+	}
+	acme, books := "acme", "books"
+	var all []chan error
+	for range reportQueue {
+		all = append(all, ask(&acme))
+	}
+	waits(reportQueue)
+	if err := <-ask(&acme); !errors.Is(err, errBusy) {
+		t.Errorf("one more of the same tenant: %v, expected that there are too many", err)
+	}
+	all = append(all, ask(&books), ask(nil))
+	waits(reportQueue + 2)
+	<-r.past.turn
+	for _, done := range all { // there is no database
+		if err := <-done; err == nil || errors.Is(err, errBusy) {
+			t.Errorf("whose turn it was: %v", err)
+		}
+	}
+	if len(r.waiting) != 0 {
+		t.Errorf("places that nobody gave back: %v", r.waiting)
+	}
 }
 
 // reportsAreTenants: a token with the role billing sees its own tenant's, admin all, others none.

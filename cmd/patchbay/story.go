@@ -112,10 +112,10 @@ func (s *story) event(e call.Event) {
 		if d.LinkedID != s.c.ID {
 			s.say(when, "it is joined with call %s", d.LinkedID)
 		}
-	case call.Rated:
-		s.rated(when, "costs", d.Ratings)
+	case call.Rated: // by the keeper of records, which has no clock of the call's
+		s.rated("", "costs", d.Ratings)
 	case call.Rerated:
-		s.rated(when, "is rated again: it costs", d.Ratings)
+		s.rated(e.At.In(s.zone).Format(time.DateOnly), "is rated again: it costs", d.Ratings)
 	case call.Note:
 		s.say(when, "note: %s", d.Text)
 	case call.LegEnd:

@@ -34,7 +34,10 @@ func TestStoryOfMoney(t *testing.T) {
 	} {
 		c, events := play(t, append(append(begins[:2:2], scene{1, 0, call.Forward{User: "ben", From: "402", To: "030123456", Reason: "busy", Depth: 1}}, begins[2], begins[3]),
 			scene{5200, 2, call.Answer{}}, scene{71000, 1, call.LegEnd{Cause: call.Normal, HungUp: true}}, scene{71000, 0, call.End{By: call.Caller, Cause: call.Normal}}))
-		told := tell(c, append(events, call.Event{Call: storyID, Seq: c.Version + 1, At: storyZero, Mono: 7e9 + 71e9, Data: call.Rated{Ratings: v.ratings}}), storyZero.Location())
+		told := tell(c, append(events, call.Event{Call: storyID, Seq: c.Version + 1, At: storyZero, Data: call.Rated{Ratings: v.ratings}}), storyZero.Location())
+		if strings.Contains(told, "+0 ms  the call costs") || !strings.Contains(told, "\n               the call costs: ") {
+			t.Errorf("the price has a time that it isn't of:\n%s", told)
+		}
 		if !strings.Contains(told, v.want) || !strings.Contains(told, "user ben forwards (busy) 402 to 030123456") {
 			t.Errorf("%s\nexpected %s", told, v.want)
 		}
