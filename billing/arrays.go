@@ -110,7 +110,7 @@ func (a *array) json(v any) error {
 	} else {
 		var b []byte
 		b, err = json.Marshal(v)
-		a.b = append(a.b, b...)
+		a.b = append(a.b, cleanJSON(b)...)
 	}
 	a.end(at)
 	return err
@@ -162,6 +162,15 @@ func (a *array) add(v any) error {
 		fits = "float8"
 		a.int(int64(math.Float64bits(*v)))
 	case *call.Quality:
+		if v == nil {
+			a.null()
+			return nil
+		}
+		fits = "jsonb"
+		if err := a.json(v); err != nil {
+			return err
+		}
+	case *call.Carried:
 		if v == nil {
 			a.null()
 			return nil

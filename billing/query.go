@@ -142,7 +142,10 @@ func scanLeg(row pgx.Rows) (uuid.UUID, *call.Leg, error) {
 		&sig, orZero(&sigPort), &local, orZero(&localPort), &remote, orZero(&remotePort), orEmpty(&l.Media.SRTP),
 		orEmpty(&l.Media.Codec), orEmpty(&l.Media.Codec), orZero(&l.Media.Ptime), orEmpty(&l.Media.DTMF), orEmpty(&l.Media.Direction),
 		&l.Media.Transcoded, &l.EarlyMedia, &l.InviteAt, &l.ProgressAt, &l.AnsweredAt, &l.EndedAt, &l.PDD,
-		orZero(&l.Cause.SIP), orZero(&l.Cause.Q850), orEmpty(&l.Cause.Text), orEmpty(&l.Cause.Raw), &l.HungUp, &l.Quality)
+		orZero(&l.Cause.SIP), orZero(&l.Cause.Q850), orEmpty(&l.Cause.Text), orEmpty(&l.Cause.Raw), &l.HungUp, &l.Quality, orNone(&l.Talk), orNone(&l.TalkFrom), &l.Carried)
+	if l.Carried != nil {
+		l.Carried.At = l.Carried.At.UTC()
+	}
 	l.Signalling, l.Media.Local, l.Media.Remote = join(sig, sigPort), join(local, localPort), join(remote, remotePort)
 	utc(&l.InviteAt, l.ProgressAt, l.AnsweredAt, l.EndedAt)
 	return id, l, err
@@ -183,6 +186,12 @@ func (n null[T]) Scan(v any) error {
 			return fmt.Errorf("column holds %T, expected a number", v)
 		}
 		*to = int(i)
+	case *int64:
+		i, ok := v.(int64)
+		if !ok {
+			return fmt.Errorf("column holds %T, expected a number", v)
+		}
+		*to = i
 	case *bool:
 		b, ok := v.(bool)
 		if !ok {
@@ -195,4 +204,5 @@ func (n null[T]) Scan(v any) error {
 
 func orEmpty(s *string) null[string] { return null[string]{s} }
 func orZero(i *int) null[int]        { return null[int]{i} }
+func orNone(i *int64) null[int64]    { return null[int64]{i} }
 func orFalse(b *bool) null[bool]     { return null[bool]{b} }

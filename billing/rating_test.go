@@ -292,11 +292,11 @@ func TestCallsWithoutAPrice(t *testing.T) {
 		t.Errorf("a call through no trunk: %v", got)
 	}
 	c.Legs = []*call.Leg{{No: 2, Role: call.CalleeLeg, Trunk: "busy"}, {No: 3, Role: call.CalleeLeg, Trunk: "carrier", AnsweredAt: &answered}}
-	if got := r.jobs(c); len(got) != 3 || got[0] != (job{SideSell, "", "retail", "user:alice"}) || got[1] != (job{SideBuy, "", "wholesale", "trunk:carrier"}) {
+	if got := r.jobs(c); len(got) != 3 || got[0].String() != "{sell  retail user:alice}" || got[1].String() != "{buy  wholesale trunk:carrier}" || got[1].leg() != 3 {
 		t.Errorf("%v", got)
 	}
 	r.Tenants["default"], c.Payer = "wholesale", "bob"
-	if got := r.jobs(c); got[0] != (job{SideSell, "", "wholesale", "tenant:default"}) {
+	if got := r.jobs(c); got[0].String() != "{sell  wholesale tenant:default}" {
 		t.Errorf("of a user without a tariff: %v", got)
 	}
 	c.AnsweredAt = nil
@@ -316,15 +316,18 @@ func TestCallsWithoutAPrice(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &book{decks: map[string][]validity{"carrier": {{1, answered, deck}}}}
-	if v := r.rate(b, c, job{SideBuy, "", "wholesale", ""}); v.Problem != "deck carrier version 7 has no prefix of +33123" {
+	rates := func(tariff string) Rated {
+		return r.rate(b, c, job{side: SideBuy, tariff: tariff, of: c.Talks()[0]})
+	}
+	if v := rates("wholesale"); v.Problem != "deck carrier version 7 has no prefix of +33123" {
 		t.Errorf("%+v", v)
 	}
 	before := answered.Add(-time.Nanosecond)
 	c.AnsweredAt = &before
-	if v := r.rate(b, c, job{SideBuy, "", "wholesale", ""}); !strings.Contains(v.Problem, "no version of deck carrier held") {
+	if v := rates("wholesale"); !strings.Contains(v.Problem, "no version of deck carrier held") {
 		t.Errorf("%+v", v)
 	}
-	if v := r.rate(b, c, job{SideBuy, "", "gone", ""}); v.Problem != "there is no tariff gone" {
+	if v := rates("gone"); v.Problem != "there is no tariff gone" {
 		t.Errorf("%+v", v)
 	}
 }
@@ -389,9 +392,12 @@ func TestWhoPays(t *testing.T) {
 		}
 	}
 	forwarded := &call.Call{To: "4930102", ToN: "+33123", AnsweredAt: &at, EndedAt: &at, Legs: []*call.Leg{caller("", "carrier"), callee("", "carrier")}}
-	if v := r.rate(&book{}, forwarded, job{SideSell, runIn, "bob-in", "user:bob"}); v.Result.Number != "4930102" {
-		t.Errorf("what came in is rated by %s, expected the number that was called", v.Result.Number)
+	forwarded.Payer = "bob"
+	var numbers []string
+	for _, j := range r.jobs(forwarded) {
+		numbers = append(numbers, j.run+" "+r.rate(&book{}, forwarded, j).Result.Number)
 	}
+	wants(t, "what a forwarded call is rated by", numbers, " +33123", " +33123", "in 4930102", "in 4930102")
 }
 
 func TestDecks(t *testing.T) {

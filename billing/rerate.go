@@ -59,13 +59,15 @@ type kept struct {
 	revision          int
 	account, currency string
 	amount            decimal.Decimal
-	problem, exchange bool // exchange: the rate of exchange was known
+	problem, exchange bool   // exchange: the rate of exchange was known
+	house             string // currency that it leads to
 }
 
-// says tells whether it is what a rating says now. What only comes from another rate of exchange is no difference: that of the day counts.
-func (k kept) says(v Rated, exchange bool) bool {
+// says tells whether it is what a rating says now. What only comes from another rate of exchange is no difference: that of the day counts; but another currency of the
+// house is one.
+func (k kept) says(v Rated, exchange bool, house string) bool {
 	return k.account == clean(v.Account) && k.currency == v.Result.Currency && k.problem == (v.Problem != "") && k.amount.Equal(v.Result.Rounded) &&
-		(k.exchange || !exchange || k.problem)
+		(k.exchange || !exchange || k.problem) && (k.house == "" || k.house == house)
 }
 
 // Rerate rates the chosen calls again, by the decks that are active now and held when they were answered, and by the tariffs given.
@@ -135,6 +137,13 @@ func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []
 	if err != nil {
 		return nil, err
 	}
+	for _, c := range calls { // a leg may have been answered long before its call began
+		if at, ok := answeredSince(c); ok {
+			if err := p.refresh(ctx, r.conn, at); err != nil {
+				return nil, err
+			}
+		}
+	}
 	b := p.book.Load()
 	var out []Delta
 	for _, c := range calls {
@@ -149,7 +158,7 @@ func (r *Reader) compare(ctx context.Context, p *prices, sel Selection, calls []
 			sum.Ratings++
 			v := p.cfg.rate(b, c, j)
 			exchange := p.cfg.fx(v.Result.Currency) != nil
-			if known && was.says(v, exchange) {
+			if known && was.says(v, exchange, p.cfg.Currency) {
 				continue
 			}
 			d := Delta{Call: c.ID, Began: c.SetupAt, Side: j.side, Run: j.run, Account: j.account, Number: v.Result.Number, Currency: v.Result.Currency, Problem: v.Problem, rated: v}
@@ -207,7 +216,7 @@ func (r *Reader) ratings(ctx context.Context, calls []*call.Call) (map[ratingKey
 			to = t
 		}
 	}
-	rows, err := r.conn.Query(ctx, `SELECT DISTINCT ON (call_id, side, run) call_id, side, run, revision, account, currency, amount_rounded::text, problem IS NOT NULL, fx IS NOT NULL FROM patchbay.rating
+	rows, err := r.conn.Query(ctx, `SELECT DISTINCT ON (call_id, side, run) call_id, side, run, revision, account, currency, amount_rounded::text, problem IS NOT NULL, fx IS NOT NULL, COALESCE(house, '') FROM patchbay.rating
 WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side, run, revision DESC`, ids, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read ratings: %w", err)
@@ -218,7 +227,7 @@ WHERE call_id = ANY($1) AND started_at BETWEEN $2 AND $3 ORDER BY call_id, side,
 		var k ratingKey
 		var v kept
 		var amount string
-		if err := rows.Scan(&k.call, &k.side, &k.run, &v.revision, &v.account, &v.currency, &amount, &v.problem, &v.exchange); err != nil {
+		if err := rows.Scan(&k.call, &k.side, &k.run, &v.revision, &v.account, &v.currency, &amount, &v.problem, &v.exchange, &v.house); err != nil {
 			return nil, err
 		}
 		if v.amount, err = decimal.NewFromString(amount); err != nil {

@@ -68,6 +68,14 @@ func flag(c *call.Call, v bool) any {
 	return v
 }
 
+// talked is null of a leg that was never answered.
+func talked(l *call.Leg, ms int64) any {
+	if l.AnsweredAt == nil {
+		return nil
+	}
+	return ms
+}
+
 func callColumns() []column[*call.Call] {
 	type c = *call.Call
 	return []column[c]{
@@ -175,6 +183,9 @@ func legColumns() []column[legOf] {
 		{"reason_raw", "text", func(v l) any { return text(v.l.Cause.Raw) }},
 		{"hung_up", "boolean", func(v l) any { return v.l.HungUp }},
 		{"quality", "jsonb", func(v l) any { return v.l.Quality }},
+		{"talk_ms", "bigint", func(v l) any { return talked(v.l, v.l.Talk) }},
+		{"talk_from_ms", "bigint", func(v l) any { return talked(v.l, v.l.TalkFrom) }},
+		{"carried", "jsonb", func(v l) any { return v.l.Carried }},
 	}
 }
 

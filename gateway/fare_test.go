@@ -90,6 +90,37 @@ func TestFareOfAnAttendedTransfer(t *testing.T) {
 		x.Bye()
 		y.Wait(sip.KindEnded)
 		b.paid("user:alice", 2, began)
+		b.carries("49123", "49124")
+	}
+}
+
+// carries expects that two calls of alice to numbers are on record of which one goes on with the other's party, by what that is rated by there: who has
+// called it, the number, and what it has talked.
+func (b *bench) carries(numbers ...string) {
+	b.Helper()
+	list := b.ledger.records(b.TB)
+	got := map[string]int64{}
+	var carried *call.Carried
+	for _, c := range list {
+		for _, x := range c.Talks() {
+			if x.User != "alice" || x.In {
+				b.Errorf("leg %d of call %s is paid by %+v, expected alice", x.Leg.No, c.To, x.Carried)
+			}
+			got[x.Number] += x.Talk
+			if x.Leg.Carried != nil {
+				carried = x.Leg.Carried
+			}
+		}
+	}
+	if len(list) != 2 || carried == nil || len(got) != len(numbers) || got[numbers[0]] < talkTime.Milliseconds() || got[numbers[1]] < talkTime.Milliseconds() {
+		b.Fatalf("%d calls, talk by number: %v, carried %+v", len(list), got, carried)
+	}
+	from := list[0]
+	if carried.From != from.ID {
+		from = list[1]
+	}
+	if x := from.Talks(); len(x) != 1 || carried.From != from.ID || carried.TalkMS != x[0].Talk || carried.TalkMS != from.Bill || carried.Number != x[0].Number {
+		b.Errorf("what was carried is %+v, expected it to be of %+v", carried, x)
 	}
 }
 

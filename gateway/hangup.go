@@ -11,14 +11,17 @@ import (
 )
 
 // legEnded writes that a leg is over; on disk before its peer's request is confirmed.
-func (c *Call) legEnded(l *sipLeg, e LegEvent) {
+func (c *Call) legEnded(l *sipLeg, e LegEvent) { c.legOver(l, e, false) }
+
+// legOver is legEnded of a leg that may have left a call which goes on.
+func (c *Call) legOver(l *sipLeg, e LegEvent, left bool) {
 	defer l.confirm()
 	if l.over {
 		return
 	}
 	l.over = true
 	c.notePath(l, e.At)
-	_ = c.rec.commit(c.rec.event(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Quality: counted(l.ep, l.answered.Load())}))
+	_ = c.rec.commit(c.rec.event(l.no, e.At, call.LegEnd{Cause: e.Cause, HungUp: e.ByPeer, Left: left, Quality: counted(l.ep, l.answered.Load())}))
 }
 
 // byeTime is how long a peer has to confirm the end of its leg (timer F, and a little).

@@ -262,7 +262,11 @@ func (c *Call) authorize(plan Plan) (Plan, call.Cause, bool) {
 	if c.g.cfg.Charger == nil {
 		return plan, call.Cause{}, true
 	}
-	grant, err := c.g.cfg.Charger.Authorize(c.ctx, &c.rec.call)
+	as := &c.rec.call
+	if dir == call.Internal && c.src.trunk != nil { // it is inside for the record; who brings it pays for where it goes
+		as = c.charged(plan.Number)
+	}
+	grant, err := c.g.cfg.Charger.Authorize(c.ctx, as)
 	if err != nil {
 		var r *Refusal
 		if errors.As(err, &r) {
@@ -272,7 +276,7 @@ func (c *Call) authorize(plan Plan) (Plan, call.Cause, bool) {
 		return plan, call.Failure, false
 	}
 	c.lease = &lease{grant: grant}
-	if dir == call.Out {
+	if as.Direction == call.Out {
 		c.lease.of = leaseOf(c.charged(plan.Number))
 	}
 	return plan, call.Cause{}, true

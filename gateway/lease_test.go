@@ -157,9 +157,14 @@ func TestChargerIsAskedAgain(t *testing.T) {
 	d = b.second.Incoming()
 	d.Accept()
 	x.Wait(sip.KindEnded)
-	asked("transferred by the carrier", "alice>49123", "internal:>666", ">666", "internal:>777", ">777")
+	asked("transferred by the carrier", "alice>49123", ">666", ">777")
 	talks(a, d)
 	p.balance(b, "transferred by the carrier", ">777", "alice>49123")
+
+	a = b.from(b.carrier, "777", nil)
+	talks(a, b.up(a, b.second, nil))
+	asked("from one trunk to another", ">777")
+	p.balance(b, "from one trunk to another", ">777")
 }
 
 // Members of a group that ring together have a grant each, those of one number the same: that of who answers goes on, the others are

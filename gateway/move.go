@@ -27,6 +27,7 @@ type move struct {
 	given   atomic.Bool     // cmdGive: it is on its way
 	like    []*media.Format // cmdGive: what the other party speaks
 	fare    *fare           // cmdHere: what is owed for the leg
+	carried *call.Carried   // what the record says of that
 	who     identity        // and who its party is
 
 	// cmdReferTold
@@ -120,13 +121,13 @@ func (c *Call) handOver(l *sipLeg, ask *move, at time.Time) {
 	to, who := ask.from, c.identity(l)
 	c.notePath(l, at)
 	c.measured(at, l)
-	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Quality: counted(l.ep, l.answered.Load())})
+	c.rec.note(l.no, at, call.LegEnd{Cause: call.Transferred, Left: true, Quality: counted(l.ep, l.answered.Load())})
 	c.leaves(l)
 	c.out(l)
 	c.pipeline.Release(l.ep)
 	c.tries = without(c.tries, l)
 	delete(c.reoffers, l)
-	m := &move{from: c, leg: l, at: at, taken: make(chan struct{}), family: c.rec.call.LinkedID, fare: c.takesFare(l), who: who}
+	m := &move{from: c, leg: l, at: at, taken: make(chan struct{}), family: c.rec.call.LinkedID, fare: c.takesFare(l), carried: c.rec.call.Carry(l.no), who: who}
 	l.Yield(to.events)
 	m.events, c.backlog = c.draw(l)
 	c.g.wg.Go(func() {
@@ -274,7 +275,7 @@ func (c *Call) arrive(t *taking, m *move) *sipLeg {
 	}
 	c.rewind = true
 	c.measureFrom(l)
-	c.rec.note(l.no, m.at, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state()})
+	c.rec.note(l.no, m.at, call.Answer{RemoteTag: l.d.RemoteTag(), Dialog: l.state(), Carried: m.carried})
 	c.backlog = append(append(c.backlog, m.events...), t.ahead...)
 	c.log.Info("party taken over", "leg", l.no, "call", m.from.id)
 	return l
@@ -319,7 +320,7 @@ func (c *Call) retire(old *sipLeg, m *move) {
 	c.notePath(old, m.at)
 	c.rec.note(old.no, m.at, call.Note{Text: old.name() + " gives way to a party of call " + m.from.id.String()})
 	c.measured(m.at, old)
-	c.rec.note(old.no, m.at, call.LegEnd{Cause: call.Transferred, Quality: counted(old.ep, old.answered.Load())})
+	c.rec.note(old.no, m.at, call.LegEnd{Cause: call.Transferred, Left: true, Quality: counted(old.ep, old.answered.Load())})
 	c.paysFor(old, m.at, call.Transferred)
 	c.out(old)
 	if err := c.pipeline.Remove(old.ep); err != nil {

@@ -191,7 +191,7 @@ func (c *Call) ringback(r *referring) {
 
 // vacate lets a party go whose call goes on without it.
 func (c *Call) vacate(l *sipLeg, e LegEvent) {
-	c.legEnded(l, e)
+	c.legOver(l, e, true)
 	c.paysFor(l, e.At, e.Cause)
 	c.out(l)
 	if err := c.pipeline.Remove(l.ep); err != nil {

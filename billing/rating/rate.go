@@ -49,6 +49,15 @@ type Result struct {
 	Rounded     decimal.Decimal `json:"rounded"`           // by the tariff, of the sum itself
 	Rounding    Rounding        `json:"rounding"`
 	Decimals    int             `json:"decimals"`
+	Before      *Before         `json:"before,omitempty"` // what another call was rated by, of which this is the rest
+}
+
+// Before is the beginning of a talk, that was rated by itself.
+type Before struct {
+	TalkMS  int64           `json:"talkMs"`
+	Rated   int             `json:"ratedSeconds"`
+	Amount  decimal.Decimal `json:"amount"`
+	Rounded decimal.Decimal `json:"rounded"`
 }
 
 // Segment is a run of equal units.

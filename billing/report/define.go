@@ -108,6 +108,7 @@ var dimensions = []dimension{
 	{name: "direction", about: "in, out, internal.", kind: "text"},
 	{name: "sell_currency", about: "Currency that calls were sold in; such as EUR+USD of calls with both, whose own amounts aren't added up; empty: not sold.", kind: "text"},
 	{name: "buy_currency", about: "Currency that calls were bought in, likewise.", kind: "text"},
+	{name: "house", about: "Currency of the house in which sums of money are, apart where it was changed; empty: calls without a price.", kind: "text"},
 	{name: "hour", about: "Hour in which calls began.", unit: "hour", kind: "time"},
 	{name: "day", about: "Day on which calls began.", unit: "day", kind: "time"},
 	{name: "month", about: "Month in which calls began.", unit: "month", kind: "time"},

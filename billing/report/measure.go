@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,7 +13,8 @@ import (
 type sums struct {
 	n     [whole]int64
 	money [numeric]decimal.Decimal
-	delay map[int64]int64 // calls by class of post-dial delay
+	house map[string]*[2]decimal.Decimal // sold and bought, by the currency of the house that it is in: never added to another's
+	delay map[int64]int64                // calls by class of post-dial delay
 }
 
 // Whole numbers that are summed, and decimals. The names are the rollups' columns.
@@ -56,8 +59,36 @@ func (s *sums) add(o *sums) {
 	for i := range s.money {
 		s.money[i] = s.money[i].Add(o.money[i])
 	}
+	for code, x := range o.house {
+		s.inHouse(code, x[sSell], x[sBuy])
+	}
 	for class, n := range o.delay {
 		s.late(class, n)
+	}
+}
+
+// inHouse adds money in a currency of the house; of one call that has two, as CHF+EUR, nothing is known but that.
+func (s *sums) inHouse(codes string, sell, buy decimal.Decimal) {
+	if s.house == nil {
+		s.house = map[string]*[2]decimal.Decimal{}
+	}
+	for code := range strings.SplitSeq(codes, "+") {
+		x := s.house[code]
+		if x == nil {
+			x = &[2]decimal.Decimal{}
+			s.house[code] = x
+		}
+		x[sSell], x[sBuy] = x[sSell].Add(sell), x[sBuy].Add(buy)
+	}
+}
+
+// currency is that of the house's money: of several, as CHF+EUR, there is no sum. "" = there is no money.
+func (s *sums) currency() string { return strings.Join(slices.Sorted(maps.Keys(s.house)), "+") }
+
+// one has the money of the only currency of the house where the sums of measures are.
+func (s *sums) one() {
+	for _, x := range s.house {
+		s.money[sSell], s.money[sBuy] = x[sSell], x[sBuy]
 	}
 }
 
@@ -109,7 +140,7 @@ var measures = []measure{
 	{column: Column{"minutes", "minutes", "Minutes", "Of talk."}, n: []int{sBill}, value: func(s *sums) any { return ratio(s.n[sBill], 60_000, 3) }},
 	{column: Column{"pdd_p50", "ms", "PDD p50 ms", "Post-dial delay that half of the calls don't exceed."}, delay: true, value: func(s *sums) any { return s.percentile(50) }},
 	{column: Column{"pdd_p95", "ms", "PDD p95 ms", "Post-dial delay that 95 of 100 calls don't exceed."}, delay: true, value: func(s *sums) any { return s.percentile(95) }},
-	{column: Column{"currency", "text", "Currency", "Of what was sold and bought, and of the margin: that of the house."}, value: func(*sums) any { return nil }},
+	{column: Column{"currency", "text", "Currency", "Of what was sold and bought, and of the margin: that of the house. Of calls from before and after it was changed, as CHF+EUR, there is no sum: tell them apart by house."}, value: func(*sums) any { return nil }},
 	{column: Column{"sell", "money", "Sold", "What calls were sold for."}, money: []int{sSell}, value: func(s *sums) any { return s.money[sSell] }},
 	{column: Column{"buy", "money", "Bought", "What calls cost us."}, money: []int{sBuy}, value: func(s *sums) any { return s.money[sBuy] }},
 	{column: Column{"margin", "money", "Margin", "Sold less bought."}, money: []int{sSell, sBuy}, value: func(s *sums) any { return s.money[sSell].Sub(s.money[sBuy]) }},
@@ -155,8 +186,13 @@ func (q *Query) measures(def definition) []measure {
 // of is the value that a row has: of amounts in other currencies only where the row is of one.
 func (q *Query) of(m measure, g *group) any {
 	switch {
-	case m.column.Name == "currency" && q.House != "":
-		return q.House
+	case m.column.Name == "currency":
+		if code := cmp.Or(g.sums.currency(), q.House); code != "" {
+			return code
+		}
+		return nil
+	case len(g.sums.house) > 1 && slices.ContainsFunc(m.money, func(i int) bool { return i == sSell || i == sBuy }):
+		return nil
 	case m.in != "":
 		if code, ok := g.key[slices.Index(q.By, m.in)].(string); !ok || strings.Contains(code, "+") {
 			return nil

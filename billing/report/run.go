@@ -95,6 +95,7 @@ func (r *Report) sum(ctx context.Context, db Querier, def definition, progress P
 		rows = append(rows, g)
 	}
 	values := func(g *group) []any {
+		g.sums.one()
 		row := slices.Clone(g.key)
 		for _, m := range list {
 			row = append(row, r.Query.of(m, g))

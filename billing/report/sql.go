@@ -184,6 +184,12 @@ func (p *part) keys() []string {
 func (p *part) add(ctx context.Context, db Querier, groups map[string]*group) error {
 	keys := p.keys()
 	selected := slices.Clone(keys)
+	apart := p.money[sSell] || p.money[sBuy]
+	by := len(keys)
+	if apart {
+		selected = append(selected, "house")
+		by++
+	}
 	column := 0
 	if p.table == "counted" {
 		column = 1
@@ -198,8 +204,12 @@ func (p *part) add(ctx context.Context, db Querier, groups map[string]*group) er
 			selected = append(selected, "COALESCE(sum("+c[column]+"), 0)::text")
 		}
 	}
-	err := p.ask(ctx, db, p.table, selected, len(keys), groups, func(g *group, v []any) error {
+	err := p.ask(ctx, db, p.table, selected, by, groups, func(g *group, v []any) error {
 		var s sums
+		house := ""
+		if apart {
+			house, v = v[0].(string), v[1:]
+		}
 		for i := range wholeColumns {
 			if p.used[i] {
 				s.n[i], v = v[0].(int64), v[1:]
@@ -213,6 +223,16 @@ func (p *part) add(ctx context.Context, db Querier, groups map[string]*group) er
 				}
 				s.money[i], v = d, v[1:]
 			}
+		}
+		if apart {
+			switch nothing := s.money[sSell].IsZero() && s.money[sBuy].IsZero(); {
+			case s.n[sCalls] == 0: // what was counted there is counted elsewhere by now
+			case house == "" && !nothing: // it wasn't known when it was counted
+				s.inHouse(p.q.House, s.money[sSell], s.money[sBuy])
+			case house != "":
+				s.inHouse(house, s.money[sSell], s.money[sBuy])
+			}
+			s.money[sSell], s.money[sBuy] = decimal.Decimal{}, decimal.Decimal{}
 		}
 		g.sums.add(&s)
 		return nil

@@ -35,6 +35,9 @@ func priced(r call.Rating) string {
 	if r.Price != "" {
 		how = fmt.Sprintf("%d s at %s a minute in units of %d and %d s, ", r.Seconds, r.Price, r.First, r.Next) + how
 	}
+	if r.Before > 0 {
+		how = fmt.Sprintf("leg %d goes on behind %d s of another call, ", r.Leg, r.Before) + how
+	}
 	if r.Fee != "" {
 		how = "fee " + r.Fee + ", " + how
 	}
@@ -56,7 +59,7 @@ func margin(list []call.Rating) string {
 			continue
 		}
 		d, err := decimal.NewFromString(r.House)
-		if err != nil || r.Problem != "" {
+		if err != nil || r.Problem != "" || in != "" && in != r.HouseIn { // of two currencies there is no sum
 			return ""
 		}
 		sums[r.Side], seen[r.Side], in = sums[r.Side].Add(d), true, r.HouseIn

@@ -27,7 +27,7 @@ func (c *Call) Apply(e Event) error {
 		c.ID, c.State, c.SetupAt, c.startMono = e.Call, Open, e.At, e.Mono
 		c.Tenant, c.LinkedID, c.Node, c.Epoch = d.Tenant, d.LinkedID, d.Node, d.Epoch
 		c.Origin, c.SessionID, c.App, c.Direction = d.Origin, d.SessionID, d.App, d.Direction
-		c.Payer = d.User
+		c.Payer, c.brought = d.User, d.Trunk != ""
 		c.User, c.Trunk, c.From, c.To = d.User, d.Trunk, d.From, d.To
 		c.ICID, c.ICIDAt, c.OrigIOI, c.TermIOI = d.ICID, d.ICIDAt, d.OrigIOI, d.TermIOI
 		c.FromN, c.ToN = d.FromN, d.ToN
@@ -90,7 +90,7 @@ func (c *Call) applyLeg(e Event) error {
 		c.Legs = append(c.Legs, l)
 		if d.Role == CalleeLeg && d.Attempt > 0 { // else it comes from another call
 			c.Attempts++
-			if caller := c.Leg(1); d.Trunk != "" && (caller == nil || caller.Trunk == "") {
+			if d.Trunk != "" && !c.brought {
 				c.Trunk = d.Trunk
 			}
 		}
@@ -109,7 +109,10 @@ func (c *Call) applyLeg(e Event) error {
 	case Answer:
 		set(&l.RemoteTag, d.RemoteTag)
 		set(&c.TermIOI, d.TermIOI)
-		l.AnsweredAt = &e.At
+		l.AnsweredAt, l.answMono = &e.At, e.Mono
+		if d.Carried != nil {
+			l.Carried = d.Carried
+		}
 		if d.Dialog != nil {
 			l.Dialog = d.Dialog
 		}
@@ -130,6 +133,10 @@ func (c *Call) applyLeg(e Event) error {
 		l.EndedAt, l.Cause, l.HungUp = &e.At, d.Cause, d.HungUp
 		if d.Quality != nil {
 			l.Quality = d.Quality
+		}
+		if d.Left {
+			l.leftMono = e.Mono
+			c.talks(l, e.Mono)
 		}
 	}
 	return nil
@@ -181,6 +188,24 @@ func (c *Call) lasts(mono int64) {
 	c.Duration, c.Bill = max(0, (mono-c.startMono)/1e6), 0
 	if c.AnsweredAt != nil {
 		c.Bill = max(0, (mono-c.answMono)/1e6)
+	}
+	for _, l := range c.Legs {
+		c.talks(l, mono)
+	}
+}
+
+// talks is how long a leg has come to talk: from the call's answer, or its own if it came later, until it left, or the call ended.
+func (c *Call) talks(l *Leg, mono int64) {
+	l.Talk, l.TalkFrom = 0, 0
+	if c.AnsweredAt == nil || l.AnsweredAt == nil {
+		return
+	}
+	if l.leftMono != 0 {
+		mono = min(mono, l.leftMono)
+	}
+	from := max(0, (l.answMono-c.answMono)/1e6) // both ends are told from the call's answer: who comes as another goes leaves no gap
+	if l.Talk = max(0, (mono-c.answMono)/1e6-from); l.Talk > 0 {
+		l.TalkFrom = from
 	}
 }
 

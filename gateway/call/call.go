@@ -130,6 +130,7 @@ type Call struct {
 	startMono int64
 	answMono  int64
 	ringMono  int64
+	brought   bool // by a trunk
 	mosSum    float64
 	mosSpan   float64 // ms that mosSum is over
 }
@@ -182,10 +183,17 @@ type Leg struct {
 	Cause      Cause      `json:"cause"`
 	HungUp     bool       `json:"hungUp,omitempty"` // this party ended the call
 
+	// Of an answered call, by the monotonic clock: how long the leg has talked in it, and how long after the call's answer that began; ms.
+	Talk     int64    `json:"talkMs,omitempty"`
+	TalkFrom int64    `json:"talkFromMs,omitempty"`
+	Carried  *Carried `json:"carried,omitempty"` // what it is rated by, if it came from another call
+
 	// Dialog is what the SIP stack needs to end the leg after a crash; opaque here.
 	Dialog json.RawMessage `json:"-"`
 
 	inviteMono int64
+	answMono   int64
+	leftMono   int64 // it left a call that goes on; 0: it didn't
 }
 
 // Claims are what an INVITE says of its caller and its way beside From, P-Asserted-Identity and Diversion: the header fields as they came or

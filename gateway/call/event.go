@@ -132,6 +132,7 @@ type Answer struct {
 	RemoteTag string          `json:"remoteTag,omitempty"`
 	TermIOI   string          `json:"termIoi,omitempty"` // network that took the call, as a trusted trunk says (RFC 7315 4.6)
 	Dialog    json.RawMessage `json:"dialog,omitempty"`
+	Carried   *Carried        `json:"carried,omitempty"` // of a leg at a trunk that came from another call
 }
 
 // Dialog is a dialog's state after something changed it (re-INVITE, target refresh, ACK).
@@ -204,7 +205,8 @@ type Rerated struct {
 type Rating struct {
 	Side        string `json:"side"` // sell, buy, custom
 	Run         string `json:"run,omitempty"`
-	Account     string `json:"account"` // user:ID, tenant:ID or trunk:ID
+	Leg         int    `json:"leg,omitempty"` // at a trunk, that it is of; 0: talk within the house, or not kept
+	Account     string `json:"account"`       // user:ID, tenant:ID or trunk:ID
 	Tariff      string `json:"tariff"`
 	Deck        string `json:"deck,omitempty"`
 	Version     int    `json:"version,omitempty"`
@@ -215,6 +217,7 @@ type Rating struct {
 	First       int    `json:"first,omitempty"`  // seconds of the first unit
 	Next        int    `json:"next,omitempty"`   // seconds of all others
 	Seconds     int    `json:"seconds"`          // in whole units
+	Before      int    `json:"before,omitempty"` // seconds in whole units that were rated with a call in which the leg talked before
 	Amount      string `json:"amount,omitempty"` // decimal; "" where there is a problem
 	Currency    string `json:"currency,omitempty"`
 	House       string `json:"house,omitempty"` // the amount in the house's currency, HouseIn; "" if that isn't known
@@ -238,6 +241,7 @@ type Note struct {
 type LegEnd struct {
 	Cause   Cause    `json:"cause"`
 	HungUp  bool     `json:"hungUp,omitempty"`
+	Left    bool     `json:"left,omitempty"` // its party goes on in another call, or this call without it
 	Quality *Quality `json:"quality,omitempty"`
 }
 

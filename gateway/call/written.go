@@ -47,6 +47,10 @@ func (w *writer) data(d Data) {
 		w.textIf("remoteTag", d.RemoteTag)
 		w.textIf("termIoi", d.TermIOI)
 		w.rawIf("dialog", d.Dialog)
+		if d.Carried != nil {
+			w.key("carried")
+			w.other(d.Carried)
+		}
 		w.close()
 	case Dialog:
 		w.open()
@@ -69,6 +73,7 @@ func (w *writer) data(d Data) {
 		w.open()
 		w.cause("cause", &d.Cause)
 		w.flagIf("hungUp", d.HungUp)
+		w.flagIf("left", d.Left)
 		if d.Quality != nil {
 			w.key("quality")
 			w.quality(d.Quality)

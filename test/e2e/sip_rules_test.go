@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -260,25 +261,38 @@ func (h *house) heartbeats(t *testing.T, down, again *peers.SIPp) {
 	}
 }
 
-// pays expects that who has called a number pays for all of that call, also while others talk in it: what is on record of it, to the second.
+// pays expects that who has called a number pays for all that it talks, also while others talk to it, in another call: by number what is on record of it, to
+// the second, as if it had been one call.
 func (h *house) pays(t *testing.T) {
 	got, handed := map[string]string{}, 0
-	for _, r := range h.db.Query(t, "select c.b_raw, r.account, r.amount_rounded = ceil(r.bill_ms / 1000.0) * 0.01 and r.bill_ms = c.bill_ms as exact, r.bill_ms from patchbay.rating_current r "+
-		"join patchbay.call c on c.call_id = r.call_id and c.started_at = r.started_at where r.side = 'sell'") {
-		got[text(r["b_raw"])] = fmt.Sprint(r["account"], " ", r["exact"])
-		if r["b_raw"] == numberOf(1, 2) {
-			_, _ = fmt.Sscan(text(r["bill_ms"]), &handed)
+	for _, r := range h.db.Query(t, "select number, string_agg(distinct account, ' ') as who, count(distinct call_id) as calls, sum(amount_rounded) = ceil(sum(bill_ms) / 1000.0) * 0.01 as exact, sum(bill_ms)::bigint as talk "+
+		"from patchbay.rating_current where side = 'sell' group by 1") {
+		got[text(r["number"])] = fmt.Sprint(r["who"], " ", r["calls"], " ", r["exact"])
+		if r["number"] == "+49"+numberOf(1, 1)[1:] {
+			_, _ = fmt.Sscan(text(r["talk"]), &handed)
 		}
 	}
 	want := map[string]string{}
 	for i, f := range talkings() {
-		want[numberOf(i, 1)] = fmt.Sprintf("user:talk-%d true", i)
+		calls := 1
+		if slices.Contains(f.caller, joins[0]) { // it goes on in the other
+			calls = 2
+		}
+		want["+49"+numberOf(i, 1)[1:]] = fmt.Sprintf("user:talk-%d %d true", i, calls)
 		if f.second != nil {
-			want[numberOf(i, 2)] = fmt.Sprintf("user:talk-%d true", i)
+			want["+49"+numberOf(i, 2)[1:]] = fmt.Sprintf("user:talk-%d 1 true", i)
 		}
 	}
 	if !maps.Equal(got, want) || handed < 1500 {
-		t.Errorf("who pays: %v, expected %v; after the transfer %d ms, expected 1500 or more", got, want, handed)
+		t.Errorf("who pays: %v, expected %v; who was transferred talked %d ms, expected 1500 or more", got, want, handed)
+	}
+	// Nothing is missing between the calls, and nothing is in both.
+	for _, r := range h.db.Query(t, "select r.number, sum(r.bill_ms)::bigint as talk, round(extract(epoch from max(c.ended_at) - min((l.carried->>'at')::timestamptz)) * 1000)::bigint as span "+
+		"from patchbay.rating_current r join patchbay.call c on c.call_id = r.call_id and c.started_at = r.started_at "+
+		"join patchbay.leg l on l.call_id = r.call_id and l.started_at = r.started_at and l.leg_no = r.leg_no where r.side = 'sell' group by 1 having count(l.carried) > 0") {
+		if talk, span := r["talk"].(int64), r["span"].(int64); talk < span-20 || talk > span+20 {
+			t.Errorf("%v talked %d ms in both calls, expected the %d ms from its answer to its end", r["number"], talk, span)
+		}
 	}
 }
 
