@@ -84,10 +84,10 @@ func makeMonth(ctx context.Context, dir string, n int) error {
 		`CREATE UNLOGGED TABLE patchbay.counted_p2026_03 (LIKE patchbay.counted)`,
 		fmt.Sprintf(`INSERT INTO patchbay.counted_p2026_03 SELECT ('019ca6c0-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 0, '2026-03-01T00:00:00Z'::timestamptz + (i * 2678399.0 / %d) * interval '1 s', 'default', 'out', '',
 'user:' || i %% 200, 'destination ' || i %% 150, CASE i %% 3 WHEN 0 THEN 'PCMU/8000' ELSE 'PCMA/8000' END, (i %% 20 + 1) || '/0', 'EUR', 'EUR', 1, a, a, a * (i %% 300000), a * (i %% 300000) + 5000, i %% 8000,
-a * (i %% 997) * 0.000123, a * (i %% 997) * 0.000123, a * (i %% 991) * 0.000101, a * (i %% 991) * 0.000101, 0, 0, 4.2, 0, 0, 500, i %% 5, 1.25
+a * (i %% 997) * 0.000123, a * (i %% 997) * 0.000123, a * (i %% 991) * 0.000101, a * (i %% 991) * 0.000101, 0, 0, 4.2, 0, 0, 500, i %% 5, 1.25, 'EUR'
 FROM generate_series(0::bigint, %d) i CROSS JOIN LATERAL (SELECT (i * 7919 %% 100 < 45)::int::bigint AS a) x`, n, n-1),
 		`INSERT INTO patchbay.counted_p2026_03 SELECT call_id, 2, started_at, tenant, direction, 'trunk ' || lost + substr(destination, 13)::int % 2 * 5, account, destination, codec, cause, sell_currency, buy_currency, seizures,
-answered, effective, bill_ms, duration_ms, pdd_ms, sell, sell_house, buy, buy_house, unpriced, losses, mos, one_way, fas, pkts, lost, jitter_ms FROM patchbay.counted_p2026_03 WHERE leg_no = 0`,
+answered, effective, bill_ms, duration_ms, pdd_ms, sell, sell_house, buy, buy_house, unpriced, losses, mos, one_way, fas, pkts, lost, jitter_ms, house FROM patchbay.counted_p2026_03 WHERE leg_no = 0`,
 		`ALTER TABLE patchbay.counted ATTACH PARTITION patchbay.counted_p2026_03 FOR VALUES FROM ('2026-03-01 00:00:00+00') TO ('2026-04-01 00:00:00+00')`,
 		`ANALYZE patchbay.counted`,
 		`ALTER TABLE patchbay.rollup SET UNLOGGED`, `ALTER TABLE patchbay.rollup_pdd SET UNLOGGED`,
@@ -101,11 +101,11 @@ answered, effective, bill_ms, duration_ms, pdd_ms, sell, sell_house, buy, buy_ho
 		legs := map[bool]string{true: ">", false: "="}[cube == "trunk"]
 		for _, sql := range []string{
 			`INSERT INTO patchbay.rollup SELECT '%[1]s', 'q', patchbay.quarter(started_at), %[1]s, tenant, direction, sell_currency, buy_currency, count(*), sum(seizures), sum(answered), sum(effective), sum(bill_ms),
-sum(duration_ms), count(pdd_ms), sum(pdd_ms), sum(sell), sum(sell_house), sum(buy), sum(buy_house), sum(unpriced), sum(losses), count(mos), sum(mos), sum(one_way), sum(fas), sum(pkts), sum(lost), count(jitter_ms), sum(jitter_ms)
-FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 3, 4, 5, 6, 7, 8`,
+sum(duration_ms), count(pdd_ms), sum(pdd_ms), sum(sell), sum(sell_house), sum(buy), sum(buy_house), sum(unpriced), sum(losses), count(mos), sum(mos), sum(one_way), sum(fas), sum(pkts), sum(lost), count(jitter_ms), sum(jitter_ms), house
+FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 3, 4, 5, 6, 7, 8, house`,
 			`INSERT INTO patchbay.rollup SELECT cube, 'd', patchbay.utc_day(slot), key, tenant, direction, sell_currency, buy_currency, sum(calls), sum(seizures), sum(answered), sum(effective), sum(bill_ms),
-sum(duration_ms), sum(pdd_n), sum(pdd_ms), sum(sell), sum(sell_house), sum(buy), sum(buy_house), sum(unpriced), sum(losses), sum(mos_n), sum(mos), sum(one_way), sum(fas), sum(pkts), sum(lost), sum(jitter_n), sum(jitter_ms)
-FROM patchbay.rollup WHERE cube = '%[1]s' GROUP BY 1, 3, 4, 5, 6, 7, 8`,
+sum(duration_ms), sum(pdd_n), sum(pdd_ms), sum(sell), sum(sell_house), sum(buy), sum(buy_house), sum(unpriced), sum(losses), sum(mos_n), sum(mos), sum(one_way), sum(fas), sum(pkts), sum(lost), sum(jitter_n), sum(jitter_ms), house
+FROM patchbay.rollup WHERE cube = '%[1]s' GROUP BY 1, 3, 4, 5, 6, 7, 8, house`,
 			`INSERT INTO patchbay.rollup_pdd SELECT '%[1]s', 'q', patchbay.quarter(started_at), %[1]s, tenant, direction, patchbay.pdd_class(pdd_ms), count(*) FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 3, 4, 5, 6, 7`,
 			`INSERT INTO patchbay.rollup_pdd SELECT cube, 'd', patchbay.utc_day(slot), key, tenant, direction, pdd_ms, sum(n) FROM patchbay.rollup_pdd WHERE cube = '%[1]s' GROUP BY 1, 3, 4, 5, 6, 7`,
 		} {
