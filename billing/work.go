@@ -156,7 +156,7 @@ func (w *work) enter(lsn uint64, e call.Event, data []byte, c *call.Call, at map
 	}
 	t.lsn = lsn
 	switch e.Data.(type) {
-	case call.Interim, call.RecoveredEnd:
+	case call.Interim, call.PartialRecord, call.End, call.RecoveredEnd: // what legs talked, and counted
 		t.all = true
 	}
 	t.legs[e.Leg] = true
