@@ -82,6 +82,7 @@ type Media struct {
 	MaxPort  uint16
 	Timeout  time.Duration // of silence; 0 = never
 	WebRTC   *webrtc.Port  // shared by all browsers' legs; nil: there are none
+	Metrics  bool          // parties are asked for what they measure themselves, and told what we do if they ask (RFC 3611)
 }
 
 // MediaAddr is a local address for RTP and what SDP says instead.

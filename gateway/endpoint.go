@@ -92,14 +92,14 @@ func (g *Gateway) newEndpoint(p party, name string, notify func(media.Notice)) (
 			return nil, errors.New("browsers are switched off: media.webrtc has no port")
 		}
 		return webrtc.New(webrtc.Config{Port: g.cfg.Media.WebRTC, Shared: true, Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry,
-			Stack: webrtc.Own, Timeout: timeout, Notify: notify, Log: g.log, Name: name})
+			Metrics: g.cfg.Media.Metrics, Stack: webrtc.Own, Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 	}
 	mp := g.portsFor(p)
 	if n := mp.ports.Stats(); !p.urgent && n.Free <= portReserve(n.Free+n.Used+n.Held) {
 		return nil, fmt.Errorf("%w but those kept for emergency calls", udp.ErrExhausted)
 	}
 	return rtp.New(rtp.Config{Net: g.cfg.Media.Net, Ports: mp.ports, Bind: mp.Bind, Advertise: mp.Advertise,
-		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(), Ptime: p.ptime, Preconditions: p.preconditions,
+		Formats: formats(p.codecs, p.dtmf), Registry: g.cfg.Media.Registry, Signalling: p.peer.Addr().Unmap(), Ptime: p.ptime, Preconditions: p.preconditions, Metrics: g.cfg.Media.Metrics,
 		Timeout: timeout, Notify: notify, Log: g.log, Name: name})
 }
 

@@ -108,6 +108,7 @@ type Media struct {
 	DTMF      string           `yaml:"dtmf"`    // rfc4733, info, inband, none
 	Timeout   time.Duration    `yaml:"timeout"` // a leg that hears nothing for this long, and isn't on hold, ends the call; 0 = never
 	DSCP      int              `yaml:"dscp"`    // of RTP and RTCP (RFC 2474); 0 = not marked
+	XR        bool             `yaml:"xr"`      // legs ask for RTCP's extended reports, and send them to who asks (RFC 3611)
 	Root      string           `yaml:"root"`    // folder of the files that programs play and record; media in node.data if empty
 	URLs      URLs             `yaml:"urls"`
 }

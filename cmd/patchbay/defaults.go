@@ -43,6 +43,7 @@ func defaults() Config {
 			DTMF:      "rfc4733",
 			Timeout:   30 * time.Second,
 			DSCP:      46,
+			XR:        true,
 			URLs:      URLs{Schemes: []string{"file", "http", "https"}, Private: []netip.Prefix{}, MaxSize: 1 << 30, MaxAll: 8 << 30, MinFree: 1 << 30, MaxTime: 4 * time.Hour, Stall: 10 * time.Second},
 		},
 		TURN: TURN{TTL: tokenLife},

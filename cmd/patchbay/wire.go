@@ -223,7 +223,7 @@ func (c Config) gateway(log *slog.Logger) (gateway.Config, error) {
 		Register: gateway.Register{Min: c.SIP.RegisterMin, Max: c.SIP.RegisterMax},
 		Limits: gateway.Limits{Calls: c.Limits.Calls, Duration: c.Limits.Duration, Response: c.SIP.ResponseTimeout,
 			Hops: c.Limits.Hops, Diversions: c.Limits.Diversions, Full: c.Limits.Full},
-		Media: gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout}}
+		Media: gateway.Media{MinPort: c.Media.Ports.Min, MaxPort: c.Media.Ports.Max, Timeout: c.Media.Timeout, Metrics: c.Media.XR}}
 	var addrs []MediaAddress
 	for _, a := range c.Media.Addresses {
 		addrs = append(addrs, a.address())

@@ -1,6 +1,7 @@
 package rtp
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/patchbay/patchbay/media"
@@ -20,6 +21,7 @@ type agreement struct {
 	estimates bool       // and tells what its path takes (REMB)
 	repeats   bool       // and that packets are lost, ours and its own
 	beside    *beside    // where packets go again; nil = where they went
+	measured  int        // ms of the packets that the peer sends, if it wants to know how they come (RFC 3611); 0 = it doesn't
 	silent    bool       // no RTCP (b=RS:0 and b=RR:0, RFC 3556)
 	barred    []udp.Addr // RTP of other early dialogs
 	crypt     *transform
@@ -45,6 +47,9 @@ func (e *Endpoint) agree(s *sdp.Agreement, policy media.SRTP) (*agreement, error
 	a.repeats = repeats(s.Remote)
 	if e.pictures != nil && a.repeats {
 		a.beside = agreedBeside(s)
+	}
+	if e.cfg.Metrics && e.pictures == nil && rtpstream.KnowsXR(s.Local) && rtpstream.WantsMetrics(s.Remote) {
+		a.measured = cmp.Or(s.Local.Ptime, 20)
 	}
 	a.silent = s.Remote.Rate("RS") == 0 && s.Remote.Rate("RR") == 0
 	var err error

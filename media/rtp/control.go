@@ -56,6 +56,10 @@ func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) { e.sendCompou
 func (e *Endpoint) sendCompound(a *agreement, now int64, bye bool, more []byte) {
 	sent, target := e.sink.sent(now, time.Now())
 	sent.About, sent.Hears = e.block(now)
+	if sent.Measures = sent.Hears && a.measured > 0; sent.Measures {
+		sent.Metrics = e.in.metrics(a.measured)
+		sent.Metrics.Trip = e.control.Trip()
+	}
 	e.control.mu.Lock()
 	to := e.control.to
 	e.control.mu.Unlock()
@@ -99,6 +103,13 @@ func (e *Endpoint) block(now int64) (b rtpstream.Block, ok bool) {
 		e.control.Answer(&b, now)
 	}
 	return b, ok
+}
+
+// metrics measures the peer's stream, whose packets last so many ms.
+func (r *receiver) metrics(ptime int) rtpstream.Metrics {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seq.Metrics(ptime)
 }
 
 // sent is our stream as a report tells it, at one instant by both clocks.

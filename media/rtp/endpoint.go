@@ -40,7 +40,10 @@ type Config struct {
 	Ptime      int    // ms of packets, asked for and sent whatever the peer asks for, within its maxptime; 0 = the peer's wish, else 20
 	// Preconditions says what becomes of those in offers (RFC 3312), and whether ours have some.
 	Preconditions sdp.Preconditions
-	Comedia       bool // a peer whose SDP says a=direction:active is found by its packets, wherever they come from
+	// Metrics: the peer is asked for what it measures of what it hears, and told what we do if it asks (RFC 3611: a=rtcp-xr, VoIP metrics).
+	// It isn't asked in answers to offers that say nothing of it.
+	Metrics bool
+	Comedia bool // a peer whose SDP says a=direction:active is found by its packets, wherever they come from
 
 	now    func() int64  // clock of arrivals; nil = udp.Now
 	report time.Duration // mean time between RTCP reports; 0 = 5 s (RFC 3550 6.2)
@@ -126,7 +129,7 @@ type Endpoint struct {
 
 const (
 	gapBefore  = 32
-	gapBetween = 8
+	gapBetween = 16
 
 	linesIn, linesOut = 4, 3
 )

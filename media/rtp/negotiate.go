@@ -55,6 +55,9 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 // offerOn makes the offer of the endpoint's one line. The caller holds mu.
 func (e *Endpoint) offerOn(w media.Want) (*offer, error) {
 	terms := e.terms(w)
+	if e.cfg.Metrics && e.pictures == nil && rtpstream.OffersXR(e.session.Local()) {
+		terms.Attributes = append(terms.Attributes, rtpstream.AskXR())
+	}
 	if w.SRTP != media.SRTPNever {
 		var err error
 		if terms.Crypto, err = e.keys.offer(); err != nil {
@@ -132,6 +135,9 @@ func (e *Endpoint) answerOn(remote *sdp.Description, w media.Want) (*pending, er
 		}
 		if e.cfg.Comedia && active(remote) {
 			local.Attributes = append(local.Attributes, sdp.Attribute{Key: "direction", Value: "passive"})
+		}
+		if e.cfg.Metrics && e.pictures == nil && rtpstream.KnowsXR(remote) {
+			local.Attributes = append(local.Attributes, rtpstream.AskXR())
 		}
 		if _, ok := remote.Attribute("rtcp-fb"); ok && e.pictures != nil && speaks(remote) {
 			local.Attributes = append(local.Attributes, feedbackOf(repeats(remote))...)

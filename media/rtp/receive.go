@@ -203,6 +203,9 @@ func (r *receiver) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 	fr := &r.frame
 	fr.Kind = media.Audio
 	switch {
+	case r.format == nil && h.PT == rtpstream.ComfortNoise && r.pictures == nil:
+		r.seq.Noise(h, v)
+		return false
 	case r.format == nil:
 		r.unknown++
 		r.seq.Skip(h, v)

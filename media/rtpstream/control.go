@@ -96,6 +96,16 @@ func (c *Control) Answer(b *Block, now int64) {
 	}
 }
 
+// Trip is the round trip as metrics tell it: in ms, 1 at least if it is known.
+func (c *Control) Trip() uint16 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rtt == 0 {
+		return 0
+	}
+	return uint16(min(max(c.rtt.Milliseconds(), 1), 65535))
+}
+
 // Unmarshal reads a compound packet after the checks of RFC 3550 A.2: version 2 throughout, a report first, lengths that
 // add up, padding on the last alone. Reduced size (RFC 5506) isn't negotiated. Extended reports (RFC 3611) are left as they are, for Hear,
 // as *rtcp.RawPacket in p: what is wrong within one leaves the others good.

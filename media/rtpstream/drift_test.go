@@ -66,6 +66,34 @@ func TestSilence(t *testing.T) {
 		{"long packets", func(_ *Sequence, h *Header, now *int64) { h.TS += 100 * ms; *now += 100e6 }, 0},
 		{"loss", func(_ *Sequence, h *Header, now *int64) { h.TS += 400 * ms; *now += 400e6; h.Seq += 20 }, 0},
 		{"timestamps alone", func(_ *Sequence, h *Header, _ *int64) { h.TS += 1500 * ms }, 0},
+		{"comfort noise at its beginning", func(q *Sequence, h *Header, now *int64) {
+			noise(q, h, *now)
+			h.TS, *now = h.TS+3000*ms, *now+3000e6
+		}, 3000 * time.Millisecond},
+		{"comfort noise again and again", func(q *Sequence, h *Header, now *int64) {
+			for range 30 {
+				noise(q, h, *now)
+				h.TS, *now = h.TS+100*ms, *now+100e6
+			}
+		}, 3000 * time.Millisecond},
+		{"comfort noise for less than a packet may last", func(q *Sequence, h *Header, now *int64) {
+			noise(q, h, *now)
+			h.TS, *now = h.TS+80*ms, *now+80e6
+		}, 80 * time.Millisecond},
+		{"comfort noise, and timestamps alone", func(q *Sequence, h *Header, now *int64) {
+			noise(q, h, *now)
+			h.TS += 1500 * ms
+		}, 0},
+		{"comfort noise, then an event", func(q *Sequence, h *Header, now *int64) {
+			noise(q, h, *now)
+			h.TS, *now = h.TS+1000*ms, *now+1000e6
+			for range 20 {
+				q.Interrupt(h, q.Next(h, *now), *now)
+				h.Seq++
+				*now += 50e6
+			}
+			h.TS += 1000 * ms
+		}, 1000 * time.Millisecond},
 		{"an event", func(q *Sequence, h *Header, now *int64) {
 			for range 20 {
 				q.Interrupt(h, q.Next(h, *now), *now)
@@ -92,4 +120,10 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%s: %v of silence, expected %v", c.name, got, c.want)
 		}
 	}
+}
+
+// noise is a packet of comfort noise; its number moves on.
+func noise(q *Sequence, h *Header, now int64) {
+	q.Noise(h, q.Next(h, now))
+	h.Seq++
 }

@@ -58,3 +58,6 @@ func (h *Header) Payload(p []byte) ([]byte, bool) {
 
 // IsControl tells RTCP from RTP on one port (RFC 5761 4).
 func IsControl(p []byte) bool { return len(p) > 1 && p[1] >= 192 && p[1] <= 223 }
+
+// ComfortNoise is the static payload type of comfort noise (RFC 3551 6), by which peers send it that haven't agreed on it.
+const ComfortNoise = 13

@@ -15,8 +15,8 @@ const (
 	itemName = 1 // CNAME (RFC 3550 12.2)
 )
 
-// MaxReport holds the longest compound packet that Append makes: a sender report with a block, our name and a BYE.
-const MaxReport = 28 + 24 + (4 + 4 + 2 + maxName + 4) + 8
+// MaxReport holds the longest compound packet that Append makes: a sender report with a block, our name, VoIP metrics and a BYE.
+const MaxReport = 28 + 24 + (4 + 4 + 2 + maxName + 4) + (8 + 4 + voipBody) + 8
 
 // maxName bounds the CNAME, which has 16 bytes.
 const maxName = 32
@@ -31,6 +31,8 @@ type Report struct {
 	Last           int64 // when the latest packet went
 	About          Block
 	Hears          bool // there is a stream that About is of
+	Metrics        Metrics
+	Measures       bool // Metrics are of that stream, and the peer has asked for them
 }
 
 // Block is a reception report (RFC 3550 6.4.1).
@@ -44,7 +46,7 @@ type Block struct {
 	Delay    uint32 // since it came, in 1/65536 s
 }
 
-// Append appends a compound packet: a report, our name, and a BYE if asked for. mean is the time between reports: who sent
+// Append appends a compound packet: a report, our name, VoIP metrics if there are, and a BYE if asked for. mean is the time between reports: who sent
 // within the last two is a sender (RFC 3550 6.4).
 func (r *Report) Append(b []byte, name string, now int64, mean time.Duration, bye bool) []byte {
 	if r.Packets > 0 && now-r.Last < 2*int64(mean) {
@@ -53,6 +55,9 @@ func (r *Report) Append(b []byte, name string, now int64, mean time.Duration, by
 		b = r.appendRR(b)
 	}
 	b = appendName(b, r.SSRC, name)
+	if r.Measures {
+		b = r.appendMetrics(b)
+	}
 	if bye {
 		b = appendBye(b, r.SSRC)
 	}
@@ -94,6 +99,23 @@ func (r *Report) appendBlock(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, k.Jitter)
 	b = binary.BigEndian.AppendUint32(b, k.NTP)
 	return binary.BigEndian.AppendUint32(b, k.Delay)
+}
+
+// appendMetrics appends an extended report with a block of VoIP metrics (RFC 3611 2, 4.7). Who relays has neither a jitter buffer nor ears:
+// nothing is discarded, there is no delay of ours to tell, and levels, ratings and scores are unavailable.
+func (r *Report) appendMetrics(b []byte) []byte {
+	const head, unknown = 1 + 1 + voipBody/4, unsaid
+	m := &r.Metrics
+	b = append(b, 0x80, typeXR, 0, head)
+	b = binary.BigEndian.AppendUint32(b, r.SSRC)
+	b = append(b, blockVoIP, 0, 0, voipBody/4)
+	b = binary.BigEndian.AppendUint32(b, m.SSRC)
+	b = append(b, m.Loss, 0, m.BurstDensity, m.GapDensity)
+	b = binary.BigEndian.AppendUint16(b, m.Burst)
+	b = binary.BigEndian.AppendUint16(b, m.Gap)
+	b = binary.BigEndian.AppendUint16(b, m.Trip)
+	b = append(b, 0, 0, unknown, unknown, unknown, leastGap, unknown, unknown, unknown, unknown)
+	return append(b, 0, 0, 0, 0, 0, 0, 0, 0) // no concealment, no jitter buffer
 }
 
 // appendName appends a source description with one chunk, our CNAME (RFC 3550 6.5). An item ends with a zero byte at least, and

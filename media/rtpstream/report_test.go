@@ -3,6 +3,7 @@ package rtpstream
 import (
 	"bytes"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,5 +52,37 @@ func TestReportsAsWritten(t *testing.T) {
 				t.Errorf("%T with %q is written as\n%x, expected\n%x", c.want, text, got, want)
 			}
 		}
+	}
+}
+
+// So is what we measured, behind the report and before a BYE; a peer that asks for nothing gets nothing.
+func TestMetricsAsWritten(t *testing.T) {
+	r := Report{SSRC: 1, Hears: true, About: Block{SSRC: 6}, Measures: true,
+		Metrics: Metrics{SSRC: 6, Loss: 7, BurstDensity: 8, GapDensity: 9, Burst: 1000, Gap: 2000, Trip: 300}}
+	rr := &prtcp.ReceiverReport{SSRC: 1, Reports: []prtcp.ReceptionReport{{SSRC: 6}}}
+	xr := &prtcp.ExtendedReport{SenderSSRC: 1, Reports: []prtcp.ReportBlock{&prtcp.VoIPMetricsReportBlock{SSRC: 6, LossRate: 7, BurstDensity: 8, GapDensity: 9,
+		BurstDuration: 1000, GapDuration: 2000, RoundTripDelay: 300, SignalLevel: 127, NoiseLevel: 127, RERL: 127, Gmin: 16, RFactor: 127, ExtRFactor: 127, MOSLQ: 127, MOSCQ: 127}}}
+	want, err := prtcp.Marshal([]prtcp.Packet{rr, prtcp.NewCNAMESourceDescription(1, "abc"), xr, &prtcp.Goodbye{Sources: []uint32{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := r.Append(nil, "abc", 9e9, 5*time.Second, true)
+	if !bytes.Equal(got, want) {
+		t.Errorf("written as\n%x, expected\n%x", got, want)
+	}
+	// What we write we understand.
+	c := Control{}
+	list, err := Unmarshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Hear(list, 6, 1, 1e9)
+	if x := said(&c); x == nil || *x.Loss != 700.0/256 || *x.Burst != 1000 || *x.RTT != 300 || x.R != nil || x.MOSLQ != nil || x.Signal != nil || x.EchoLoss != nil || x.Delay != nil {
+		t.Errorf("understood %+v", x)
+	}
+	long := strings.Repeat("n", 40)
+	r.Packets = 1
+	if n := len(r.Append(nil, long, 1e9, 5*time.Second, true)); n > MaxReport {
+		t.Errorf("%d bytes, MaxReport is %d", n, MaxReport)
 	}
 }

@@ -44,6 +44,7 @@ type Sequence struct {
 	rivalling bool
 	timed     bool
 	skipping  bool    // skips isn't empty
+	noisy     bool    // comfort noise came since the latest audio
 	Last      int64   // arrival of the latest packet
 	at        int64   // and of the latest audio packet
 	jitter    float64 // ns
@@ -73,6 +74,8 @@ type Sequence struct {
 	drift                drift   // of the timestamps' latest origin
 	silence              float64 // ns that were left out
 	interrupted          int64   // when the latest telephone-event came
+	noise                uint32  // timestamp at which comfort noise took the place of speech, if noisy
+	runs                 runs    // of the stream, of the numbers that have left the window
 }
 
 // HotSize is how many bytes of a Sequence each packet touches, from its first on.
@@ -121,6 +124,9 @@ func (q *Sequence) judge(h *Header, now int64) Verdict {
 		return Late
 	case ahead <= maxMisorder || ahead < maxOutage && q.outage(h, now):
 		q.jumping = false
+		if ahead > 1 || !q.seen.has(127) {
+			q.leave(ahead)
+		}
 		if h.Seq < q.max {
 			q.cycles += 1 << 16
 		}
@@ -178,6 +184,7 @@ func (q *Sequence) restart(h *Header) {
 	q.mark, q.priorExpected, q.priorReceived = q.packets+q.duplicate, 0, 0
 	q.seen, q.skips, q.skipping, q.drift = window128{1}, window128{}, false, drift{}
 	q.jumping, q.rivalling, q.timed, q.jitter = false, false, false, 0
+	q.runs, q.noisy = runs{}, false
 	q.epochs++
 }
 
@@ -195,13 +202,15 @@ func (q *Sequence) Pace(ts, clock uint32, now int64) (jumped bool) {
 				q.jitters.Add(q.jitter)
 				q.drift.add(ts, clock, now)
 			}
-			if span := ts - q.ts; span > clock/leastPause && span < 1<<31 {
+			if q.noisy {
+				q.spoken(ts, now)
+			} else if span := ts - q.ts; span > clock/leastPause && span < 1<<31 {
 				q.pause(span, now)
 			}
 		}
 	}
 	if jumped || q.clock != clock {
-		q.drift = drift{}
+		q.drift, q.noisy = drift{}, false
 	}
 	q.timed, q.ts, q.at, q.clock = true, ts, now, clock
 	return jumped
@@ -216,8 +225,30 @@ func (q *Sequence) pause(span uint32, now int64) {
 	}
 }
 
+// Noise is Skip of a packet of comfort noise (RFC 3389): from its timestamp on nobody speaks, until audio comes again. It may come once,
+// or again and again while it is quiet.
+func (q *Sequence) Noise(h *Header, v Verdict) {
+	q.Skip(h, v)
+	if !q.noisy && q.timed && v == Take {
+		q.noisy, q.noise = true, h.TS
+	}
+}
+
+// spoken ends what comfort noise began: the time between their timestamps was silence, if it has passed. An event ends it too.
+func (q *Sequence) spoken(ts uint32, now int64) {
+	q.noisy = false
+	span := ts - q.noise
+	left := float64(span) * (1e9 / float64(q.clock))
+	if span < 1<<31 && float64(now-q.at) > left/2 {
+		q.silence += left
+	}
+}
+
 // Interrupt is Skip of a telephone-event that came now.
 func (q *Sequence) Interrupt(h *Header, v Verdict, now int64) {
+	if q.noisy {
+		q.spoken(h.TS, now)
+	}
 	q.Skip(h, v)
 	q.interrupted = now
 }

@@ -27,6 +27,11 @@ func (p *parser) finish() {
 				m.Bandwidth = append(m.Bandwidth, b)
 			}
 		}
+		for _, a := range p.session.rest { // so does what is asked for of extended reports (RFC 3611 5.1)
+			if _, own := m.Attribute(a.Key); a.Key == "rtcp-xr" && !own {
+				m.Attributes = append(m.Attributes, a)
+			}
+		}
 		if m.Addr.IsValid() && m.Addr.IsUnspecified() {
 			m.Direction = m.Direction.And(SendOnly)
 		}

@@ -1,6 +1,8 @@
 package webrtc
 
 import (
+	"cmp"
+
 	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 )
@@ -11,6 +13,7 @@ type agreement struct {
 	direction sdp.Direction
 	deal      *deal
 	line      line
+	measured  int // ms of the packets that the peer sends, if it wants to know how they come (RFC 3611); 0 = it doesn't
 	told      Negotiated
 }
 
@@ -18,6 +21,9 @@ type agreement struct {
 func (e *Endpoint) agree(s *sdp.Agreement, d *deal) *agreement {
 	a := &agreement{Table: e.formats.Table(s), direction: s.Direction, deal: d}
 	d.formats = s.Formats
+	if e.cfg.Metrics && s.Local != nil && rtpstream.KnowsXR(s.Local) && rtpstream.WantsMetrics(s.Remote) {
+		a.measured = cmp.Or(s.Local.Ptime, 20)
+	}
 	a.told = Negotiated{
 		Codec: a.Codec, Events: a.Events, Ptime: s.Ptime, Direction: s.Direction, Local: e.cfg.Port.main(),
 	}

@@ -26,6 +26,10 @@ func (e *Endpoint) bye(now int64) {
 func (e *Endpoint) sendControl(a *agreement, now int64, bye bool) {
 	sent := e.sink.sent(now, time.Now())
 	sent.About, sent.Hears = e.block(now)
+	if sent.Measures = sent.Hears && a.measured > 0; sent.Measures {
+		sent.Metrics = e.in.metrics(a.measured)
+		sent.Metrics.Trip = e.control.Trip()
+	}
 	if a.line.SendControl(sent.Append(nil, e.control.Name, now, e.cfg.Port.cfg.Report, bye)) == nil {
 		e.control.Spoke()
 	}
@@ -43,6 +47,13 @@ func (e *Endpoint) block(now int64) (b rtpstream.Block, ok bool) {
 		e.control.Answer(&b, now)
 	}
 	return b, ok
+}
+
+// metrics measures the peer's stream, whose packets last so many ms.
+func (r *incoming) metrics(ptime int) rtpstream.Metrics {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seq.Metrics(ptime)
 }
 
 // sent is our stream as a report tells it, at one instant by both clocks.

@@ -47,6 +47,7 @@ type Config struct {
 	Video    []*media.Format    // of pictures, best first; nil = the endpoint carries none
 	Data     bool               // it carries data channels
 	Registry *media.Registry    // conversions towards linked sinks; nil = only relay
+	Metrics  bool               // of audio, as in package rtp: the peer is asked for what it measures, and told what we do (RFC 3611)
 	Stack    Stack              // what stands behind it
 	Timeout  time.Duration      // of silence until media.Silent; 0 = 30 s, negative = never; off while on hold
 	Notify   func(media.Notice) // called on a socket's loop: must not block; nil = nobody listens

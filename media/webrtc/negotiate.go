@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/rtpstream"
 	"github.com/patchbay/patchbay/media/sdp"
 	"github.com/patchbay/patchbay/media/udp"
 )
@@ -45,6 +46,9 @@ func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error)
 	terms := e.terms(w, o.ours, "actpass")
 	if id := e.named(w); id != 0 {
 		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: fmt.Sprintf("%d %s", id, extMid)}) // as pictures have it
+	}
+	if e.cfg.Metrics && rtpstream.OffersXR(e.session.Local()) {
+		terms.Attributes = append(terms.Attributes, rtpstream.AskXR())
 	}
 	var local *sdp.Description
 	var err error
@@ -119,6 +123,9 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	terms := e.terms(w, d.ours, setup)
 	if d.scene != nil && d.scene.named != 0 {
 		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: fmt.Sprintf("%d %s", d.scene.named, extMid)})
+	}
+	if e.cfg.Metrics && line.Kind == "audio" && rtpstream.KnowsXR(line) {
+		terms.Attributes = append(terms.Attributes, rtpstream.AskXR())
 	}
 	local, s, err := e.session.Answer(remote, terms)
 	if err != nil && d.scene != nil { // there is something all the same

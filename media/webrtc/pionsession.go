@@ -11,6 +11,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
+	prtcp "github.com/pion/rtcp"
 	pwebrtc "github.com/pion/webrtc/v4"
 
 	"github.com/patchbay/patchbay/media/udp"
@@ -261,13 +262,27 @@ func (l *pionLine) listen(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
 	}
 }
 
-// reports hands the peer's RTCP on.
+// reports hands the peer's RTCP on. pion takes compound packets apart and hands each part to whom it is about: here each is a
+// compound packet by itself.
 func (l *pionLine) reports(read func([]byte) (int, error)) {
-	for b := make([]byte, udp.MaxDatagram); ; {
-		n, err := read(b)
+	for b := make([]byte, emptyReport+udp.MaxDatagram); ; {
+		n, err := read(b[emptyReport:])
 		if err != nil {
 			return
 		}
-		l.r.ReceiveControl(l, b[:n], udp.Now())
+		l.r.ReceiveControl(l, compounded(b[:emptyReport+n]), udp.Now())
 	}
+}
+
+const emptyReport = 8 // bytes of a receiver report without a block (RFC 3550 6.4.2)
+
+// compounded is what stands in b behind the room for an empty report, which goes before it unless it is a report.
+func compounded(b []byte) []byte {
+	p := b[emptyReport:]
+	if len(p) < 8 || p[1] == byte(prtcp.TypeSenderReport) || p[1] == byte(prtcp.TypeReceiverReport) {
+		return p
+	}
+	copy(b, []byte{0x80, byte(prtcp.TypeReceiverReport), 0, 1})
+	copy(b[4:emptyReport], p[4:8]) // of the same sender
+	return b
 }

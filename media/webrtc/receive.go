@@ -132,6 +132,9 @@ func (r *incoming) follow(h *rtpstream.Header, payload []byte, now int64, f *fou
 	}
 	fr := &r.frame
 	switch {
+	case format == nil && h.PT == rtpstream.ComfortNoise:
+		r.seq.Noise(h, v)
+		return false
 	case format == nil:
 		r.unknown++
 		r.seq.Skip(h, v)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	prtcp "github.com/pion/rtcp"
 	pwebrtc "github.com/pion/webrtc/v4"
 
 	"github.com/patchbay/patchbay/media"
@@ -52,6 +53,8 @@ type Browser struct {
 	heard  media.Stream
 	work   sync.WaitGroup
 	closed bool
+
+	metrics *prtcp.VoIPMetricsReportBlock
 
 	close sync.Once
 	err   error
@@ -106,7 +109,7 @@ func New(cfg Config) (*Browser, error) {
 	if b.sender, err = b.pc.AddTrack(&b.sink); err != nil {
 		return nil, errors.Join(fmt.Errorf("webrtctest: %w", err), b.pc.Close())
 	}
-	b.work.Go(func() { drain(b.sender) })
+	b.work.Go(func() { drain(b.sender, b.told) })
 	return b, nil
 }
 
@@ -247,7 +250,7 @@ func (b *Browser) listen(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
 		return
 	}
 	b.work.Add(1)
-	b.work.Go(func() { drain(r) })
+	b.work.Go(func() { drain(r, func([]byte) {}) })
 	b.mu.Unlock()
 	defer b.work.Done()
 	var formats [128]*media.Format
@@ -293,13 +296,46 @@ var birth = time.Now()
 
 func drain(r interface {
 	Read([]byte) (int, interceptor.Attributes, error)
-}) {
+}, take func([]byte)) {
 	for p := make([]byte, 1500); ; {
-		if _, _, err := r.Read(p); err != nil {
+		n, _, err := r.Read(p)
+		if err != nil {
 			return
+		}
+		take(p[:n])
+	}
+}
+
+// told takes reports of what the browser says.
+func (b *Browser) told(p []byte) {
+	list, err := prtcp.Unmarshal(p)
+	if err != nil {
+		return
+	}
+	for _, q := range list {
+		x, ok := q.(*prtcp.ExtendedReport)
+		if !ok {
+			continue
+		}
+		for _, k := range x.Reports {
+			if m, ok := k.(*prtcp.VoIPMetricsReportBlock); ok {
+				b.mu.Lock()
+				b.metrics = m
+				b.mu.Unlock()
+			}
 		}
 	}
 }
+
+// Metrics are the VoIP metrics that were told last of what the browser says (RFC 3611 4.7); nil = none.
+func (b *Browser) Metrics() *prtcp.VoIPMetricsReportBlock {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.metrics
+}
+
+// Report sends a compound packet of RTCP beside those that pion sends.
+func (b *Browser) Report(p ...prtcp.Packet) error { return b.pc.WriteRTCP(p) }
 
 // Source is what the browser hears, for the zero Pad.
 func (b *Browser) Source(p media.Pad) *media.Source {

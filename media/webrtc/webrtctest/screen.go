@@ -350,6 +350,9 @@ func (s *Screen) AskKey() error {
 	return s.pc.WriteRTCP([]prtcp.Packet{&prtcp.PictureLossIndication{MediaSSRC: s.Seen().SSRC}})
 }
 
+// Report sends a compound packet of RTCP beside those that pion sends.
+func (s *Screen) Report(p ...prtcp.Packet) error { return s.pc.WriteRTCP(p) }
+
 // Seen is what it was shown up to now.
 func (s *Screen) Seen() Seen {
 	s.mu.Lock()
@@ -371,7 +374,7 @@ func (s *Screen) watch(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
 		return
 	}
 	s.work.Add(1)
-	s.work.Go(func() { drain(r) })
+	s.work.Go(func() { drain(r, func([]byte) {}) })
 	s.mu.Unlock()
 	defer s.work.Done()
 	for {
