@@ -73,7 +73,7 @@ picture: ## the imports are those of the picture in README.md, and no others
 
 # Folders with packages of others that tests use: libraries that call in a browser, programs that drive us over JSON-RPC, and
 # what the page is built of.
-NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients docs/examples web)
+NPM := $(addsuffix /node_modules/.package-lock.json,test/e2e/clients test/e2e/older docs/examples web)
 
 docs/examples/node_modules/.package-lock.json: $(wildcard rpc/js/*.js* docs/examples/reconnect-ws/*.js*)
 

@@ -21,6 +21,9 @@ import (
 // scoreWithin is how far a MOS may be from what the way's own log says.
 const scoreWithin = 0.15
 
+// packetsLeast is what a way must have seen for its log to say anything.
+const packetsLeast = 250
+
 // point is a way that a phone's media takes.
 type point struct {
 	lose  float64       // percent
@@ -28,6 +31,7 @@ type point struct {
 	trip  time.Duration // of reports
 	phone *peers.Baresip
 	way   *peers.Impairer
+	told  *peers.Impairer // the way of its reports
 }
 
 // Three phones call over ways that lose and delay what they say: MOS on record is that which G.107 makes of the ways' own logs.
@@ -48,10 +52,17 @@ func TestBillingQuality(t *testing.T) {
 	for n, p := range points {
 		p.phone = peers.StartBaresip(t, peers.BaresipConfig{User: fmt.Sprintf("alice%d", n), Password: "wonder-land-1", Domain: "test.local",
 			Proxy: g.sip.String(), Codecs: "PCMU/8000/1", Audio: audio.Tone(8000, 440, toneLevel, 60)})
+	}
+	for _, p := range points {
 		p.phone.Dial(t, "sip:4930111@test.local")
+	}
+	for _, p := range points {
 		p.begin(t, capture, front, addr)
 	}
-	time.Sleep(7500 * time.Millisecond) // phones report every 5 s
+	peers.Wait(t, 30*time.Second, "enough packets, and a report of each phone, which it makes every 5 s", func() bool {
+		return !slices.ContainsFunc(points, func(p *point) bool { return len(p.way.Log()) < packetsLeast || len(p.told.Log()) == 0 })
+	})
+	time.Sleep(200 * time.Millisecond) // the gateway reads it
 	for _, p := range points {
 		p.phone.Hangup(t)
 	}
@@ -100,7 +111,8 @@ func (p *point) begin(t *testing.T, capture *peers.Capture, front, addr netip.Ad
 	p.way = peers.StartImpairer(t, at(front, 0), at(addr, 0), from)
 	p.way.Lose(p.lose)
 	p.way.Delay(0, p.shake)
-	peers.StartImpairer(t, at(front, 1), at(addr, 1), from).Delay(p.trip, 0)
+	p.told = peers.StartImpairer(t, at(front, 1), at(addr, 1), from)
+	p.told.Delay(p.trip, 0)
 }
 
 // compare holds a leg's row against the way's log.
@@ -117,7 +129,7 @@ func (p *point) compare(t *testing.T, n int, row map[string]any) {
 		t.Fatalf("phone %d: nothing came, %v rejected", n, row["src_rejected"])
 	}
 	w := judge(p.way.Log())
-	if w.packets < 250 || p.lose > 0 && w.lost == 0 {
+	if w.packets < packetsLeast || p.lose > 0 && w.lost == 0 {
 		t.Fatalf("phone %d: %d packets and %d lost by the way's log", n, w.packets, w.lost)
 	}
 	delay := float64(p.trip.Milliseconds())/2 + 20 + min(200, max(20, 2*w.jitter))

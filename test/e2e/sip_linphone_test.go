@@ -13,7 +13,8 @@ import (
 	"github.com/patchbay/patchbay/test/peers"
 )
 
-// linphonec registers and calls baresip, and is called by it; each hears the other, and gets its digits.
+// linphonec registers and calls baresip, and is called by it; each hears the other, and gets its digits. linphonec is asked for what it measures
+// of what it hears, and that is on record.
 func TestSipLinphone(t *testing.T) {
 	addr := address(t)
 	g := startGateway(t, addr, settings{users: "  - {id: lin, password: phone-secret-1, numbers: [\"400\"]}\n  - {id: bob, password: phone-secret-2, numbers: [\"401\"]}\n", billing: ", dtmf: clear"})
@@ -66,4 +67,22 @@ func TestSipLinphone(t *testing.T) {
 		}
 	}
 	digitsOnRecord(t, g, map[string]string{"1": allDigits, "2": typed})
+	measuredByParty(t, g)
+}
+
+// measuredByParty wants what the first call's caller measured itself (RFC 3611) beside what we did: little is lost on a machine of one's own.
+func measuredByParty(t *testing.T, g *gateway) {
+	t.Helper()
+	rows := g.db.Query(t, `select q.stream, q.xr_loss::float8 as loss, q.xr_discard::float8 as discard, q.xr_r::float8 as r, q.xr_mos_lq::float8 as lq, q.xr_buffer_ms::float8 as buffer, q.xr_lost as lost
+from patchbay.leg_quality q join (select call_id from patchbay.call order by started_at limit 1) c using (call_id) where q.bucket = 0 and q.leg_no = 1 order by q.stream desc`)
+	if len(rows) != 2 {
+		t.Fatalf("%d rows of the caller's leg, expected 2", len(rows))
+	}
+	t.Logf("the caller measured %v", rows[0])
+	if r := rows[0]; r["loss"] == nil || r["discard"] == nil {
+		t.Errorf("the caller's own measure of what it was sent: %v, expected it", r)
+	}
+	if r := rows[1]; r["loss"] != nil || r["lost"] != nil {
+		t.Errorf("what the caller sent has a measure of its own: %v", r)
+	}
 }

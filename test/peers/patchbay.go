@@ -75,6 +75,9 @@ func (p *Patchbay) Start(t testing.TB) {
 	p.Process.ready(t, 20*time.Second, func() bool { return p.Ready() })
 }
 
+// Settings is the path of the settings file.
+func (p *Patchbay) Settings() string { return p.file }
+
 // onDisk is the command in a mount namespace of its own, with its data on a small file system.
 func (p *Patchbay) onDisk(t testing.TB, c command) command {
 	t.Helper()
@@ -290,10 +293,10 @@ func decodeList(t testing.TB, text string) []map[string]any {
 	return list
 }
 
-// RunPatchbay runs the binary to its end, at most 20 s.
+// RunPatchbay runs the binary to its end, at most a minute.
 func RunPatchbay(t testing.TB, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, Binary(t), args...)
