@@ -219,22 +219,59 @@ func matroskaFormat(t *Track, rate, channels, depth int) *media.Format {
 func (m *matroska) Tracks() []Track         { return m.tracks }
 func (m *matroska) Duration() time.Duration { return m.duration }
 
-// measure finds the duration of a file that doesn't say it, as recorders that stream write it.
+const (
+	// tail is how much at its end of a file that doesn't say its duration is looked through for it, bytes.
+	tail = 8 << 20
+	// tries is how often what looks like a cluster there is read in vain.
+	tries = 4
+)
+
+// measure finds the duration of a file that doesn't say it, as recorders that stream write it: where what stands in its end ends.
 func (m *matroska) measure() error {
-	if _, whole := m.c.in.Size(); m.duration != 0 || !whole {
+	size, whole := m.c.in.Size()
+	if m.duration != 0 || !whole {
 		return nil
 	}
-	var end time.Duration
+	from := m.first
+	for n := 0; n < tries && from >= 0 && m.duration == 0; n++ {
+		if size-from > tail || n > 0 {
+			from = m.find(idCluster, max(from, size-tail), size)
+		}
+		if from >= 0 {
+			m.restart(from)
+			m.duration = m.rest()
+			from++
+		}
+	}
+	m.restart(m.first)
+	return nil
+}
+
+// find is where an element's id stands next, -1 = nowhere.
+func (m *matroska) find(id uint32, from, size int64) int64 {
+	want := binary.BigEndian.AppendUint32(nil, id)
+	b := make([]byte, window)
+	for ; from < size; from += int64(len(b) - len(want) + 1) {
+		n, err := m.c.in.ReadAt(b, from)
+		if i := bytes.Index(b[:n], want); i >= 0 {
+			return from + int64(i)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return -1
+}
+
+// rest is where the last of what can still be read ends. What can't ends it for whoever reads it, too.
+func (m *matroska) rest() (end time.Duration) {
 	for {
 		var u Unit
 		if err := m.Read(&u); err != nil {
-			break // what can't be read ends it for whoever reads it, too
+			return end
 		}
 		end = max(end, u.At+u.For)
 	}
-	m.duration = end
-	m.restart(m.first)
-	return nil
 }
 
 func (m *matroska) restart(at int64) {

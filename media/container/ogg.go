@@ -213,6 +213,28 @@ func (o *oggFile) more() error {
 	return nil
 }
 
+// whole is the page that b begins with, nil if it isn't one, or not all of it is there.
+func (o *oggFile) whole(b []byte) []byte {
+	if len(b) < 27 || b[4] != 0 || len(b) < 27+int(b[26]) {
+		return nil
+	}
+	size := 27 + int(b[26])
+	for _, n := range b[27:size] {
+		size += int(n)
+	}
+	if len(b) < size {
+		return nil
+	}
+	b = bytes.Clone(b[:size])
+	sum := binary.LittleEndian.Uint32(b[22:])
+	clear(b[22:26])
+	if o.sum(b) != sum {
+		o.wasted += int64(size)
+		return nil
+	}
+	return b
+}
+
 // last is how long the file plays, by its last page.
 func (o *oggFile) last(size int64) time.Duration {
 	b := make([]byte, min(size, 128<<10))
@@ -220,15 +242,19 @@ func (o *oggFile) last(size int64) time.Duration {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0
 	}
+	defer func(before int64) { o.wasted = before }(o.wasted)
 	for b = b[:n]; ; {
 		i := bytes.LastIndex(b, []byte("OggS"))
 		if i < 0 {
 			return 0
 		}
-		if len(b)-i >= 27 && binary.LittleEndian.Uint32(b[i+14:]) == o.serial {
-			if g := int64(binary.LittleEndian.Uint64(b[i+6:])); g > o.skip {
+		if p := o.whole(b[i:]); p != nil && binary.LittleEndian.Uint32(p[14:]) == o.serial {
+			if g := int64(binary.LittleEndian.Uint64(p[6:])); g > o.skip {
 				return samples(g - o.skip)
 			}
+		}
+		if o.wasted > maxWasted {
+			return 0
 		}
 		b = b[:i]
 	}
