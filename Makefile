@@ -20,7 +20,7 @@ export GOFLAGS     += -trimpath
 STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
 RUN_PACKAGES = postgresql
-E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious multimon-ng
+E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious multimon-ng gir1.2-gst-rtsp-server-1.0 python3-gi
 BENCH_PACKAGES = rtpengine-daemon
 
 .PHONY: help deps deps-run deps-e2e deps-bench build run demo check lint unit picture e2e test fuzz bench soak docs fmt clean

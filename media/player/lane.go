@@ -39,8 +39,8 @@ type packer interface {
 	Packets(unit []byte, send func(payload []byte, last bool))
 }
 
-func (l *lane) init(kind media.Kind, reg *media.Registry) {
-	l.src = media.NewSource(reg, nil)
+func (l *lane) init(kind media.Kind, reg *media.Registry, back func(media.Feedback)) {
+	l.src = media.NewSource(reg, back)
 	l.frame.Kind = kind
 }
 

@@ -27,6 +27,7 @@ func (c *camera) Tracks() []container.Track {
 func (c *camera) Duration() time.Duration  { return 0 }
 func (c *camera) Seek(time.Duration) error { return container.ErrSeek }
 func (c *camera) Pause(on bool)            { c.paused.Store(on) }
+func (c *camera) Refresh()                 {}
 func (c *camera) Close() error {
 	select {
 	case <-c.ended:

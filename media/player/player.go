@@ -20,10 +20,23 @@ type Stream interface {
 	Close() error
 }
 
-// Live is a Stream that goes on whether it is read or not. Its time doesn't while Pause has what comes left out.
+// Live is a Stream that goes on whether it is read or not. Its time doesn't while Pause has what comes left out. What is here beside
+// Stream's neither blocks nor calls the player.
 type Live interface {
 	Stream
-	Pause(on bool) // doesn't block, nor call the player
+	Pause(on bool)
+	// Refresh has whoever sends asked for a key picture. Asked often, it asks seldom.
+	Refresh()
+}
+
+// Seeker is a Live that can be sought where its Duration isn't 0: a server that has a file sends it in the time that it plays. After a Pause
+// it goes on where it is sought.
+type Seeker interface {
+	Live
+	// Wake has a Read that waits return a unit of track -1.
+	Wake()
+	// From is where it goes on after a Seek, which the server chooses. It is asked by whoever reads.
+	From() time.Duration
 }
 
 // Config of a player.
@@ -84,6 +97,7 @@ type Player struct {
 	starved  uint64        // ticks
 	released sync.WaitGroup
 	frames   atomic.Uint64
+	keyless  atomic.Bool // somebody needs a key picture
 }
 
 // New makes a player.
@@ -93,9 +107,16 @@ func New(cfg Config) (*Player, error) {
 	}
 	cfg.Ahead = min(cfg.Ahead, 2500*time.Millisecond)
 	p := &Player{cfg: cfg}
-	p.audio.init(media.Audio, cfg.Registry)
-	p.video.init(media.Video, cfg.Registry)
+	p.audio.init(media.Audio, cfg.Registry, nil)
+	p.video.init(media.Video, cfg.Registry, p.asked)
 	return p, nil
+}
+
+// asked notes what those who see ask for. They may do so while a tick sends.
+func (p *Player) asked(fb media.Feedback) {
+	if fb.Kind == media.KeyFrame {
+		p.keyless.Store(true)
+	}
 }
 
 // Play begins, or goes on after Pause. While it plays it does nothing.
@@ -158,9 +179,13 @@ func (p *Player) become(s State) (begin bool) {
 	if p.run == nil { // it ended, or failed, meanwhile
 		return false
 	}
+	resumes := p.state == Paused && s == Playing
 	p.change(s)
 	if p.run.live != nil {
 		p.run.live.Pause(s == Paused)
+	}
+	if resumes {
+		p.run.resume()
 	}
 	begin = s == Playing && !p.ticking
 	p.ticking = p.ticking || begin
@@ -268,6 +293,9 @@ func (p *Player) tick(now time.Time) (more bool) {
 	p.at += p.step(run)
 	p.send(&p.audio)
 	p.send(&p.video)
+	if p.keyless.Swap(false) && run.live != nil {
+		run.live.Refresh()
+	}
 	run.more.Broadcast()
 	if !ended || p.audio.count > 0 || p.video.count > 0 || p.at < run.until {
 		return true

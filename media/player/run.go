@@ -24,7 +24,8 @@ type run struct {
 
 	// Guarded by the player's lock.
 	stream Stream
-	live   Live // the stream, if it is; nil = it waits
+	live   Live   // the stream, if it is; nil = it waits
+	seeker Seeker // the stream, if it is live and can be sought
 	opened bool
 	info   Info
 	done   bool          // all was read
@@ -140,7 +141,12 @@ func (r *run) begins(s Stream) error {
 	r.opened = true
 	if live, ok := s.(Live); ok && r.p.run == r {
 		live.Pause(r.p.state == Paused)
-		r.live, r.p.at = live, 0 // wherever it was sought
+		r.live = live
+		if seeker, ok := s.(Seeker); ok && s.Duration() > 0 {
+			r.seeker, r.begun = seeker, true // its times are the server's
+		} else {
+			r.p.at = 0 // wherever it was sought
+		}
 	}
 	r.info = Info{Known: true, Duration: s.Duration(), Seekable: s.Duration() > 0}
 	r.more.Broadcast()
@@ -288,6 +294,22 @@ func (r *run) idle() bool {
 	return true
 }
 
+// want has the goroutine, whatever it waits for, go on elsewhere. The lock is held.
+func (r *run) want(s *seeking) {
+	r.wanted = s
+	r.more.Broadcast()
+	if r.seeker != nil {
+		r.seeker.Wake()
+	}
+}
+
+// resume has a server that paused go on from here. The lock is held.
+func (r *run) resume() {
+	if r.seeker != nil && r.wanted == nil && !r.done {
+		r.want(&seeking{r.p.at, make(chan error, 1)})
+	}
+}
+
 // seek has the goroutine go on elsewhere, and waits for that.
 func (r *run) seek(ctx context.Context, to time.Duration) error {
 	s := &seeking{to, make(chan error, 1)}
@@ -296,8 +318,7 @@ func (r *run) seek(ctx context.Context, to time.Duration) error {
 		r.p.mu.Unlock()
 		return ErrStopped
 	}
-	r.wanted = s
-	r.more.Broadcast()
+	r.want(s)
 	r.p.mu.Unlock()
 	select {
 	case err := <-s.done:
@@ -332,6 +353,9 @@ func (r *run) sought() error {
 		r.wanted = nil
 	}
 	if err == nil {
+		if r.seeker != nil {
+			s.to = r.seeker.From()
+		}
 		r.from, r.key, r.bytes = s.to, false, r.bytes[:0]
 		r.last, r.until = s.to, s.to
 		r.p.at, r.p.waiting = s.to, true

@@ -21,6 +21,7 @@ func TestAttack(t *testing.T) {
 		"endless_redirects": endlessRedirects, "password_to_others": passwordToOthers, "password_in_errors": passwordInErrors, "media_from_elsewhere": mediaFromElsewhere,
 		"source_by_name": sourceByName, "multicast": multicast, "huge_description": hugeDescription, "many_media": manyMedia, "endless_header": endlessHeader,
 		"silent_server": silentServer, "silent_handshake": silentHandshake, "redirect_amid": redirectAmid,
+		"wrong_descriptions": wrongDescriptions, "endless_length": endlessLength, "frames_unasked": framesUnasked,
 	} {
 		t.Run("attack_"+name, func(t *testing.T) {
 			t.Parallel()
@@ -257,4 +258,82 @@ func redirectAmid(t *testing.T) {
 		return "200 OK\r\n"
 	})
 	refused(t, config(network(t)), s.url, uri.ErrRefused)
+}
+
+// Descriptions that make no sense open nothing, or what of them makes sense.
+func wrongDescriptions(t *testing.T) {
+	for _, sdp := range []string{
+		"", "\x00\xff", "v=0", strings.Repeat("a=", 50000), "v=0\r\n" + strings.Repeat("m=audio 0 RTP/AVP 0\r\n", 1000),
+		law + "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 sprop-parameter-sets=,,;profile-level-id=zz;packetization-mode=9\r\n",
+		"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 96\r\na=rtpmap:96 L16/0/0\r\n",
+		strings.Replace(law, "track1", "rtsp://169.254.169.254/latest", 1), strings.Replace(law, "track1", "%zz", 1),
+	} {
+		s := newScript(t, func(r request) string {
+			switch r.method {
+			case "DESCRIBE":
+				return described(sdp)
+			case "SETUP":
+				return "200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+			}
+			return "200 OK\r\n"
+		})
+		cfg := config(network(t))
+		cfg.TCP = true
+		if stream, err := open(t, cfg, s.url); err == nil && len(stream.Tracks()) == 0 {
+			t.Errorf("%.60q: nothing to play, and no error", sdp)
+		}
+	}
+}
+
+// A length that no stream has, and places that aren't in it, are believed by nobody.
+func endlessLength(t *testing.T) {
+	for _, length := range []string{"0-1e18", "0-9999999999999999999999", "5-1", "0-0"} {
+		s := newScript(t, func(r request) string {
+			switch r.method {
+			case "DESCRIBE":
+				return described(strings.Replace(law, "m=audio", "a=range:npt="+length+"\r\nm=audio", 1))
+			case "SETUP":
+				return "200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+			}
+			return "200 OK\r\nRange: npt=99999999-\r\nRTP-Info: url=track1;seq=99;rtptime=4294967295,,;;=\r\n"
+		})
+		cfg := config(network(t))
+		cfg.TCP = true
+		stream := mustOpen(t, cfg, s.url)
+		if stream.Duration() != 0 || stream.From() != 0 || stream.Seek(time.Second) == nil {
+			t.Errorf("%s: it plays for %s, from %s", length, stream.Duration(), stream.From())
+		}
+	}
+}
+
+// Media that comes before it is asked for, or on a channel that nobody set up, opens nothing and ends nothing but the connection.
+func framesUnasked(t *testing.T) {
+	frame := "$\x09\x00\x10" + strings.Repeat("\x80", 16)
+	for _, early := range []string{"OPTIONS", "DESCRIBE", "SETUP", "PLAY"} {
+		s := newScript(t, func(r request) string {
+			text := "200 OK\r\n"
+			switch r.method {
+			case "DESCRIBE":
+				text = described(law)
+			case "SETUP":
+				text = "200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+			}
+			if r.method != early {
+				return text
+			}
+			if !strings.Contains(text, "\r\n\r\n") {
+				text += "\r\n"
+			}
+			return text + strings.Repeat(frame, 1000)
+		})
+		cfg := config(network(t))
+		cfg.TCP, cfg.Stall = true, 300*time.Millisecond
+		stream, err := open(t, cfg, s.url)
+		if err == nil {
+			err = stream.Read(nil)
+		}
+		if err == nil {
+			t.Errorf("with %s: no error", early)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package rtsp
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/patchbay/patchbay/media"
 	"github.com/patchbay/patchbay/media/container"
+	"github.com/patchbay/patchbay/media/player"
 	"github.com/patchbay/patchbay/media/uri"
 )
 
@@ -28,27 +30,26 @@ type ring struct {
 	err    error  // no more comes
 	lost   uint64 // units there was no room for
 
-	stall  time.Duration
-	watch  *time.Timer
-	paused bool
-	begun  bool
-	origin time.Time // of the stream's time; moves on while it pauses
-	held   time.Time // when it paused
+	stall    time.Duration
+	duration time.Duration // 0 = unknown
+	watch    *time.Timer
+	paused   bool
+	halted   bool // the server pauses too
+	woken    bool // a read that waits is to return
+	begun    bool
+	origin   time.Time // of the stream's time; moves on while it pauses
+	held     time.Time // when it paused
+
+	moving bool // nobody knows yet from where it plays
+	from   time.Duration
+	early  []early
+	many   int // bytes of them
 }
 
 func (r *ring) init(stall time.Duration) {
 	r.more, r.stall = sync.NewCond(&r.mu), stall
 	r.watch = time.AfterFunc(time.Hour, func() { r.end(uri.ErrStalled) })
 	r.watch.Stop()
-}
-
-// start begins to wait for the server's word: it plays.
-func (r *ring) start() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err == nil {
-		r.watch.Reset(r.stall)
-	}
 }
 
 func (r *ring) has(k media.Kind) bool {
@@ -68,19 +69,35 @@ func (r *ring) add(t *track) {
 	r.tracks = append(r.tracks, t)
 }
 
-// packet takes one that came.
-func (r *ring) packet(t *track, p *rtp.Packet, now time.Time) {
+// packet takes one that came. It reports whether a key picture should be asked for.
+func (r *ring) packet(t *track, p *rtp.Packet, now time.Time, direct bool) (asks bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
-		return
+	if r.err != nil || direct != t.direct {
+		return false
 	}
-	r.watch.Reset(r.stall)
+	if r.moving {
+		if len(r.early) < mostEarly && r.many+len(p.Payload) <= largeEarly {
+			r.early = append(r.early, keep(t, p, now))
+			r.many += len(p.Payload)
+		}
+		return false
+	}
+	r.sort(t, p, now)
+	if !r.halted {
+		r.watch.Reset(r.patience())
+	}
+	return t.key != nil && t.waits && !t.isKey && !r.paused && r.asks(t, now)
+}
+
+// take has a packet become a part of the stream. The lock is held.
+func (r *ring) take(t *track, p *rtp.Packet, now time.Time) {
+	t.source = p.SSRC
 	if !r.begun {
-		r.begun, r.origin, r.held = true, now, now
+		r.begun, r.origin, r.held = true, now.Add(-r.from), now
 	}
 	if r.paused {
-		t.begun, t.waits, t.picture, t.isKey, t.hasSets, t.damaged = false, true, t.picture[:0], false, false, false
+		t.restart()
 		return
 	}
 	lost := t.begun && p.SequenceNumber != t.sequence+1
@@ -113,8 +130,11 @@ func (r *ring) put(u container.Unit) {
 // bye notes that the server ended a track; with the last the stream ends.
 func (r *ring) bye(t *track) {
 	r.mu.Lock()
-	t.ended = true
-	all := true
+	t.ended = !r.moving // else what was played before ended
+	all := t.ended
+	if all {
+		r.giveUp(t)
+	}
 	for _, t := range r.tracks {
 		all = all && t.ended
 	}
@@ -129,18 +149,48 @@ func (r *ring) end(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err == nil {
+		if (errors.Is(err, uri.ErrStalled) || errors.Is(err, uri.ErrBroken)) && r.ending() {
+			err = io.EOF
+		}
 		r.err = err
 		r.watch.Stop()
 		r.more.Broadcast()
 	}
 }
 
-// pause has what comes left out, or not any more.
-func (r *ring) pause(on bool, now time.Time) {
+// wake has a read that waits return.
+func (r *ring) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.woken = true
+	r.more.Broadcast()
+}
+
+// isPaused reports whether what comes is left out.
+func (r *ring) isPaused() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.paused
+}
+
+// shut says that nobody wants more, ended or not.
+func (r *ring) shut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil || errors.Is(r.err, io.EOF) {
+		r.err = player.ErrStopped
+		r.watch.Stop()
+		r.more.Broadcast()
+	}
+}
+
+// pause has what comes left out, or not any more. Where it begins to, and the stream goes on, do is called under the lock.
+func (r *ring) pause(on bool, now time.Time, do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case on == r.paused:
+		return
 	case on:
 		r.held = now
 	case r.begun:
@@ -149,7 +199,9 @@ func (r *ring) pause(on bool, now time.Time) {
 			t.begun, t.waits = false, true // its time goes on from now
 		}
 	}
-	r.paused = on
+	if r.paused = on; on && r.err == nil {
+		do()
+	}
 }
 
 // read waits for a unit.
@@ -157,6 +209,11 @@ func (r *ring) read(u *container.Unit) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.units) == 0 {
+		if r.woken {
+			r.woken = false
+			*u = container.Unit{Track: -1}
+			return nil
+		}
 		if r.err != nil {
 			return r.err
 		}

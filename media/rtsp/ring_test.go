@@ -28,7 +28,7 @@ func newRing(t *testing.T, stall time.Duration) (r *ring, sound, picture *track)
 	}
 	r.add(sound)
 	r.add(picture)
-	r.start()
+	r.moved(0, nil)
 	t.Cleanup(func() { r.end(io.EOF) })
 	return r, sound, picture
 }
@@ -53,7 +53,7 @@ func come(r *ring, t *track, packets ...string) {
 		case 's':
 			p.Payload = make([]byte, 160)
 		}
-		r.packet(t, &p, time.Now())
+		r.packet(t, &p, time.Now(), false)
 	}
 }
 
@@ -126,13 +126,13 @@ func TestPause(t *testing.T) {
 		come(r, picture, "1 0 I.")
 		come(r, sound, "1 0 s")
 		time.Sleep(20 * time.Millisecond)
-		r.pause(true, time.Now())
+		r.pause(true, time.Now(), func() {})
 		for range 5 { // it isn't silent
 			time.Sleep(2 * time.Second)
 			come(r, sound, "2 160 s")
 			come(r, picture, "2 9000 I.")
 		}
-		r.pause(false, time.Now())
+		r.pause(false, time.Now(), nil)
 		come(r, sound, "500 80160 s", "501 80320 s")
 		come(r, picture, "500 900000 P.", "501 909000 I.")
 		if list, want := got(r), []string{"1 0 3 key", "0 0 0", "0 20 0", "0 40 0", "1 120 3 key"}; !slices.Equal(list, want) {
@@ -161,7 +161,7 @@ func TestBounds(t *testing.T) {
 		big := &rtp.Packet{Header: rtp.Header{SequenceNumber: 7, Timestamp: 54000}, Payload: make([]byte, 60000)}
 		big.Payload[0] = 0x65
 		for range 200 { // a picture without an end
-			r.packet(picture, big, time.Now())
+			r.packet(picture, big, time.Now(), false)
 			big.SequenceNumber++
 		}
 		if len(picture.picture) > video.MaxPicture {

@@ -8,15 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
-	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -44,14 +46,28 @@ type Config struct {
 	TCP     bool          // media in the connection alone; else in datagrams where the server has them, and they come
 }
 
-// Stream is what a server sends, as it comes: what isn't read in time is lost. It can't be sought.
+// Stream is what a server sends, as it comes: what isn't read in time is lost. It can be sought where the server says how long it is.
 type Stream struct {
-	cfg    Config
-	client *gortsplib.Client
-	ring   ring
-	watch  *time.Timer // for MaxTime
-	gone   chan struct{}
-	once   sync.Once
+	cfg     Config
+	client  *gortsplib.Client
+	ring    ring
+	unknown []container.Track
+	watch   *time.Timer // for MaxTime
+	gone    chan struct{}
+	once    sync.Once
+	behind  sync.WaitGroup // what the server is told beside
+
+	sockets []*datagrams // in the order in which they were made; of whoever sets up
+
+	at    *base.URL     // that it was described at
+	first time.Duration // of the server's own time: where it begins
+	rest  time.Duration // how often the server is told that it is still wanted, while it pauses
+	from  time.Duration // where it goes on after a Seek; of whoever reads
+
+	talk  sync.Mutex  // one of PAUSE, PLAY and OPTIONS at a time
+	plays bool        // the server does
+	keeps bool        // somebody reminds it while it pauses
+	halts atomic.Bool // somebody is about to have it pause
 }
 
 // Open connects to a server and has it play. It follows redirects, which keep the password for the same host alone.
@@ -95,12 +111,14 @@ func open(ctx context.Context, at *url.URL, cfg Config) (s *Stream, moved *url.U
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, s.client.Close)
-	desc, _, err := s.client.Describe(there)
+	s.at = there
+	desc, res, err := s.client.Describe(there)
 	if err == nil {
+		s.first, s.ring.duration = length(res.Body)
 		err = s.setup(desc)
 	}
 	if err == nil {
-		_, err = s.client.Play(nil)
+		err = s.play(0)
 	}
 	if !stop() && ctx.Err() != nil {
 		err = ctx.Err()
@@ -110,7 +128,6 @@ func open(ctx context.Context, at *url.URL, cfg Config) (s *Stream, moved *url.U
 		s.client.Close()
 		return nil, elsewhere, plain(err)
 	}
-	s.ring.start()
 	s.watch = time.AfterFunc(cfg.MaxTime, func() { s.ring.end(fmt.Errorf("%w: it may play for %s", uri.ErrTime, cfg.MaxTime)) })
 	go func() {
 		defer close(s.gone)
@@ -123,7 +140,7 @@ func open(ctx context.Context, at *url.URL, cfg Config) (s *Stream, moved *url.U
 func (s *Stream) newClient(at *url.URL, elsewhere **url.URL) *gortsplib.Client {
 	c := &gortsplib.Client{
 		Scheme: at.Scheme, Host: at.Host, ReadTimeout: s.cfg.Stall, WriteTimeout: s.cfg.Stall, InitialUDPReadTimeout: min(s.cfg.Stall/2, 3*time.Second),
-		UserAgent: "Patchbay", OnTransportSwitch: func(error) {}, OnDecodeError: func(error) {}, OnPacketsLost: func(uint64) {},
+		UserAgent: "Patchbay", OnTransportSwitch: func(error) { s.ring.unsure() }, OnDecodeError: func(error) {}, OnPacketsLost: func(uint64) {},
 		OnResponse: func(r *base.Response) { // what the library would follow itself, with the password
 			if r.StatusCode < base.StatusMovedPermanently || r.StatusCode > base.StatusUseProxy || len(r.Header["Location"]) != 1 {
 				return
@@ -149,7 +166,7 @@ func (s *Stream) newClient(at *url.URL, elsewhere **url.URL) *gortsplib.Client {
 	c.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return s.secure(ctx, c.DialContext, network, address)
 	}
-	c.ListenPacket = func(network, address string) (net.PacketConn, error) { return listen(c.NetConn(), network, address) }
+	c.ListenPacket = func(network, address string) (net.PacketConn, error) { return s.listen(c.NetConn(), network, address) }
 	return c
 }
 
@@ -183,18 +200,26 @@ func (s *Stream) setup(d *description.Session) error {
 		t, f := pick(m)
 		if f == nil || s.ring.has(t.track.Format.Kind) {
 			names = append(names, nameOf(m))
+			if f == nil && len(s.unknown) < 8 {
+				other := m.Type != description.MediaTypeAudio && m.Type != description.MediaTypeVideo
+				s.unknown = append(s.unknown, container.Track{Name: nameOf(m), Other: other})
+			}
 			continue
 		}
-		if _, err := s.client.Setup(d.BaseURL, m, 0, 0); err != nil {
+		res, err := s.client.Setup(d.BaseURL, m, 0, 0)
+		if err != nil {
 			return err
 		}
-		s.client.OnPacketRTP(m, f, func(p *rtp.Packet) { s.ring.packet(t, p, time.Now()) })
+		s.rest = pulse(res.Header["Session"])
+		t.medium, t.ours = m, rand.Uint32()
+		s.client.OnPacketRTP(m, f, func(p *rtp.Packet) { s.packet(t, p, false) })
 		s.client.OnPacketRTCP(m, func(p rtcp.Packet) {
 			if _, ok := p.(*rtcp.Goodbye); ok {
 				s.ring.bye(t)
 			}
 		})
 		s.ring.add(t)
+		s.straighten(t, f, res.Header["Transport"])
 	}
 	if len(s.ring.tracks) == 0 {
 		return fmt.Errorf("%w: it has %q", player.ErrNothing, names)
@@ -208,26 +233,28 @@ func nameOf(m *description.Media) string {
 		return string(m.Type)
 	}
 	f := m.Formats[0]
-	if name := f.RTPMap(); name != "" {
-		return name
+	switch name := f.RTPMap(); f.(type) {
+	case *format.MPEG4Audio, *format.MPEG4AudioLATM:
+		return "AAC (" + name + ")"
+	default:
+		if name != "" {
+			return name
+		}
 	}
 	return fmt.Sprintf("payload type %d", f.PayloadType())
 }
 
-// Tracks are those that can be played.
+// Tracks are those that can be played, and behind them those that can't, by name.
 func (s *Stream) Tracks() []container.Track {
 	var list []container.Track
 	for _, t := range s.ring.tracks {
 		list = append(list, t.track)
 	}
-	return list
+	return append(list, s.unknown...)
 }
 
-// Duration is unknown.
-func (s *Stream) Duration() time.Duration { return 0 }
-
-// Seek fails: what a server sends has no other place.
-func (s *Stream) Seek(time.Duration) error { return container.ErrSeek }
+// Duration is how long it plays; 0 = unknown, as of what is live.
+func (s *Stream) Duration() time.Duration { return s.ring.duration }
 
 // Read waits for the next unit. io.EOF says that the server has ended the stream; a server that went without a word, or says nothing for
 // Stall, is an error.
@@ -239,16 +266,14 @@ func (s *Stream) Read(u *container.Unit) error {
 	return err
 }
 
-// Pause has what comes left out. The server goes on: to it, the stream is still wanted.
-func (s *Stream) Pause(on bool) { s.ring.pause(on, time.Now()) }
-
 // Close ends the stream, with a word to the server.
 func (s *Stream) Close() error {
 	s.once.Do(func() {
 		s.watch.Stop()
-		s.ring.end(player.ErrStopped)
+		s.ring.shut()
 		s.client.Close()
 		<-s.gone
+		s.behind.Wait()
 	})
 	return nil
 }
@@ -272,37 +297,4 @@ func plain(err error) error {
 		return uri.ErrBroken
 	}
 	return err
-}
-
-// datagrams is a socket that speaks with one host alone.
-type datagrams struct {
-	*net.UDPConn
-	host netip.Addr
-}
-
-// listen opens a socket for what the server of a connection sends, on the address that it is reached from.
-func listen(conn net.Conn, network, address string) (net.PacketConn, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil || conn == nil {
-		return nil, fmt.Errorf("no socket for %s: %w", address, err)
-	}
-	local, err1 := netip.ParseAddrPort(conn.LocalAddr().String())
-	remote, err2 := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	c, err := net.ListenPacket(network, net.JoinHostPort(local.Addr().String(), port))
-	if err != nil {
-		return nil, err
-	}
-	return &datagrams{c.(*net.UDPConn), remote.Addr().WithZone("").Unmap()}, nil
-}
-
-// WriteTo sends to the host alone, whatever the server said.
-func (d *datagrams) WriteTo(b []byte, to net.Addr) (int, error) {
-	at, ok := to.(*net.UDPAddr)
-	if !ok || at.AddrPort().Addr().WithZone("").Unmap() != d.host {
-		return 0, fmt.Errorf("%w: the server has media sent by %s, expected by itself, %s", uri.ErrRefused, to, d.host)
-	}
-	return d.UDPConn.WriteTo(b, to)
 }

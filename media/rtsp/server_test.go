@@ -22,6 +22,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"github.com/patchbay/patchbay/media/container"
@@ -41,6 +42,7 @@ type camera struct {
 	mu       sync.Mutex
 	conns    map[*gortsplib.ServerConn]struct{}
 	playing  chan *gortsplib.ServerSession
+	heard    func(*description.Media, rtcp.Packet) // may be nil
 	sequence map[uint8]uint16
 }
 
@@ -161,6 +163,9 @@ func (c *camera) OnSetup(*gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *g
 }
 
 func (c *camera) OnPlay(x *gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+	if c.heard != nil {
+		x.Session.OnPacketRTCPAny(c.heard)
+	}
 	c.playing <- x.Session
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
@@ -229,9 +234,19 @@ type request struct {
 
 // script is a server whose answers a test writes: the status and all that comes behind it, without CSeq; "" = it says nothing and hangs up.
 type script struct {
-	url  string
-	mu   sync.Mutex
-	seen []request
+	url   string
+	mu    sync.Mutex
+	seen  []request
+	conns []net.Conn
+}
+
+// hangUp ends all connections.
+func (s *script) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
 }
 
 func newScript(t *testing.T, answer func(r request) string) *script {
@@ -264,6 +279,9 @@ func newScript(t *testing.T, answer func(r request) string) *script {
 }
 
 func (s *script) serve(conn net.Conn, answer func(r request) string) {
+	s.mu.Lock()
+	s.conns = append(s.conns, conn)
+	s.mu.Unlock()
 	in := textproto.NewReader(bufio.NewReader(conn))
 	for {
 		line, err := in.ReadLine()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/pion/rtcp"
 
@@ -137,6 +138,75 @@ func TestCodecs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Sound that nobody can decode is named, as people call it; beside video that can be played it is left out.
+func TestAAC(t *testing.T) {
+	aac := "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/44100/2\r\na=fmtp:97 streamtype=5;mode=AAC-hbr;config=1210;sizeLength=13;indexLength=3;indexDeltaLength=3\r\na=control:track2\r\n"
+	film := "m=video 0 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\na=control:track1\r\n"
+	var sdp string
+	s := newScript(t, func(r request) string {
+		switch r.method {
+		case "DESCRIBE":
+			return described("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n" + sdp)
+		case "SETUP":
+			return "200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+		}
+		return "200 OK\r\n"
+	})
+	cfg := config(network(t))
+	cfg.TCP = true
+	sdp = aac
+	if _, err := open(t, cfg, s.url); !errors.Is(err, player.ErrNothing) || !strings.Contains(err.Error(), "AAC (mpeg4-generic/44100/2)") {
+		t.Errorf("alone: %v", err)
+	}
+	sdp = film + aac
+	if tracks := mustOpen(t, cfg, s.url).Tracks(); len(tracks) != 2 || tracks[0].Format.Codec != "VP8" || tracks[1].Format != nil || tracks[1].Name != "AAC (mpeg4-generic/44100/2)" {
+		t.Errorf("beside video: %+v", tracks)
+	}
+	if n := len(s.asked("SETUP")); n != 1 {
+		t.Errorf("%d tracks are asked for", n)
+	}
+}
+
+// A key picture that somebody needs is asked for, at the server's own name for the stream, beside a report as RTCP wants it; also before anybody
+// says so, while none has come.
+func TestRefresh(t *testing.T) {
+	t.Parallel()
+	for _, datagrams := range []bool{false, true} {
+		c := newCamera(t, datagrams, nil, &format.VP8{PayloadTyp: 96})
+		asked := make(chan *rtcp.PictureLossIndication, 16)
+		c.heard = func(_ *description.Media, p rtcp.Packet) {
+			if p, ok := p.(*rtcp.PictureLossIndication); ok {
+				asked <- p
+			}
+		}
+		cfg := config(network(t))
+		cfg.TCP = !datagrams
+		s := mustOpen(t, cfg, c.url(""))
+		<-c.playing
+		wait := func() {
+			t.Helper()
+			for end := time.Now().Add(within); ; {
+				c.send(0, uint32(time.Since(end)/time.Millisecond)*90, true, []byte{0x10, 1, 2, 3}) // needs another; the first may be lost in a change of transport
+				select {
+				case p := <-asked:
+					m := c.stream.Desc.Medias[0]
+					if source := c.stream.Stats().Medias[m].Formats[m.Formats[0]].LocalSSRC; p.MediaSSRC != source || p.SenderSSRC == 0 {
+						t.Errorf("asked for %x by %x, want %x", p.MediaSSRC, p.SenderSSRC, source)
+					}
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+				if time.Now().After(end) {
+					t.Fatal("nobody asks")
+				}
+			}
+		}
+		wait()
+		wait() // again, after a while
+		s.Refresh()
 	}
 }
 

@@ -21,6 +21,8 @@ import (
 type track struct {
 	track    container.Track
 	index    int
+	medium   *description.Media
+	ours     uint32                             // SSRC of what is asked for
 	channels int                                // of L16
 	length   func(payload []byte) time.Duration // of sound
 	key      func(payload []byte) bool          // of video
@@ -31,12 +33,44 @@ type track struct {
 	timestamp uint32
 	at        time.Duration // of timestamp
 	ended     bool          // the server said so
+	source    uint32        // SSRC of what came last
+	asked     time.Time     // when a key picture was asked for last
+	direct    bool          // it isn't sorted yet
+	sorts     bool          // next is known
+	next      uint16
+	held      []early // what overtook it
+	start     *start  // what the server said of the first packet; nil = nothing, or it has come
 
 	picture []byte // what of one has come
 	isKey   bool
 	hasSets bool
 	damaged bool // something of this one is lost
 	waits   bool // for a key picture
+}
+
+// start is what a server says of the first packet of a track (RTP-Info).
+type start struct {
+	sequence  uint16
+	timestamp uint32
+	at        time.Duration // where it stands
+}
+
+// stale is how many packets of what was played before may come late.
+const stale = 1000
+
+// isAfter reports whether a packet is one of what was played before.
+func (s *start) isAfter(p *rtp.Packet) bool {
+	if s == nil {
+		return false
+	}
+	d := int16(p.SequenceNumber - s.sequence)
+	return d < 0 && d > -stale
+}
+
+// restart forgets what has come of a picture; what comes next is a beginning.
+func (t *track) restart() {
+	t.sorts, t.held = false, nil
+	t.begun, t.waits, t.picture, t.isKey, t.hasSets, t.damaged = false, true, t.picture[:0], false, false, false
 }
 
 // pick finds a format of a medium that can be played; nil = there is none.
@@ -126,14 +160,28 @@ const farthest = 10 * time.Second
 
 // time is where a packet stands; now is when it came, from the stream's beginning.
 func (t *track) time(p *rtp.Packet, now time.Duration) time.Duration {
-	step := time.Duration(int32(p.Timestamp-t.timestamp)) * time.Second / time.Duration(t.track.Format.Clock)
+	clock := time.Duration(t.track.Format.Clock)
+	step := time.Duration(int32(p.Timestamp-t.timestamp)) * time.Second / clock
 	if !t.begun || step > farthest || step < -farthest {
-		t.at = max(now, t.at)
+		t.at = max(t.told(p, now, clock), t.at)
 	} else {
 		t.at += step
 	}
 	t.timestamp = p.Timestamp
 	return t.at
+}
+
+// told is where the first packet stands by what the server said of it, if that can be; else by when it came.
+func (t *track) told(p *rtp.Packet, now, clock time.Duration) time.Duration {
+	s := t.start
+	if t.start = nil; s == nil {
+		return now
+	}
+	at := s.at + time.Duration(int32(p.Timestamp-s.timestamp))*time.Second/clock
+	if (at - now).Abs() > farthest {
+		return now
+	}
+	return at
 }
 
 // gather adds a packet to the picture that comes, and gives each that is whole.

@@ -239,6 +239,7 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("RTP receiver", func(t *testing.T) { r.receiver(t) })
 	t.Run("RTP sender", func(t *testing.T) { r.sender(t, mirror) })
 	t.Run("RTSP", func(t *testing.T) { r.rtsp(t) })
+	t.Run("films", func(t *testing.T) { r.films(t) })
 }
 
 // rtp makes an RtpEndpoint for a peer that has video at that address, and returns where the endpoint has its own.

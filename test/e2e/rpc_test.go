@@ -36,7 +36,12 @@ func startRPC(t *testing.T, more string) *rpcGateway {
 // startRPCMedia is startRPC with further settings of media.
 func startRPCMedia(t *testing.T, media, more string) *rpcGateway {
 	t.Helper()
-	addr := address(t)
+	return startRPCMediaAt(t, address(t), media, more)
+}
+
+// startRPCMediaAt is startRPCMedia at an address that was taken before.
+func startRPCMediaAt(t *testing.T, addr netip.Addr, media, more string) *rpcGateway {
+	t.Helper()
 	g := &rpcGateway{http: netip.AddrPortFrom(addr, 8888)}
 	g.url = fmt.Sprintf("ws://%s/kurento", g.http)
 	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{HTTP: g.http.String(), Settings: fmt.Sprintf(`demo: false
