@@ -32,6 +32,8 @@ func (o *Opener) follow(to *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: %d times", ErrHop, len(via))
 	case s != "http" && s != "https" || !slices.Contains(o.cfg.Schemes, s) || s == "http" && from.Scheme == "https":
 		return fmt.Errorf("%w: from %s to %.20q", ErrHop, from.Scheme, s)
+	case to.Method != via[0].Method: // a recording isn't sent by asking for a page
+		return fmt.Errorf("%w: %s %s would become %s; 307 and 308 say that it stays", ErrHop, via[0].Method, to.Response.Status, to.Method)
 	}
 	return nil
 }

@@ -71,7 +71,8 @@ func (s S3) sign(q *http.Request, body io.Reader, now time.Time) error {
 		fields.WriteString(name + ":" + strings.TrimSpace(v) + "\n")
 	}
 	signed := strings.Join(names, ";")
-	request := strings.Join([]string{q.Method, escape(q.URL.Path), "", fields.String(), signed, q.Header.Get("X-Amz-Content-Sha256")}, "\n")
+	// Queries are ours: in order, and encoded as the signature wants them.
+	request := strings.Join([]string{q.Method, escape(q.URL.Path), q.URL.RawQuery, fields.String(), signed, q.Header.Get("X-Amz-Content-Sha256")}, "\n")
 	scope := day + "/" + region + "/s3/aws4_request"
 	sum := sha256.Sum256([]byte(request))
 	text := "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(sum[:])
@@ -86,11 +87,14 @@ func (s S3) sign(q *http.Request, body io.Reader, now time.Time) error {
 }
 
 // escape is a path as the signature wants it: all but letters, digits, - . _ ~ and / is encoded.
-func escape(p string) string {
+func escape(p string) string { return encode(p, "/") }
+
+// encode encodes all but letters, digits, - . _ ~ and what else is left as it is.
+func encode(p, left string) string {
 	var b strings.Builder
 	for i := range len(p) {
 		c := p[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~"+left, c) >= 0 {
 			b.WriteByte(c)
 			continue
 		}

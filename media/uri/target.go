@@ -63,13 +63,15 @@ func (o *Opener) Create(p Place) (*Target, error) {
 // Place is where the recording goes.
 func (t *Target) Place() Place { return t.place }
 
-// Write adds to the end. It fails with ErrSize where more isn't allowed.
+// Write adds to the end. It fails with ErrSize where more isn't allowed. What comes to the disk in part alone, because that is full, is
+// cut off again: the file ends with what was written whole.
 func (t *Target) Write(p []byte) (int, error) { return t.write(p, t.size) }
 
 // WriteAt writes over what is there, or behind it.
 func (t *Target) WriteAt(p []byte, off int64) (int, error) { return t.write(p, off) }
 
 func (t *Target) write(p []byte, off int64) (int, error) {
+	before := t.size
 	if grow := off + int64(len(p)) - t.size; grow > 0 {
 		if err := t.of.fits(t.size, grow, t.remote); err != nil {
 			return 0, fmt.Errorf("%s: %w", t.place, err)
@@ -77,10 +79,20 @@ func (t *Target) write(p []byte, off int64) (int, error) {
 		t.size += grow
 	}
 	n, err := t.file.WriteAt(p, off)
-	if err != nil {
-		err = t.place.failed(err)
+	if err == nil {
+		return n, nil
 	}
-	return n, err
+	err = t.place.failed(err)
+	if cut := t.file.Truncate(before); cut != nil {
+		return n, errors.Join(err, t.place.failed(cut))
+	}
+	if t.remote {
+		t.of.used.Add(before - t.size)
+	} else {
+		t.of.kept.moved(before - t.size)
+	}
+	t.size = before
+	return int(min(int64(n), max(before-off, 0))), err
 }
 
 // fits notes that a file grows.
