@@ -264,8 +264,10 @@ func TestRecorderOfPrograms(t *testing.T) {
 			t.Errorf("%s: %v, want %s", bad.uri, e, bad.kind)
 		}
 	}
-	if _, err := c.Create("RecorderEndpoint", map[string]any{"mediaPipeline": c.pipe, "uri": "a.flv", "mediaProfile": "FLV"}); rpc.Outside(err).Code != rpc.NotSupported {
-		t.Errorf("FLV: %v", err)
+	for _, profile := range []string{"JPEG_VIDEO_ONLY", "KURENTO_SPLIT_RECORDER"} {
+		if _, err := c.Create("RecorderEndpoint", map[string]any{"mediaPipeline": c.pipe, "uri": "a", "mediaProfile": profile}); rpc.Outside(err).Code != rpc.NotSupported {
+			t.Errorf("%s: %v", profile, err)
+		}
 	}
 }
 

@@ -61,8 +61,11 @@ func recording(ext string, p kurento.MediaProfileSpecType) (c recorder.Config, e
 	case kurento.MediaProfileSpecTypeMp4, kurento.MediaProfileSpecTypeMp4AudioOnly, kurento.MediaProfileSpecTypeMp4VideoOnly:
 		c.Form = recorder.MP4
 		codecs = []string{"H264", "VP9", "AV1", "H265"}
+	case kurento.MediaProfileSpecTypeFlv:
+		c.Form = recorder.FLV
+		codecs = []string{"H264"}
 	default:
-		return c, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM, MKV and MP4, also as _AUDIO_ONLY and _VIDEO_ONLY, and WAV where the name of the file ends with .wav", p)
+		return c, rpc.Errorf(rpc.NotSupported, "'mediaProfile' is %s: this server records WEBM, MKV and MP4, also as _AUDIO_ONLY and _VIDEO_ONLY, FLV, and WAV where the name of the file ends with .wav", p)
 	}
 	switch p {
 	case kurento.MediaProfileSpecTypeWebm, kurento.MediaProfileSpecTypeWebmAudioOnly:

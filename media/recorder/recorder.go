@@ -1,9 +1,10 @@
-// Package recorder is an element that records what it hears, and sees, to a file of WebM, Matroska, MP4 or WAV. Its file is as long as the
+// Package recorder is an element that records what it hears, and sees, to a file of WebM, Matroska, MP4, FLV or WAV. Its file is as long as the
 // time in which there was something: of what is heard that which is missing in between, a muted track or lost packets, is silence; of
 // what is seen pictures are left out that can't be decoded. Both have one clock.
 package recorder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ const (
 	Matroska             // Opus; VP8, VP9, H264, H265, AV1
 	WAV                  // 16 bits at 8 kHz; no video
 	MP4                  // Opus; VP9, H264, H265, AV1
+	FLV                  // G.711 µ-law; H264
 )
 
 // Config of a recorder.
@@ -107,10 +109,13 @@ func New(cfg Config) (*Recorder, error) {
 	} else if cfg.Silent {
 		return nil, errors.New("recorder: neither sound nor video")
 	}
-	if cfg.Form == WAV {
+	switch cfg.Form {
+	case WAV:
 		r.in = pcm.NewIn()
 		r.caps = r.in.Caps()
-	} else {
+	case FLV:
+		r.caps = &media.Caps{Formats: []*media.Format{media.PCMU()}}
+	default:
 		r.caps = &media.Caps{Formats: []*media.Format{{Codec: "OPUS", Clock: 48000, Channels: 2}}}
 	}
 	return r, nil
@@ -121,12 +126,20 @@ func (form Form) holds(f *media.Format) bool {
 	switch f.Codec {
 	case "VP8":
 		return form == WebM || form == Matroska
-	case "VP9":
-		return form != WAV
-	case "H264", "H265", "AV1":
-		return form == Matroska || form == MP4
+	case "VP9", "H265", "AV1":
+		return form == Matroska || form == MP4 || form == WebM && f.Codec == "VP9"
+	case "H264":
+		return form == Matroska || form == MP4 || form == FLV
 	}
 	return false
+}
+
+// silence is 20 ms in which nothing is heard, as the form has it.
+func (form Form) silence() []byte {
+	if form == FLV {
+		return bytes.Repeat([]byte{0xff}, 160) // G.711
+	}
+	return container.Silence()
 }
 
 // Record begins, or goes on after Pause. After Stop it fails with ErrDone.
@@ -200,8 +213,11 @@ func (r *Recorder) begin(f File) (container.Writer, error) {
 	if !r.cfg.Silent {
 		tracks[audioTrack].Format = r.caps.Formats[0]
 	}
-	if r.cfg.Form == MP4 {
+	switch r.cfg.Form {
+	case MP4:
 		return container.NewMP4(f, tracks)
+	case FLV:
+		return container.NewFLV(f, tracks)
 	}
 	return container.NewMatroska(f, r.cfg.Form == WebM, tracks)
 }

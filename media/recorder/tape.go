@@ -101,7 +101,7 @@ func (t *tape) put(at time.Duration, f *media.Format, data []byte) error {
 func (t *tape) fill(to time.Duration) error {
 	const piece = 20 * time.Millisecond
 	for ; to-t.end >= piece; t.end += piece {
-		if err := t.write(&container.Unit{At: t.end, For: piece, Key: true, Data: container.Silence()}); err != nil {
+		if err := t.write(&container.Unit{At: t.end, For: piece, Key: true, Data: t.r.cfg.Form.silence()}); err != nil {
 			return err
 		}
 	}

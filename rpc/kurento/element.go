@@ -23,7 +23,7 @@ type Element struct {
 	video  *VideoCaps
 	closed bool
 
-	preferred []*media.Format // of its audio, while it has none
+	preferred []*media.Format // of its audio and video, while it has none
 	passes    bool            // what it gets, as it comes
 
 	mu       sync.Mutex

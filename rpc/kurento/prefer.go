@@ -57,8 +57,5 @@ func (e *Element) formats(kind MediaType) []*media.Format {
 			return list
 		}
 	}
-	if kind != MediaTypeAudio {
-		return nil
-	}
-	return e.preferred
+	return slices.DeleteFunc(slices.Clone(e.preferred), func(f *media.Format) bool { return (f.Kind == media.Video) != (kind == MediaTypeVideo) })
 }

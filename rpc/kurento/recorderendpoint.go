@@ -58,6 +58,10 @@ func (k *Core) newRecorderEndpoint(self *rpc.Object, p *Pipeline, uri string, pr
 		return nil, refusedURI("uri", err)
 	}
 	e.Open(self, p, e.recorder, uri, e.recorder.Pause, e.recorder.Stop)
+	// Video is recorded as it comes, so what feeds the element had better send what the profile holds. Of sound others may say what it is.
+	if s := e.recorder.Sink(media.Pad{Kind: media.Video}); s != nil {
+		e.Prefer(s.Caps().Formats)
+	}
 	return e, nil
 }
 
