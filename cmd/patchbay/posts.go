@@ -22,6 +22,9 @@ import (
 // postRoute is the pattern of the URLs that media is posted to. An id is a secret: who knows it may post.
 const postRoute = "POST /media/{id}"
 
+// preflightRoute is where a browser asks whether a page of another origin may post what isn't a form's.
+const preflightRoute = "OPTIONS /media/{id}"
+
 // posts are the endpoints that media can be posted to, by their ids.
 type posts struct {
 	mu sync.Mutex
@@ -155,8 +158,27 @@ func (e *postElement) Close() error {
 	return err
 }
 
+// takePreflight says that a page may post media, of any type (Fetch, CORS-preflight request). Which page may, the guard has looked at.
+func takePreflight(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	letRead(w, r)
+	h.Set("Access-Control-Allow-Methods", http.MethodPost)
+	h.Set("Access-Control-Allow-Headers", "*") // there are no credentials but the URL
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// letRead lets the page that makes a request, which the guard has let pass, read the answer.
+func letRead(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Origin")
+	if page := r.Header.Get("Origin"); page != "" {
+		w.Header().Set("Access-Control-Allow-Origin", page)
+	}
+}
+
 // takePost plays what is posted, while it comes.
 func (s *server) takePost(w http.ResponseWriter, r *http.Request) {
+	letRead(w, r)
 	s.posts.mu.Lock()
 	e := s.posts.by[r.PathValue("id")]
 	s.posts.mu.Unlock()

@@ -357,7 +357,8 @@ func (s *server) handlers() *http.Server {
 	s.reports.mount(mux)
 	mux.HandleFunc("GET "+openAPIPath, serveOpenAPI())
 	mux.HandleFunc(postRoute, s.takePost)
-	proving := append(s.me.mount(mux), "GET /sip", postRoute)
+	mux.HandleFunc(preflightRoute, takePreflight)
+	proving := append(s.me.mount(mux), "GET /sip", postRoute, preflightRoute)
 	route := func(r *http.Request) string {
 		_, pattern := mux.Handler(r)
 		return pattern

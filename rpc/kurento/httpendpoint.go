@@ -46,6 +46,7 @@ func (e *HttpEndpoint) URL() string { return e.url() }
 type HttpPostEndpoint struct {
 	HttpEndpoint
 	post Post
+	news inbox
 }
 
 func (k *Core) httpPostEndpointClass(http *rpc.Class) *rpc.Class {
@@ -63,10 +64,12 @@ func (k *Core) newHTTPPostEndpoint(self *rpc.Object, p *Pipeline, timeout int, _
 		return nil, rpc.Errorf(rpc.IllegalParam, "'disconnectionTimeout' is %d s, should be 0 or more", timeout)
 	}
 	e := &HttpPostEndpoint{}
+	e.news.start()
 	var err error
 	e.post, err = k.cfg.Post(PostOptions{Pipeline: p.Media(), Name: self.ID(), Tenant: self.Tenant(), Timeout: time.Duration(timeout) * time.Second,
 		Notify: e.notice, Session: e.session})
 	if err != nil {
+		e.news.close()
 		return nil, err
 	}
 	e.url = e.post.URL
@@ -85,13 +88,20 @@ func (e *HttpPostEndpoint) session(on bool) {
 func (e *HttpPostEndpoint) notice(n media.Notice) {
 	switch n := n.(type) {
 	case media.Ended:
-		e.self.Post(EndOfStream{})
+		e.news.put(func() {
+			e.self.Raise(EndOfStream{})
+			e.ended()
+		})
 	case media.Failed:
-		e.self.Post(raised(n.Err))
+		e.news.put(func() { e.self.Raise(raised(n.Err)) })
 	case media.Lacks:
-		e.self.Post(raised(n.Err))
+		e.news.put(func() { e.self.Raise(raised(n.Err)) })
 	}
 }
 
 // Close ends the element's connections, then the endpoint.
-func (e *HttpPostEndpoint) Close() error { return errors.Join(e.Element.Close(), e.post.Close()) }
+func (e *HttpPostEndpoint) Close() error {
+	err := errors.Join(e.Element.Close(), e.post.Close())
+	e.news.close()
+	return err
+}
