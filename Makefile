@@ -20,7 +20,7 @@ export GOFLAGS     += -trimpath
 STORY = $(if $(T),$(shell echo '$(T)' | sed 's/^./\U&/'),)
 
 RUN_PACKAGES = postgresql
-E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious multimon-ng gir1.2-gst-rtsp-server-1.0 python3-gi
+E2E_PACKAGES = ffmpeg sip-tester baresip-core linphone-cli kamailio kamailio-tls-modules sox tshark postgresql iproute2 gcc libc6-dev chromium opus-tools coturn npm sipvicious multimon-ng gir1.2-gst-rtsp-server-1.0 python3-gi curl
 BENCH_PACKAGES = rtpengine-daemon
 
 .PHONY: help deps deps-run deps-e2e deps-bench build run demo check lint unit picture e2e test fuzz bench soak docs fmt clean
@@ -58,8 +58,8 @@ check: picture build ## format, vet, staticcheck, imports, build, unit tests wit
 	  if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
 	@$(MAKE) lint unit
 
-# All tags together leave out one file, which is looked at by itself.
-TAGS = e2e,sipload,billing,soak
+# All tags together leave out what is the short form of a story, which is looked at by itself.
+TAGS = e2e,sipload,billing,media,soak
 
 lint: ## vet and staticcheck
 	@echo '== vet'; $(GO) vet -tags $(TAGS) ./... && $(GO) vet -tags e2e ./test/e2e
@@ -83,8 +83,8 @@ $(NPM): %/node_modules/.package-lock.json: %/package-lock.json | deps-e2e
 	@echo '== npm ci $*'; cd $* && \
 	  case "$$(npm --version)" in [0-8].* | 9.[0-8].*) npx --yes npm@10.9.4 ci --ignore-scripts ;; *) npm ci --ignore-scripts ;; esac && touch node_modules/.package-lock.json
 
-# Loads are left out unless they are asked for by name, and what of billing takes long.
-LOADS    = sipload billing
+# Loads are left out unless they are asked for by name, and what of billing and media takes long.
+LOADS    = sipload billing media
 E2E_TAGS = e2e$(addprefix $(comma),$(filter $(T),$(LOADS)))
 comma   := ,
 

@@ -48,7 +48,16 @@ type tutorials struct {
 
 func newTutorials(t *testing.T) *tutorials {
 	files := t.TempDir()
-	r := &tutorials{t: t, files: files, gateway: startRPCMedia(t, "  root: "+files+"\n  urls: {schemes: [file, http, https, rtsp], private: [127.0.0.0/8]}\n", "")}
+	addr := address(t)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<!doctype html><title>call</title><body></body>"))
+	}))
+	t.Cleanup(site.Close)
+	r := &tutorials{t: t, files: files, site: site.URL, gateway: startRPCWith(t, addr, rpcSettings{
+		http:  fmt.Sprintf(`, origins: ["%s"]`, site.URL),
+		media: "  root: " + files + "\n  urls: {schemes: [file, http, https, rtsp], private: [127.0.0.0/8]}\n",
+	})}
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
@@ -61,12 +70,6 @@ func newTutorials(t *testing.T) *tutorials {
 	r.browser, err = webtest.Start(r.ctx, webtest.Config{Microphone: r.mic, Args: []string{"--use-fake-ui-for-media-stream"}})
 	r.must(err)
 	t.Cleanup(func() { _ = r.browser.Close() })
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte("<!doctype html><title>call</title><body></body>"))
-	}))
-	t.Cleanup(site.Close)
-	r.site = site.URL
 	media := netip.AddrPortFrom(r.gateway.http.Addr(), 8890)
 	r.lossy = peers.StartImpairer(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 19890), media, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	return r
@@ -232,6 +235,7 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("data", func(t *testing.T) { r.data(t, mirror) })
 	t.Run("statistics", func(t *testing.T) { r.statistics(t, mirror) })
 	t.Run("record and play", func(t *testing.T) { r.recordAndPlay(t, mirror) })
+	t.Run("post", func(t *testing.T) { r.post(t) })
 	t.Run("one to one", func(t *testing.T) { r.oneToOne(t, mirror) })
 	t.Run("one to many", func(t *testing.T) { r.oneToMany(t, mirror) })
 	t.Run("group call", func(t *testing.T) { r.groupCall(t, mirror) })

@@ -42,20 +42,34 @@ func startRPCMedia(t *testing.T, media, more string) *rpcGateway {
 // startRPCMediaAt is startRPCMedia at an address that was taken before.
 func startRPCMediaAt(t *testing.T, addr netip.Addr, media, more string) *rpcGateway {
 	t.Helper()
+	return startRPCWith(t, addr, rpcSettings{media: media, more: more})
+}
+
+// rpcSettings are the parts of the settings file that a story for programs chooses.
+type rpcSettings struct {
+	media   string // further lines of the section, indented
+	more    string // whole further sections
+	http    string // further keys of http, each with a comma in front
+	billing string // further keys of billing, each with a comma in front
+	disk    string // size of a disk of its own for Patchbay's data; empty: the test's
+}
+
+func startRPCWith(t *testing.T, addr netip.Addr, s rpcSettings) *rpcGateway {
+	t.Helper()
 	g := &rpcGateway{http: netip.AddrPortFrom(addr, 8888)}
 	g.url = fmt.Sprintf("ws://%s/kurento", g.http)
-	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{HTTP: g.http.String(), Settings: fmt.Sprintf(`demo: false
+	g.Patchbay = peers.StartPatchbay(t, peers.PatchbayConfig{HTTP: g.http.String(), Disk: s.disk, Settings: fmt.Sprintf(`demo: false
 node: {name: e2e, drain: 2s}
 log: {level: info, format: json}
-http: {listen: "%s"}
+http: {listen: "%s"%s}
 sip:
   listen: [{transport: udp, address: "%s:5060"}]
   domain: test.local
 media:
   addresses: [{bind: %s}]
   ports: {min: 20000, max: 24999}
-%sbilling: {database: none, stall: 5s}
-%s`, g.http, addr, addr, media, more)})
+%sbilling: {database: none, stall: 5s%s}
+%s`, g.http, s.http, addr, addr, s.media, s.billing, s.more)})
 	return g
 }
 

@@ -15,7 +15,7 @@ async function make(pipeline, { name, type, params }) {
   events.set(name, [])
   const list = ['MediaFlowInStateChanged', 'MediaFlowOutStateChanged']
   if (type === 'WebRtcEndpoint') list.push('IceCandidateFound', 'DataChannelOpened', 'DataChannelClosed')
-  list.push(...({ PlayerEndpoint: ['EndOfStream', 'Error'], RecorderEndpoint: ['Error'] }[type] || ['MediaStateChanged']))
+  list.push(...({ PlayerEndpoint: ['EndOfStream', 'Error'], RecorderEndpoint: ['Error'], HttpPostEndpoint: ['EndOfStream', 'Error'] }[type] || ['MediaStateChanged']))
   for (const event of list) element.on(event, e => events.get(name).push({ event, ...plain(e) }))
   await element.getName() // the subscriptions are there now
   return element.id
