@@ -54,7 +54,6 @@ tariffs: [{id: retail, decimals: 4}]
 	}
 	dial := func(name string, numbers ...[]string) {
 		t.Helper()
-		registerDesk(t, g, phone)
 		peers.StartSIPp(t, peers.SIPpConfig{Name: name, Scenario: "sipp/phone.xml", Remote: g.sip, Bind: phone, Calls: len(numbers), Rate: 10, Users: numbers,
 			Username: "desk", Password: "desk-secret-3", Keys: []string{"domain", "test.local"}, Length: 300 * time.Millisecond}).Done(t, 60*time.Second)
 	}
@@ -69,6 +68,7 @@ tariffs: [{id: retail, decimals: 4}]
 		}
 	}
 	peers.Wait(t, 30*time.Second, "the private database", func() bool { return g.Metric(t, "patchbay_database_connected") == 1 })
+	registerDesk(t, g, phone)
 	deck(t, g, "retail", sold)
 	dial("before", []string{"4930555200", "bye"}, []string{"4930555201", "wait"}, []string{"4930555486", "refused"}, []string{"4930555183", "bye"})
 	stored(4)
