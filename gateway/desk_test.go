@@ -45,6 +45,9 @@ func TestAppTakesACall(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := p.Wait(sip.KindProgress)
+	for e.Status == 180 { // sent again: an INVITE that was sent again crossed it
+		e = p.Wait(sip.KindProgress)
+	}
 	ha.takes(offer, e.Body)
 	st.attach(expect(t, a, AppEarlyMedia).Endpoint)
 	ha.hear(880)

@@ -464,11 +464,11 @@ func (r *Registrar) Close() error {
 			b.timer.Stop()
 		}
 	}
-	last := r.snapshot()
+	last, waits := r.snapshot(), r.file.timer
 	clear(r.users)
 	clear(r.sources)
 	r.mu.Unlock()
-	return r.finish(last)
+	return r.finish(last, waits)
 }
 
 func (r *Registrar) close() {

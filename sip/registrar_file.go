@@ -81,12 +81,12 @@ func (r *Registrar) write() {
 	}
 }
 
-// finish writes the last state; the registrar is closed.
-func (r *Registrar) finish(last map[string][]Contact) error {
+// finish writes the last state; the registrar is closed, and waits was the timer of its next write.
+func (r *Registrar) finish(last map[string][]Contact, waits *time.Timer) error {
 	if r.cfg.File == "" {
 		return nil
 	}
-	if t := r.file.timer; t != nil && t.Stop() {
+	if waits != nil && waits.Stop() {
 		r.file.work.Done()
 	}
 	r.file.work.Wait()

@@ -149,6 +149,28 @@ func TestBindingsAreWrittenSoon(t *testing.T) {
 	}
 }
 
+// Whether a write begins before or after the end, the file has what was last.
+func TestClosedAsItWrites(t *testing.T) {
+	for i := range 30 {
+		file := filepath.Join(t.TempDir(), "registrations.json")
+		r, _ := keeping(t, file, nil)
+		r.puts("alice", "sip:alice@10.0.0.5:5062", "udp", time.Minute)
+		r.mu.Lock()
+		r.file.timer.Reset(time.Duration(i) * 10 * time.Microsecond)
+		r.mu.Unlock()
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, _ := keeping(t, file, nil)
+		if got := again.Users(); len(got) != 1 {
+			t.Fatalf("users %v", got)
+		}
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestBindingsExpireAfterRestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "registrations.json")
 	r, _ := keeping(t, file, nil)

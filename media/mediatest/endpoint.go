@@ -50,10 +50,11 @@ var endpointChecks = []struct {
 
 // party is the endpoints of one check.
 type party struct {
-	tb   testing.TB
-	make func() (media.Endpoint, func())
-	ends []media.Endpoint
-	done []func()
+	tb    testing.TB
+	make  func() (media.Endpoint, func())
+	ends  []media.Endpoint
+	done  []func()
+	hurry bool // gives up soon: a test of the checks knows that nothing will come
 }
 
 func (p *party) new() media.Endpoint {
@@ -122,8 +123,12 @@ func (p *party) agree(a, b media.Endpoint, offers, answers media.Want) {
 // flows asserts that what is pushed into from comes out of to.
 func (p *party) flows(from, to media.Endpoint, mark byte) {
 	p.tb.Helper()
-	if !p.heard(from, to, mark, 30*time.Second) {
-		p.tb.Fatalf("nothing flows within 30 s")
+	limit := patience
+	if p.hurry {
+		limit = time.Second
+	}
+	if !p.heard(from, to, mark, limit) {
+		p.tb.Fatalf("nothing flows within %s", limit)
 	}
 }
 

@@ -257,7 +257,7 @@ func TestBadEndpointsFail(t *testing.T) {
 			if c.name == check {
 				go func() {
 					defer close(done)
-					c.check(&party{tb: v, make: func() (media.Endpoint, func()) { return w.new(bad), nil }})
+					c.check(&party{tb: v, hurry: true, make: func() (media.Endpoint, func()) { return w.new(bad), nil }})
 				}()
 				<-done
 			}

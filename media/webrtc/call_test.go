@@ -76,6 +76,7 @@ func hears(t *testing.T, l *leg, b *webrtctest.Browser, f *media.Format, hz floa
 }
 
 func TestTonesBothWays(t *testing.T) {
+	t.Parallel()
 	bothStacks(t, func(t *testing.T, s Stack) {
 		for _, f := range []*media.Format{media.PCMU(), media.PCMA()} {
 			for _, calls := range []bool{true, false} {
@@ -208,6 +209,7 @@ func TestHoldAndResume(t *testing.T) {
 
 // ICE restarts in mid-call, by either side: not a packet is lost, keys and numbers go on.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	bothStacks(t, func(t *testing.T, s Stack) {
 		port := newPort(t, nil)
 		l, b := newLeg(t, port, func(c *Config) { c.Stack = s }), newBrowser(t, webrtctest.Config{})

@@ -404,6 +404,7 @@ func TestBundleOnly(t *testing.T) {
 
 // A peer that never comes, or goes without a word, is told of.
 func TestLostPeers(t *testing.T) {
+	t.Parallel()
 	bothStacks(t, func(t *testing.T, s Stack) {
 		w := &witness{}
 		p := newPort(t, func(c *PortConfig) { c.consent = 900 * time.Millisecond })

@@ -172,6 +172,7 @@ func streamOf(s media.Snapshot, inbound bool) media.Stream {
 
 // What is lost on the way to a peer, or on the way from one, comes again.
 func TestPicturesLost(t *testing.T) {
+	t.Parallel()
 	p := port(t)
 	from, cam := newScreen(t, p, webrtctest.ScreenConfig{Camera: true}, nil)
 	to, screen := newScreen(t, p, webrtctest.ScreenConfig{Lose: func(seq uint16) bool { return seq%20 == 7 }}, nil)
@@ -252,6 +253,7 @@ func TestPicturesBound(t *testing.T) {
 
 // Of a simulcast each viewer gets the largest picture that it can take.
 func TestSimulcast(t *testing.T) {
+	t.Parallel()
 	p := port(t)
 	from, cam := newScreen(t, p, webrtctest.ScreenConfig{Camera: true, Layers: []string{"l", "m", "h"}}, nil)
 	wide, a := newScreen(t, p, webrtctest.ScreenConfig{}, nil)
