@@ -100,6 +100,39 @@ func comesAll(t *testing.T, c *camera, cfg rtsp.Config) (wrong []string) {
 	return wrong
 }
 
+// A datagram that is lost holds up no more than a few that come after it.
+func TestLostDatagram(t *testing.T) {
+	t.Parallel()
+	c := newCamera(t, true, nil, &format.G711{PayloadTyp: 8, SampleRate: 8000, ChannelCount: 1})
+	got := ""
+	for range 5 { // as in TestWays
+		s := mustOpen(t, config(network(t)), c.url(""))
+		<-c.playing
+		enough := time.AfterFunc(within/4, func() { _ = s.Close() })
+		for i := range 7 {
+			if i == 2 {
+				c.sequence[8]++ // lost
+				continue
+			}
+			c.send(0, uint32(160*i), false, bytes.Repeat([]byte{byte(i)}, 160))
+		}
+		got = ""
+		for range 6 {
+			var u container.Unit
+			if err := s.Read(&u); err != nil {
+				got += " " + err.Error()
+				break
+			}
+			got += fmt.Sprint(" ", u.Data[0])
+		}
+		enough.Stop()
+		if got == " 0 1 3 4 5 6" {
+			return
+		}
+	}
+	t.Errorf("came%s", got)
+}
+
 // Each codec that is spoken becomes a track; what isn't is named.
 func TestCodecs(t *testing.T) {
 	o := network(t)

@@ -78,7 +78,7 @@ func startFilms(t *testing.T) *peers.RTSPServer {
 }
 
 // A server of somebody else's, GStreamer's, over UDP and in the connection: all that its films have comes, in time, and ends when they do; they are
-// sought and paused. A phone hears what it has, whatever it is coded as.
+// sought and paused. A phone hears what it has, whatever it is coded as; H265, which no browser here takes, is recorded.
 func TestMediaRTSP(t *testing.T) {
 	addr := address(t)
 	server := startFilms(t)
@@ -191,7 +191,8 @@ func seeks(s *rtsp.Stream) error {
 
 // hearsFilms has a phone called that hears a server's films.
 func hearsFilms(t *testing.T, addr netip.Addr, server *peers.RTSPServer) {
-	g := startRPCMediaAt(t, addr, "  urls: {schemes: [rtsp], private: [127.0.0.0/8]}\n", "users:\n  - {id: alice, password: wonder-land-1, numbers: [\"100\"]}\napps: [{id: cinema}]\n")
+	root := t.TempDir()
+	g := startRPCMediaAt(t, addr, "  root: "+root+"\n  urls: {schemes: [file, rtsp], private: [127.0.0.0/8]}\n", "users:\n  - {id: alice, password: wonder-land-1, numbers: [\"100\"]}\napps: [{id: cinema}]\n")
 	alice := peers.StartBaresip(t, peers.BaresipConfig{User: "alice", Password: "wonder-land-1", Domain: "test.local", Proxy: netip.AddrPortFrom(addr, 5060).String(), Codecs: "PCMU/8000/1", AutoAnswer: true})
 	c := openRPC(t, g.url)
 	pipeline := c.create(t, "MediaPipeline", nil)
@@ -217,12 +218,23 @@ func hearsFilms(t *testing.T, addr netip.Addr, server *peers.RTSPServer) {
 	aac := film("/aac", 100)
 	c.invoke(t, aac, "play", nil)
 
+	// H265 is recorded as it comes.
+	h265 := film("/h265", 100)
+	tape := c.create(t, "RecorderEndpoint", o{"mediaPipeline": pipeline, "uri": "film.mkv", "mediaProfile": "MKV_VIDEO_ONLY"})
+	c.invoke(t, h265, "connect", o{"sink": tape, "mediaType": "VIDEO"})
+	c.invoke(t, tape, "record", nil)
+	c.invoke(t, h265, "play", nil)
+
 	// PCMA, from the second second on, paused amid it.
 	p := film("/alaw", 500)
-	c.value(t, "invoke", o{"object": p, "operation": "connect", "operationParams": o{"sink": call}})
+	c.invoke(t, p, "connect", o{"sink": call})
+	begin := time.Now()
 	c.invoke(t, p, "play", nil)
 	if !eventually(videoPatience, func() bool { return position(p) > 1200 }) {
 		t.Fatalf("the film stands at %d ms", position(p))
+	}
+	if late := time.Since(begin).Milliseconds() - 1200; late < 300 { // a server sends nothing before its time
+		t.Errorf("the film is %d ms behind its server, networkCache says 500", late)
 	}
 	var info struct {
 		IsSeekable   bool
@@ -244,12 +256,18 @@ func hearsFilms(t *testing.T, addr netip.Addr, server *peers.RTSPServer) {
 
 	// Opus, another tone.
 	p = film("/opus", 200)
-	c.value(t, "invoke", o{"object": p, "operation": "connect", "operationParams": o{"sink": call}})
+	c.invoke(t, p, "connect", o{"sink": call})
 	c.invoke(t, p, "setPosition", o{"position": 1000})
 	c.invoke(t, p, "play", nil)
 	c.expect(t, p, "EndOfStream", videoPatience)
 	alice.Hangup(t)
 
+	c.expect(t, h265, "EndOfStream", videoPatience)
+	c.invoke(t, tape, "stopAndWait", nil)
+	out, err := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of", "csv=p=0", filepath.Join(root, "film.mkv")).CombinedOutput()
+	if got := strings.TrimSpace(string(out)); err != nil || got != "hevc,30" {
+		t.Errorf("what is recorded is %s, %v; expected 30 pictures of H265", got, err)
+	}
 	if e := c.expect(t, aac, "Error", videoPatience); !strings.Contains(fmt.Sprint(e), "AAC") {
 		t.Errorf("a film whose sound is AAC: %+v", e)
 	}
