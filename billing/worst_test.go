@@ -61,7 +61,9 @@ func TestWorstAreFoundByIndex(t *testing.T) {
 		}
 	}
 	for _, trunk := range []string{"", "odd"} {
-		q, err := report.Parse(report.Worst, func(name string) (string, bool) { return map[string]string{"trunk": trunk, "limit": "50"}[name], name == "limit" || name == "trunk" && trunk != "" }, time.Now())
+		q, err := report.Parse(report.Worst, func(name string) (string, bool) {
+			return map[string]string{"trunk": trunk, "limit": "50"}[name], name == "limit" || name == "trunk" && trunk != ""
+		}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
