@@ -49,6 +49,7 @@ type ledger struct {
 	stalled string
 	before  func([]call.Event) error // with all events that the commit makes durable; called without the lock
 	loose   []call.Event             // noted, not committed
+	labels  []string                 // events whose time is the wall clock's alone
 }
 
 func newLedger() *ledger { return &ledger{events: map[call.ID][]call.Event{}} }
@@ -62,6 +63,10 @@ func (j *ledger) Note(e call.Event) {
 func (j *ledger) keep(e call.Event) {
 	if j.events[e.Call] == nil {
 		j.ids = append(j.ids, e.Call)
+	}
+	// Go writes a time's monotonic reading behind it: from there Mono comes, so that no step of the wall clock changes a duration.
+	if !strings.Contains(e.At.String(), " m=") {
+		j.labels = append(j.labels, fmt.Sprintf("%d %s", e.Seq, e.Data.Kind()))
 	}
 	j.events[e.Call] = append(j.events[e.Call], e)
 	j.loose = append(j.loose, e)
@@ -234,6 +239,11 @@ func (b *bench) open(t testing.TB, change func(*settings)) {
 	}
 	g, front, net := b.Gateway, b.front, b.net
 	t.Cleanup(func() {
+		b.ledger.mu.Lock()
+		if len(b.ledger.labels) > 0 {
+			t.Errorf("events %q have no time of the monotonic clock", b.ledger.labels)
+		}
+		b.ledger.mu.Unlock()
 		if err := errors.Join(g.Close(), front.Close()); err != nil {
 			t.Error(err)
 		}

@@ -157,3 +157,17 @@ func TestComfortNoiseIsSilence(t *testing.T) {
 		t.Errorf("%v packets are of an unknown kind", s.Notes["rtp.unknown"])
 	}
 }
+
+func TestMetricsDoNotAllocate(t *testing.T) {
+	in := inject(t)
+	a := *in.a.agreed.Load()
+	a.measured = 20
+	before := in.a.rtcp.Stats().BytesOut
+	now := in.now
+	if n := testing.AllocsPerRun(100, func() { now += 5e9; in.a.sendControl(&a, now, false) }); n != 0 {
+		t.Errorf("a report with metrics allocates %v times", n)
+	}
+	if in.a.rtcp.Stats().BytesOut == before {
+		t.Error("nothing was sent")
+	}
+}
