@@ -1,7 +1,7 @@
 'use strict'
 
 // Takes calls as a voice agent does: each call is a WebSocket. It greets with a tone, then says back what it hears. The digit 1
-// interrupts it, 9 ends the call. In Patchbay's settings:
+// interrupts it, 2 has the caller speak with a human instead (HUMAN, a number), 9 ends the call. In Patchbay's settings:
 //
 //   apps: [{id: agent, stream: {url: "ws://127.0.0.1:8090/"}}]
 //   routes: [{id: to-agent, number: "750", to: [app: agent]}]
@@ -10,6 +10,7 @@ const { WebSocketServer } = require('ws')
 
 const host = process.env.HOST || '127.0.0.1'
 const port = Number(process.env.PORT || 8090)
+const human = process.env.HUMAN
 const token = process.env.AGENT_TOKEN // as apps[].stream.token has it
 
 // tone is linear PCM of 16 bits, least significant byte first.
@@ -49,7 +50,11 @@ server.on('connection', (ws) => {
       case 'dtmf':
         console.log(`digit ${m.digit}`)
         if (m.digit === '1') say('clear')
+        if (m.digit === '2' && human) say('transfer', { to: human })
         if (m.digit === '9') say('stop', { reason: 'the caller pressed 9' })
+        break
+      case 'transfer':
+        console.log(`transferred: ${m.status} ${m.reason}`)
         break
       case 'error':
         console.log(`Patchbay says: ${m.message}`)

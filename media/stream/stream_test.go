@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // app is an application at the other end of a stream: it answers what it likes to.
 type app struct {
 	*httptest.Server
-	t    *testing.T
+	t    testing.TB
 	asks chan http.Header
 
 	mu   sync.Mutex
@@ -40,7 +40,7 @@ type app struct {
 }
 
 // newApp serves one connection at a time. hear, which may be nil, is called for each message of the gateway.
-func newApp(t *testing.T, hear func(ws *websocket.Conn, m map[string]any)) *app {
+func newApp(t testing.TB, hear func(ws *websocket.Conn, m map[string]any)) *app {
 	a := &app{t: t, asks: make(chan http.Header, 10)}
 	up := websocket.Upgrader{Subprotocols: []string{Protocol}, CheckOrigin: func(*http.Request) bool { return true }}
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +118,7 @@ func (a *app) messages(event string) (list []map[string]any) {
 	return list
 }
 
-func wait(t *testing.T, what string, ok func() bool) {
+func wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -137,7 +137,7 @@ type rig struct {
 	events chan Event
 }
 
-func open(t *testing.T, a *app, cfg Config, f *media.Format) *rig {
+func open(t testing.TB, a *app, cfg Config, f *media.Format) *rig {
 	t.Helper()
 	reg := media.NewRegistry()
 	reg.Register(g711.Conversions()...)

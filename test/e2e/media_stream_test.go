@@ -14,17 +14,19 @@ import (
 	"github.com/patchbay/patchbay/test/peers"
 )
 
-// A phone calls the voice agent of docs/examples, hears its greeting and then itself, and ends the call with a digit. A call that comes
+// A phone calls the voice agent of docs/examples, hears its greeting and then itself, and ends the call with a digit; another digit has it
+// speak with a human instead. A call that comes
 // when the agent is gone reaches the route's next hop.
 func TestMediaStream(t *testing.T) {
 	addr := address(t)
 	agent := netip.AddrPortFrom(addr, 8090)
 	g := startGateway(t, addr, settings{
-		users:  "  - {id: alice, password: wonder-land-1, numbers: [\"100\"]}\n  - {id: bob, password: builder-22, numbers: [\"101\"]}\n",
+		users: "  - {id: alice, password: wonder-land-1, numbers: [\"100\"]}\n  - {id: bob, password: builder-22, numbers: [\"101\"]}\n" +
+			"  - {id: carol, password: human-here-3, numbers: [\"102\"]}\n",
 		routes: "  - {id: agent, source: user, number: \"750\", to: [{app: agent, ring: 5s}, {user: bob}]}\n",
 		more:   fmt.Sprintf("apps:\n  - {id: agent, stream: {url: \"ws://%s/calls\", token: agent-token-1, parameters: [language=de]}}\n", agent),
 	})
-	env := []string{"HOST=" + addr.String(), "PORT=8090", "AGENT_TOKEN=agent-token-1"}
+	env := []string{"HOST=" + addr.String(), "PORT=8090", "AGENT_TOKEN=agent-token-1", "HUMAN=102"}
 	app := peers.StartNode(t, peers.NodeConfig{Name: "agent", Dir: examples(t), Script: "voice-agent.js", Env: env, Ready: "listening on"})
 	alice := peers.StartBaresip(t, peers.BaresipConfig{User: "alice", Password: "wonder-land-1", Domain: "test.local", Proxy: g.sip.String(),
 		Codecs: "PCMU/8000/1", Audio: audio.Tone(8000, 440, toneLevel, 60)})
@@ -47,11 +49,23 @@ func TestMediaStream(t *testing.T) {
 			t.Errorf("alice heard %v Hz at %.2f dBFS, expected %v", hz, got, toneLevel)
 		}
 	}
+
+	carol := peers.StartBaresip(t, peers.BaresipConfig{User: "carol", Password: "human-here-3", Domain: "test.local", Proxy: g.sip.String(), Codecs: "PCMU/8000/1"})
+	alice.Dial(t, "sip:750@test.local")
+	alice.Expect(t, "CALL_ESTABLISHED", 10*time.Second)
+	alice.SendDTMF(t, "2")
+	carol.Expect(t, "CALL_INCOMING", 10*time.Second)
+	carol.Accept(t)
+	carol.Expect(t, "CALL_ESTABLISHED", 10*time.Second)
+	says(t, app, "transferred: 200", 10*time.Second)
+	alice.Expect(t, "CALL_CLOSED", 10*time.Second) // with the agent
+	carol.Hangup(t)
+	alice.Expect(t, "CALL_CLOSED", 10*time.Second)
 	app.Stop(9, 0)
 	alice.Dial(t, "sip:750@test.local")
 	alice.Expect(t, "CALL_CLOSED", 15*time.Second)
-	rows := g.records(t, 2)
-	for i, want := range []record{{"closed", "callee", 200, 16}, {"closed", "system", 480, 20}} {
+	rows := g.records(t, 4)
+	for i, want := range map[int]record{0: {"closed", "callee", 200, 16}, 1: {"closed", "callee", 200, 16}, 2: {"closed", "callee", 200, 16}, 3: {"closed", "system", 480, 20}} {
 		if got := recordOf(rows[i]); got != want {
 			t.Errorf("record %d says %+v, expected %+v", i, got, want)
 		}
