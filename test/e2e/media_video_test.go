@@ -233,6 +233,7 @@ func TestMediaTutorials(t *testing.T) {
 	mirror.sees(320, 180)
 	mirror.hears()
 	t.Run("data", func(t *testing.T) { r.data(t, mirror) })
+	t.Run("messages", func(t *testing.T) { r.messages(t, mirror) })
 	t.Run("statistics", func(t *testing.T) { r.statistics(t, mirror) })
 	t.Run("record and play", func(t *testing.T) { r.recordAndPlay(t, mirror) })
 	t.Run("post", func(t *testing.T) { r.post(t) })

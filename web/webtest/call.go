@@ -75,7 +75,11 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 			c.sound = a.srcObject
 		}
 		c.said = []
-		const talk = d => { c.channel = d; d.onmessage = e => c.said.push(e.data) }
+		const talk = d => {
+			c.channel = d
+			d.binaryType = 'arraybuffer'
+			d.onmessage = e => c.said.push(typeof e.data === 'string' ? e.data : 'bytes ' + new Uint8Array(e.data).join())
+		}
 		pc.ondatachannel = e => talk(e.channel)
 		if (%t) {
 			pc.addTransceiver('audio', {direction: 'recvonly'})
