@@ -22,8 +22,8 @@ func keep(t *track, p *rtp.Packet, now time.Time) early {
 }
 
 const (
-	overtaken = 4                     // packets that come first have one that is missing given up
-	awaited   = 60 * time.Millisecond // so has this time
+	awaited   = 40 * time.Millisecond // after so long a packet that is missing is given up, at the next that comes
+	overtaken = 64                    // so it is when so many have come first: a key picture's may come at once
 	away      = 512                   // so far from what is expected a packet belongs to a stream that began anew
 )
 

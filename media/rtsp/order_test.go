@@ -1,12 +1,14 @@
 package rtsp
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/pion/rtp"
 
 	"github.com/patchbay/patchbay/media/container"
@@ -15,15 +17,16 @@ import (
 // Packets that overtook others wait for them, a little; what is lost holds nothing up for long; what comes twice or too late is left out.
 func TestOrder(t *testing.T) {
 	for name, c := range map[string]struct {
-		in   string // numbers; "_" lets 60 ms pass, "!" is another source from there on
+		in   string // numbers; "_" lets 40 ms pass, "!" is another source from there on
 		want string
 	}{
 		"in order":         {"1 2 3", "1 2 3"},
 		"two change":       {"1 3 2 4", "1 2 3 4"},
 		"one is late":      {"1 3 4 2 5", "1 2 3 4 5"},
-		"one is lost":      {"1 3 4 5 6 7", "1 3 4 5 6 7"},
-		"one too late":     {"1 3 4 5 6 2 7", "1 3 4 5 6 7"},
+		"one is lost":      {"1 3 4 _ 5 6 7", "1 3 4 5 6 7"},
+		"one too late":     {"1 3 4 _ 5 6 2 7", "1 3 4 5 6 7"},
 		"lost, and slow":   {"1 3 _ 4", "1 3 4"},
+		"many are":         {"1 3 4 6 _ 7 8", "1 3 4 6 7 8"},
 		"waits still":      {"1 3 4 5", "1"},
 		"twice":            {"1 1 2 4 4 3 3 5", "1 2 3 4 5"},
 		"the other way":    {"1 5 4 3 2 6", "1 2 3 4 5 6"},
@@ -62,4 +65,42 @@ func TestOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever numbers come, in whatever order, few are kept, and nothing of a stream comes twice or backwards.
+func FuzzOrder(f *testing.F) {
+	f.Add([]byte{1, 2, 1, 3, 0, 255, 1})
+	f.Add([]byte{1, 3, 2, 4, 200, 7, 7, 8, 127, 128})
+	f.Add(bytes.Repeat([]byte{2}, 300))
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		r, sound := &ring{}, &track{waits: true}
+		r.init(time.Hour)
+		if !sound.take(&format.G711{SampleRate: 8000, ChannelCount: 1}) {
+			t.Fatal("G.711 isn't known")
+		}
+		r.add(sound)
+		r.moved(0, nil)
+		r.direct(sound)
+		now, number := time.Now(), uint16(65000)
+		var last uint16
+		for i, step := range steps {
+			now = now.Add(time.Duration(step&3) * 10 * time.Millisecond)
+			number += uint16(int8(step))
+			p := &rtp.Packet{Header: rtp.Header{SequenceNumber: number, Timestamp: 160 * uint32(number)}, Payload: []byte{byte(number >> 8), byte(number)}}
+			r.packet(sound, p, now, true)
+			if len(sound.held) >= overtaken {
+				t.Fatalf("%d packets wait", len(sound.held))
+			}
+			for first := i == 0; len(r.units) > 0; first = false {
+				var u container.Unit
+				_ = r.read(&u)
+				n := uint16(u.Data[0])<<8 | uint16(u.Data[1])
+				if d := int16(n - last); !first && d <= 0 && d >= -away {
+					t.Fatalf("%d comes after %d", n, last)
+				}
+				last = n
+			}
+		}
+		r.end(nil)
+	})
 }

@@ -132,9 +132,6 @@ func (r *ring) bye(t *track) {
 	r.mu.Lock()
 	t.ended = !r.moving // else what was played before ended
 	all := t.ended
-	if all {
-		r.giveUp(t)
-	}
 	for _, t := range r.tracks {
 		all = all && t.ended
 	}
@@ -151,6 +148,9 @@ func (r *ring) end(err error) {
 	if r.err == nil {
 		if (errors.Is(err, uri.ErrStalled) || errors.Is(err, uri.ErrBroken)) && r.ending() {
 			err = io.EOF
+		}
+		for _, t := range r.tracks {
+			r.giveUp(t)
 		}
 		r.err = err
 		r.watch.Stop()

@@ -257,7 +257,7 @@ func hearsFilms(t *testing.T, addr netip.Addr, server *peers.RTSPServer) {
 	// Opus, another tone.
 	p = film("/opus", 200)
 	c.invoke(t, p, "connect", o{"sink": call})
-	c.invoke(t, p, "setPosition", o{"position": 1000})
+	c.invoke(t, p, "setPosition", o{"position": 1500})
 	c.invoke(t, p, "play", nil)
 	c.expect(t, p, "EndOfStream", videoPatience)
 	alice.Hangup(t)
