@@ -28,6 +28,8 @@ type Config struct {
 	Address  netip.Addr      // of its socket; zero = 127.0.0.1
 	Profiles []uint16        // SRTP's (RFC 5764 4.1.2), best first; nil = pion's default
 
+	Socket net.PacketConn // the only one, which the caller closes after the browser; nil = its own
+
 	Servers   []Server     // of STUN and TURN
 	RelayOnly bool         // candidates that a TURN server relays, no others
 	TCPOnly   bool         // no UDP
@@ -144,6 +146,9 @@ func newAPI(cfg *Config) (*pwebrtc.API, error) {
 	}
 	own := net.IP(cfg.Address.AsSlice())
 	se.SetIPFilter(func(ip net.IP) bool { return ip.Equal(own) })
+	if cfg.Socket != nil {
+		se.SetICEUDPMux(pwebrtc.NewICEUDPMux(nil, cfg.Socket))
+	}
 	if cfg.Profiles != nil {
 		se.SetSRTPProtectionProfiles(srtpProfiles(cfg.Profiles)...)
 	}
