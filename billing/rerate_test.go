@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 )
 
@@ -114,4 +115,55 @@ func TestRatedAgainKeepsQuality(t *testing.T) {
 		t.Fatalf("%+v %v", sum, err)
 	}
 	wants(t, "quality of a call that was rated again", quality(), before...)
+}
+
+// Calls are rated again page by page: each is read off the index of their ids, and each call is met once, also where a page ends amid those of
+// one millisecond.
+func TestRatedAgainPageByPage(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := config(folder(t), database(t))
+	c.Rating = tariffs(t)
+	d := decks(t, c)
+	began := time.Now().UTC().Truncate(time.Hour)
+	if err := makePartitions(ctx, d.conn, []month{monthOf(began), monthOf(began.Add(time.Minute))}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 3*rerateChunk + 7
+	ids, times := make([]uuid.UUID, n), make([]time.Time, n)
+	for i := range ids {
+		times[i] = began.Add(time.Duration(i/9) * time.Millisecond)
+		ids[i] = uuid.UUID(idAt(times[i]))
+	}
+	if _, err := d.conn.Exec(ctx, `INSERT INTO patchbay.call (call_id, started_at, version, state, tenant, linked_id, node_id, epoch, origin, direction, a_raw, b_raw, setup_at, ended_at, duration_ms, bill_ms, incomplete, attempts, transcoded)
+		SELECT id, at, 10, 'closed', 'default', id, 'n1', 1, 'sip', 'out', '100', '4930', at, at, 1, 0, false, 0, false FROM unnest($1::uuid[], $2::timestamptz[]) AS x (id, at)`, ids, times); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.conn.Exec(ctx, `ANALYZE patchbay.call`); err != nil {
+		t.Fatal(err)
+	}
+	sql, args := (Filter{From: began, To: began.Add(time.Second), Limit: 10}).selects()
+	e := &explained{conn: decks(t, c).conn}
+	rows, err := e.Query(ctx, sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows.Close()
+	if !strings.Contains(e.plan, "Index Scan Backward") || strings.Contains(e.plan, "Sort") {
+		t.Errorf("all calls are looked at for a page of them:\n%s", e.plan)
+	}
+	for _, x := range []struct {
+		from, to time.Time
+		want     int
+	}{{began, began.Add(time.Hour), n}, {began.Add(time.Millisecond), began.Add(3 * time.Millisecond), 18}, {began.Add(500 * time.Microsecond), began.Add(2500 * time.Microsecond), 18}, {began.Add(-time.Hour), began, 0}} {
+		sum, err := d.Rerate(ctx, c.Rating, Selection{From: x.from, To: x.to}, true, func(Delta) error { return nil })
+		if err != nil || sum.Calls != x.want {
+			t.Errorf("%s to %s: %+v %v, expected %d calls", x.from, x.to, sum, err, x.want)
+		}
+	}
+	// What is prepared is planned once, for times that nobody knows.
+	prepared := 0
+	if err := d.conn.QueryRow(ctx, `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%ORDER BY call_id DESC%' AND statement NOT LIKE '%pg_prepared_statements%'`).Scan(&prepared); err != nil || prepared != 0 {
+		t.Errorf("%d statements are planned for any times, %v", prepared, err)
+	}
 }

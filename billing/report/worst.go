@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 )
 
@@ -28,13 +29,15 @@ func (r *Report) worst(ctx context.Context, db Querier) error {
 			p.wherePart(f.name, *v)
 		}
 	}
+	// Planned for these times each time: of times that it doesn't know the planner expects a few legs, and sorts all that there are.
+	args := append([]any{pgx.QueryExecModeCacheDescribe}, p.args...)
 	rows, err := db.Query(ctx, fmt.Sprintf(`SELECT q.call_id, c.setup_at, q.leg_no::bigint, q.stream, COALESCE('trunk:' || l.trunk_id, 'user:' || l.user_id, ''), c.b_raw, COALESCE(q.codec, ''),
 COALESCE(q.mos_cq, q.mos_lq)::text, round(q.ppl::numeric, 2)::text, round(q.jitter_p95_ms::numeric, 1)::text, round(q.rtt_ms::numeric, 1)::text, COALESCE(q.xr_mos_cq, q.xr_mos_lq)::text, round(q.xr_discard::numeric, 2)::text, round(q.skew_ppm::numeric, 1)::text, q.one_way, q.no_media
 FROM patchbay.leg_quality q
 CROSS JOIN LATERAL (SELECT l.trunk_id, l.user_id FROM patchbay.leg l WHERE l.call_id = q.call_id AND l.started_at = q.started_at AND l.leg_no = q.leg_no OFFSET 0) l
 CROSS JOIN LATERAL (SELECT c.setup_at, c.b_raw FROM patchbay.call c WHERE c.call_id = q.call_id AND c.started_at = q.started_at OFFSET 0) c
 LEFT JOIN LATERAL (SELECT n.* FROM patchbay.counted n WHERE n.call_id = q.call_id AND n.started_at = q.started_at AND n.leg_no = 0 OFFSET 0) n ON true
-WHERE q.bucket = 0 AND COALESCE(q.mos_cq, q.mos_lq) IS NOT NULL AND %s ORDER BY COALESCE(q.mos_cq, q.mos_lq), q.started_at, q.call_id, q.leg_no, q.stream LIMIT %d`, p.where, q.Limit+1), p.args...)
+WHERE q.bucket = 0 AND COALESCE(q.mos_cq, q.mos_lq) IS NOT NULL AND %s ORDER BY COALESCE(q.mos_cq, q.mos_lq), q.started_at, q.call_id, q.leg_no, q.stream LIMIT %d`, p.where, q.Limit+1), args...)
 	if err != nil {
 		return err
 	}
