@@ -25,7 +25,7 @@ type mp4 struct {
 }
 
 const (
-	maxUnits = 1 << 22 // of a track, a day of sound or of pictures
+	maxUnits = 1 << 22 // of a track, a day of sound or of pictures; of all tracks twice as many, in equal shares
 	maxBox   = 64 << 10
 	maxScale = 1 << 30 // units of time a second
 )
@@ -85,9 +85,6 @@ func (m *mp4) open(moov mp4Box) error {
 		if min(t.scale, m.scale) < 1 || max(t.scale, m.scale) > maxScale {
 			return damaged("time scales %d and %d of MP4, expected 1 to %d", m.scale, t.scale, maxScale)
 		}
-		if t.count > maxUnits {
-			return damaged("MP4 with a track of %d units", t.count)
-		}
 		t.index = len(m.tracks) - 1
 		t.video = t.Format.Kind == media.Video
 		t.delay = min(t.empty/m.scale, maxScale)*t.scale + t.empty%m.scale*t.scale/m.scale - t.skip
@@ -99,6 +96,12 @@ func (m *mp4) open(moov mp4Box) error {
 		}
 		t.rewind()
 		m.ways = append(m.ways, t)
+	}
+	for _, t := range m.ways {
+		// Fragments can say of millions that they are there in a few bytes, and whoever seeks, or looks for the end, goes through all.
+		if t.most = int64(min(maxUnits, 2*maxUnits/len(m.ways))); t.count > t.most {
+			return damaged("MP4 with a track of %d units, expected at most %d", t.count, t.most)
+		}
 	}
 	return m.measure()
 }

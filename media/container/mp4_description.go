@@ -11,9 +11,10 @@ import (
 // readTrack reads the description of a track: what it has, and where the tables of its index are.
 func (m *mp4) readTrack(t *mp4Track, in mp4Box) error {
 	return m.c.boxes(in, func(b mp4Box) (err error) {
+		if holds(in, b) {
+			return m.readTrack(t, b)
+		}
 		switch string(b.kind[:]) {
-		case "edts", "mdia", "minf", "stbl":
-			err = m.readTrack(t, b)
 		case "tkhd":
 			var id int64
 			id, _, err = m.times(b)
@@ -49,6 +50,18 @@ func (m *mp4) readTrack(t *mp4Track, in mp4Box) error {
 		}
 		return err
 	})
+}
+
+// holds reports whether a box in another one has others that are read. Each stands in its place alone: a file whose boxes are nested without
+// end would have the stack grow without end.
+func holds(in, b mp4Box) bool {
+	switch {
+	case in.is("trak"):
+		return b.is("edts") || b.is("mdia")
+	case in.is("mdia"):
+		return b.is("minf")
+	}
+	return in.is("minf") && b.is("stbl")
 }
 
 // unitSizes reads the table of sizes, or that all are the same.

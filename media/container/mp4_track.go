@@ -27,6 +27,7 @@ type mp4Track struct {
 	parts                                           bool      // there are fragments
 	first                                           int64     // where they begin
 	limit                                           int64     // where the file ends
+	most                                            int64     // units that are read
 
 	walk *cursor // through fragments
 	data *cursor // through units
@@ -104,8 +105,8 @@ func (t *mp4Track) look() error {
 		return damaged("MP4 with units that have nothing")
 	}
 	switch {
-	case p.unit > maxUnits:
-		return damaged("MP4 with a track of more than %d units", maxUnits)
+	case p.unit > t.most:
+		return damaged("MP4 with a track of more than %d units", t.most)
 	case p.off < t.limit && size <= t.limit-p.off:
 	case p.unit > t.count: // of a fragment whose writer died amid it
 		return io.EOF
