@@ -132,12 +132,12 @@ func (p *phoned) upload(post, url, file string) {
 	p.expect(p.t, post, "EndOfStream", 30*time.Second)
 }
 
-// tone is a file of a second and a half of a tone, in the form that its name says.
+// tone is a file of a good second of a tone, in the form that its name says.
 func tone(t *testing.T, name string, hz float64) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
 	wav := strings.TrimSuffix(file, filepath.Ext(file)) + ".wav"
-	if err := audio.WriteWAV(wav, audio.Tone(8000, hz, toneLevel, 1.5)); err != nil {
+	if err := audio.WriteWAV(wav, audio.Tone(8000, hz, toneLevel, 1.3)); err != nil {
 		t.Fatal(err)
 	}
 	if wav != file {

@@ -24,7 +24,7 @@ func (r *tutorials) post(t *testing.T) {
 			recorder.ondataavailable = e => parts.push(e.data)
 			recorder.onstop = () => resolve(new Blob(parts, {type: recorder.mimeType}))
 			recorder.start()
-			setTimeout(() => recorder.stop(), 1500)
+			setTimeout(() => recorder.stop(), 1300)
 		})))
 	})()`, strings.Join(kinds, " ")), nil))
 	for i, kind := range kinds {

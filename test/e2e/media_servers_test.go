@@ -94,6 +94,7 @@ billing: {database: none, stall: 5s}
 // than an Error event, and no recording: what wasn't taken stays in the spool, also where the secret of the store is wrong. Once that is
 // corrected, the next start sends it, what is large in parts; and recordings get there by PUT, POST and S3, whole.
 func TestMediaServers(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	addr, host := address(t), peers.Address(t)
 	s := startServers(t, host)
 	root := t.TempDir()
@@ -101,7 +102,7 @@ func TestMediaServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := peers.StartPatchbay(t, peers.PatchbayConfig{HTTP: addr.String() + ":8888", Env: []string{"SSL_CERT_FILE=" + s.cert},
-		Settings: s.settings(addr, host, root, 300*time.Millisecond, "wrong")})
+		Settings: s.settings(addr, host, root, 200*time.Millisecond, "wrong")})
 	url := fmt.Sprintf("ws://%s:8888/kurento", addr)
 	s.misbehave(t, openRPC(t, url))
 	if n := s.inside.Load(); n != 0 {

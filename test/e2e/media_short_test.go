@@ -3,7 +3,10 @@
 package e2e
 
 // How much of the recorder's story is told among all others; by name (T=media) it is told whole.
-const recordCycles = 48
+const (
+	recordCycles = 48
+	recordPause  = 0 // none
+)
 
 // recordKept are the profiles that end as they should, but for those that other stories have.
 func recordKept() []taping {

@@ -2,8 +2,13 @@
 
 package e2e
 
+import "time"
+
 // The recorder's story, whole.
-const recordCycles = 500
+const (
+	recordCycles = 500
+	recordPause  = 2 * time.Second
+)
 
 // recordKept are the profiles that end as they should.
 func recordKept() []taping {
