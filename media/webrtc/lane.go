@@ -11,6 +11,7 @@ import (
 const (
 	laneSize = rtpstream.HistorySize // packets that wait, or may be asked for again
 	laneSlot = rtpstream.HeaderSize + maxPicture + 2
+	laneMost = laneSize / 2 // packets that go again in a row. Each needs one that went for the first time: who asks for all all the time has twice the stream
 )
 
 // lane is the pictures' packets on their way to a goroutine, and those that went: a peer that has lost one is sent it again, in
@@ -30,6 +31,7 @@ type lane struct {
 	seq   uint16
 	lost  uint64 // packets that there was no room for
 	again uint64 // packets sent again
+	owed  int    // packets that may go again
 }
 
 type laneJob struct {
@@ -59,6 +61,7 @@ func (n *lane) put(p []byte) error {
 	if n.past.Keep(p) == nil {
 		return ErrReused
 	}
+	n.owed = min(n.owed+1, laneMost)
 	return n.add(laneJob{seq: binary.BigEndian.Uint16(p[2:])})
 }
 
@@ -86,9 +89,10 @@ func (n *lane) want(seq uint16, now int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	k := n.past.Again(seq, now)
-	if k == nil || n.rtx[k.Type()] == 0 || n.count > laneSize/2 {
+	if k == nil || n.rtx[k.Type()] == 0 || n.count > laneSize/2 || n.owed == 0 {
 		return
 	}
+	n.owed--
 	k.Sent = now
 	_ = n.add(laneJob{seq, true}) // there is room
 }
