@@ -254,13 +254,13 @@ func addUp(t *testing.T, into map[string]*truth, c *call.Call, ratings []ratingR
 	}
 }
 
-// class is how exactly delays are known.
+// class is how exactly delays are known: to the millisecond up to 128, then to the middle of 64 equal parts of each doubling.
 func class(ms int64) int64 {
 	step := int64(1)
-	for limit := int64(64); ms >= limit && step < 4096; limit *= 2 {
+	for limit := int64(128); ms >= limit; limit *= 2 {
 		step *= 2
 	}
-	return ms - ms%step
+	return ms - ms%step + step/2
 }
 
 // line is a row as text: key, counts, exact money, exact delays.

@@ -14,7 +14,7 @@ type sums struct {
 	n     [whole]int64
 	money [numeric]decimal.Decimal
 	house map[string]*[2]decimal.Decimal // sold and bought, by the currency of the house that it is in: never added to another's
-	delay map[int64]int64                // calls by class of post-dial delay
+	delay *delays                        // nil: none were asked for
 }
 
 // Whole numbers that are summed, and decimals. The names are the rollups' columns.
@@ -62,9 +62,16 @@ func (s *sums) add(o *sums) {
 	for code, x := range o.house {
 		s.inHouse(code, x[sSell], x[sBuy])
 	}
-	for class, n := range o.delay {
-		s.late(class, n)
+	if o.delay != nil {
+		s.delays().add(o.delay)
 	}
+}
+
+func (s *sums) delays() *delays {
+	if s.delay == nil {
+		s.delay = &delays{}
+	}
+	return s.delay
 }
 
 // inHouse adds money in a currency of the house; of one call that has two, as CHF+EUR, nothing is known but that.
@@ -92,33 +99,6 @@ func (s *sums) one() {
 	}
 }
 
-func (s *sums) late(class, n int64) {
-	if s.delay == nil {
-		s.delay = map[int64]int64{}
-	}
-	s.delay[class] += n
-}
-
-// percentile is the least of the class that so many percent of the delays don't exceed (nearest rank); nil: there are none.
-func (s *sums) percentile(percent int64) any {
-	total := int64(0)
-	classes := make([]int64, 0, len(s.delay))
-	for class, n := range s.delay {
-		if n > 0 {
-			classes = append(classes, class)
-			total += n
-		}
-	}
-	slices.Sort(classes)
-	rank := (total*percent + 99) / 100
-	for _, class := range classes {
-		if rank -= s.delay[class]; rank <= 0 {
-			return class
-		}
-	}
-	return nil
-}
-
 // measure is a column of sums.
 type measure struct {
 	column Column
@@ -138,8 +118,8 @@ var measures = []measure{
 	{column: Column{"ner", "percent", "NER %", "Network effectiveness ratio (ITU-T E.425): effective of seizures."}, n: []int{sSeizures, sEffective}, value: func(s *sums) any { return percent(s.n[sEffective], s.n[sSeizures]) }},
 	{column: Column{"acd", "seconds", "ACD s", "Average call duration: seconds of talk of an answered call."}, n: []int{sAnswered, sBill}, value: func(s *sums) any { return ratio(s.n[sBill], s.n[sAnswered]*1000, 1) }},
 	{column: Column{"minutes", "minutes", "Minutes", "Of talk."}, n: []int{sBill}, value: func(s *sums) any { return ratio(s.n[sBill], 60_000, 3) }},
-	{column: Column{"pdd_p50", "ms", "PDD p50 ms", "Post-dial delay that half of the calls don't exceed."}, delay: true, value: func(s *sums) any { return s.percentile(50) }},
-	{column: Column{"pdd_p95", "ms", "PDD p95 ms", "Post-dial delay that 95 of 100 calls don't exceed."}, delay: true, value: func(s *sums) any { return s.percentile(95) }},
+	{column: Column{"pdd_p50", "ms", "PDD p50 ms", "Post-dial delay that half of the calls don't exceed; above 128 ms to 0.8 %."}, delay: true, value: func(s *sums) any { return s.delay.percentile(50) }},
+	{column: Column{"pdd_p95", "ms", "PDD p95 ms", "Post-dial delay that 95 of 100 calls don't exceed; likewise."}, delay: true, value: func(s *sums) any { return s.delay.percentile(95) }},
 	{column: Column{"currency", "text", "Currency", "Of what was sold and bought, and of the margin: that of the house. Of calls from before and after it was changed, as CHF+EUR, there is no sum: tell them apart by house."}, value: func(*sums) any { return nil }},
 	{column: Column{"sell", "money", "Sold", "What calls were sold for."}, money: []int{sSell}, value: func(s *sums) any { return s.money[sSell] }},
 	{column: Column{"buy", "money", "Bought", "What calls cost us."}, money: []int{sBuy}, value: func(s *sums) any { return s.money[sBuy] }},

@@ -243,29 +243,21 @@ func (p *part) add(ctx context.Context, db Querier, groups map[string]*group) er
 	return p.delays(ctx, db, keys, groups)
 }
 
-func (p *part) delays(ctx context.Context, db Querier, keys []string, groups map[string]*group) error {
-	from, class := "rollup_pdd", []string{"pdd_ms", "sum(n)::bigint"}
-	d := *p
-	if p.table == "counted" {
-		from, class = "counted", []string{"patchbay.pdd_class(pdd_ms)", "count(pdd_ms)"}
-		d.where += " AND pdd_ms IS NOT NULL"
-	}
-	return d.ask(ctx, db, from, append(slices.Clone(keys), class...), len(keys)+1, groups, func(g *group, v []any) error {
-		g.sums.late(v[0].(int64), v[1].(int64))
-		return nil
-	})
-}
+// ungrouped asks for rows as they are.
+const ungrouped = -1
 
 // ask selects from a table, grouped by so many of the first columns, and hands the values behind the dimensions to each.
 func (p *part) ask(ctx context.Context, db Querier, table string, selected []string, by int, groups map[string]*group, each func(*group, []any) error) error {
 	sql := fmt.Sprintf("SELECT %s FROM patchbay.%s WHERE %s", strings.Join(selected, ", "), table, p.where)
-	if by > 0 {
+	switch {
+	case by == ungrouped:
+	case by > 0:
 		numbers := make([]string, by)
 		for i := range numbers {
 			numbers[i] = fmt.Sprint(i + 1)
 		}
 		sql += " GROUP BY " + strings.Join(numbers, ", ")
-	} else {
+	default:
 		sql += " HAVING count(*) > 0"
 	}
 	rows, err := db.Query(ctx, sql, p.args...)

@@ -90,7 +90,7 @@ FROM generate_series(0::bigint, %d) i CROSS JOIN LATERAL (SELECT (i * 7919 %% 10
 answered, effective, bill_ms, duration_ms, pdd_ms, sell, sell_house, buy, buy_house, unpriced, losses, mos, one_way, fas, pkts, lost, jitter_ms, house FROM patchbay.counted_p2026_03 WHERE leg_no = 0`,
 		`ALTER TABLE patchbay.counted ATTACH PARTITION patchbay.counted_p2026_03 FOR VALUES FROM ('2026-03-01 00:00:00+00') TO ('2026-04-01 00:00:00+00')`,
 		`ANALYZE patchbay.counted`,
-		`ALTER TABLE patchbay.rollup SET UNLOGGED`, `ALTER TABLE patchbay.rollup_pdd SET UNLOGGED`,
+		`ALTER TABLE patchbay.rollup SET UNLOGGED`, `ALTER TABLE patchbay.rollup_delay SET UNLOGGED`,
 	} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return err
@@ -106,15 +106,17 @@ FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 3, 4, 5, 6, 7, 8, house`,
 			`INSERT INTO patchbay.rollup SELECT cube, 'd', patchbay.utc_day(slot), key, tenant, direction, sell_currency, buy_currency, sum(calls), sum(seizures), sum(answered), sum(effective), sum(bill_ms),
 sum(duration_ms), sum(pdd_n), sum(pdd_ms), sum(sell), sum(sell_house), sum(buy), sum(buy_house), sum(unpriced), sum(losses), sum(mos_n), sum(mos), sum(one_way), sum(fas), sum(pkts), sum(lost), sum(jitter_n), sum(jitter_ms), house
 FROM patchbay.rollup WHERE cube = '%[1]s' GROUP BY 1, 3, 4, 5, 6, 7, 8, house`,
-			`INSERT INTO patchbay.rollup_pdd SELECT '%[1]s', 'q', patchbay.quarter(started_at), %[1]s, tenant, direction, patchbay.pdd_class(pdd_ms), count(*) FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 3, 4, 5, 6, 7`,
-			`INSERT INTO patchbay.rollup_pdd SELECT cube, 'd', patchbay.utc_day(slot), key, tenant, direction, pdd_ms, sum(n) FROM patchbay.rollup_pdd WHERE cube = '%[1]s' GROUP BY 1, 3, 4, 5, 6, 7`,
+			`INSERT INTO patchbay.rollup_delay SELECT '%[1]s', 'q', slot, key, tenant, direction, array_agg((class << 40) + n ORDER BY class) FROM (
+SELECT patchbay.quarter(started_at) AS slot, %[1]s AS key, tenant, direction, patchbay.delay_class(pdd_ms) AS class, count(*) AS n FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 1, 2, 3, 4, 5) x GROUP BY 3, 4, 5, 6`,
+			`INSERT INTO patchbay.rollup_delay SELECT '%[1]s', 'd', slot, key, tenant, direction, array_agg((class << 40) + n ORDER BY class) FROM (
+SELECT patchbay.utc_day(started_at) AS slot, %[1]s AS key, tenant, direction, patchbay.delay_class(pdd_ms) AS class, count(*) AS n FROM patchbay.counted WHERE leg_no %[2]s 0 GROUP BY 1, 2, 3, 4, 5) x GROUP BY 3, 4, 5, 6`,
 		} {
 			if _, err := conn.Exec(ctx, fmt.Sprintf(sql, cube, legs)); err != nil {
 				return err
 			}
 		}
 	}
-	_, err = conn.Exec(ctx, `VACUUM ANALYZE patchbay.rollup, patchbay.rollup_pdd`)
+	_, err = conn.Exec(ctx, `VACUUM ANALYZE patchbay.rollup, patchbay.rollup_delay`)
 	return err
 }
 
