@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ask, Refused, why, type Answer } from './report/ask.ts';
-import { curves, shares } from './report/data.ts';
+import { currencies, curves, shares } from './report/data.ts';
 import { days, question, read, unused, write } from './report/query.ts';
 import { begins, isDay, later, slots, today } from './report/time.ts';
 import { empty, type PlotOf } from './report/views.ts';
@@ -81,6 +81,23 @@ test('days without calls are on the axis', () => {
   assert.deepEqual(curves(a, { ...plot, gap: 'none' })[1], [2, null, 4]);
   assert.deepEqual(shares(a, 'calls'), [1, 0.5]);
   assert.ok(empty(answer([])) && !empty(a));
+});
+
+test('money in several currencies is drawn in the last, and not compared', () => {
+  const a = answer([]);
+  a.columns.push({ name: 'sell', kind: 'money', title: 'Sold', about: '' });
+  a.rows = [
+    { day: '2026-03-28T00:00:00+01:00', calls: 2, asr: 50, currency: 'EUR', sell: '9', buy: '1' },
+    { day: '2026-03-29T00:00:00+01:00', calls: 3, asr: 50, currency: 'CHF+EUR', sell: null, buy: null },
+    { day: '2026-03-30T00:00:00+02:00', calls: 4, asr: 50, currency: 'CHF', sell: '3', buy: '0' },
+  ];
+  const sold = { ...plot, money: true, series: [{ column: 'sell', label: '' }] };
+  assert.deepEqual(currencies(a), ['EUR', 'CHF+EUR', 'CHF']);
+  assert.deepEqual(curves(a, sold)[1], [null, null, 3]);
+  assert.deepEqual(shares(a, 'sell'), [0, 0, 0]);
+  assert.deepEqual(shares(a, 'calls'), [0.5, 0.75, 1]);
+  a.rows = [{ day: '2026-03-28T00:00:00+01:00', calls: 2, asr: 50, currency: 'CHF', sell: '0', buy: '0' }, ...a.rows.slice(0, 1)];
+  assert.deepEqual(currencies(a), ['EUR']);
 });
 
 test('money keeps its digits', () => {

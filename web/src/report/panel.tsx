@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { Icon } from '../icons.tsx';
 import { ask, csv, Refused, type Answer } from './ask.ts';
+import { currencies } from './data.ts';
 import { Plot } from './plot.tsx';
 import { question, unit, type Choice } from './query.ts';
 import { Table } from './table.tsx';
@@ -85,6 +86,9 @@ export function Panel({ panel, choice, now, token, refused, choose, came }: Prop
                 );
               })}
             </dl>
+          )}
+          {panel.plots?.some((p) => p.money) && currencies(answer).length > 1 && (
+            <p class="hint">The house has had several currencies in this time: {currencies(answer).join(', ')}. Amounts are drawn in the last, and added up in none; choose “by currency of the house”.</p>
           )}
           {panel.plots && <div class="plots">{panel.plots.map((p) => <Plot key={p.title} answer={answer} of={p} />)}</div>}
           {panel.table === 'open' ? (

@@ -10,7 +10,7 @@ export const rangeNames = ['today', 'yesterday', '7d', '30d', 'month', 'last-mon
 export type RangeName = (typeof rangeNames)[number];
 
 /** What calls can be told apart by, beside time. */
-export const splits = ['trunk', 'account', 'destination', 'codec', 'cause', 'direction', 'tenant', 'hour_of_day'] as const;
+export const splits = ['trunk', 'account', 'destination', 'codec', 'cause', 'direction', 'tenant', 'house', 'hour_of_day'] as const;
 export type Split = (typeof splits)[number];
 
 /** What calls can be chosen by. */

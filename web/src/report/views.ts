@@ -15,6 +15,8 @@ export interface PlotOf {
   /** Behind values. */
   unit: string;
   series: Series[];
+  /** Values are money: those of one currency are drawn, the last row's. */
+  money?: boolean;
   /** A step of the time axis without a row: 0, or nothing to show. */
   gap: 'zero' | 'none';
   /** Bounds of the axis, if not those of the values. */
@@ -102,7 +104,7 @@ export const views: Record<ViewName, View> = {
   },
   money: {
     title: 'Minutes and margin',
-    about: 'Amounts are in the currency of the house',
+    about: 'Amounts are in the currency that the house had then, and never added to those in another',
     panels: [
       {
         report: 'money', by: 'time', title: 'Over time', table: 'folded',
@@ -118,7 +120,7 @@ export const views: Record<ViewName, View> = {
         plots: [
           { title: 'Minutes', unit: 'min', gap: 'zero', series: [{ column: 'minutes', label: 'Minutes', bars: true }] },
           {
-            title: 'Sold, bought, margin', unit: '', gap: 'zero',
+            title: 'Sold, bought, margin', unit: '', money: true, gap: 'zero',
             series: [{ column: 'sell', label: 'Sold' }, { column: 'buy', label: 'Bought', dashed: true }, { column: 'margin', label: 'Margin' }],
           },
         ],

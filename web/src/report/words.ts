@@ -72,5 +72,5 @@ export function marks(at: number[], apart: number, zone: string): string[] {
 
 /** A dimension's name in words. */
 export function dimension(name: string): string {
-  return name === 'hour_of_day' ? 'hour of day' : name;
+  return name === 'hour_of_day' ? 'hour of day' : name === 'house' ? 'currency of the house' : name;
 }
