@@ -9,9 +9,19 @@ CREATE TABLE patchbay.rollup_delay (
     key       text        NOT NULL,
     tenant    text        NOT NULL,
     direction text        NOT NULL,
-    bins      bigint[]    NOT NULL, -- calls by class: class * 2^40 + calls, by class
+    bins      bigint[]    NOT NULL, -- class * 2^40 + calls; a class may stand there several times: they are put together after every 32
     PRIMARY KEY (cube, grain, slot, key, tenant, direction)
 ) WITH (fillfactor = 70);
+
+-- Where Postgres has it, what is quick to compress: rows are written often.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    ALTER TABLE patchbay.rollup_delay ALTER COLUMN bins SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported OR syntax_error OR invalid_parameter_value THEN
+    NULL;
+END $$;
+-- +goose StatementEnd
 
 -- The number of the class that a delay is in, 0 to 1023: with s = 0 up to 128 ms, and one more for each doubling, 64 * s + ms / 2^s.
 CREATE FUNCTION patchbay.delay_class(ms bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -19,11 +29,6 @@ SELECT CASE WHEN ms < 128 THEN ms WHEN ms < 256 THEN 64 + ms / 2 WHEN ms < 512 T
     WHEN ms < 4096 THEN 320 + ms / 32 WHEN ms < 8192 THEN 384 + ms / 64 WHEN ms < 16384 THEN 448 + ms / 128 WHEN ms < 32768 THEN 512 + ms / 256 WHEN ms < 65536 THEN 576 + ms / 512
     WHEN ms < 131072 THEN 640 + ms / 1024 WHEN ms < 262144 THEN 704 + ms / 2048 WHEN ms < 524288 THEN 768 + ms / 4096 WHEN ms < 1048576 THEN 832 + ms / 8192
     WHEN ms < 2097152 THEN 896 + ms / 16384 ELSE 1023 END $$;
-
--- Calls by class, with more of them, which may be less than none.
-CREATE FUNCTION patchbay.add_bins(bins bigint[], more bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-SELECT COALESCE(array_agg(class * 1099511627776 + n ORDER BY class) FILTER (WHERE n <> 0), '{}') FROM (
-    SELECT (bin + 549755813888) >> 40 AS class, sum(bin - ((bin + 549755813888) >> 40 << 40))::bigint AS n FROM unnest(bins || more) AS bin GROUP BY 1) c $$;
 
 -- What was counted so far: of calls that are kept as they say, day by day; of those that are gone where the middle of their class was, which was
 -- up to 1/32 wide.
@@ -92,6 +97,8 @@ SELECT cube, grain, slot, key, tenant, direction, array_agg(class * 109951162777
     GROUP BY 1, 2, 3, 4, 5, 6, 7) d
 GROUP BY 1, 2, 3, 4, 5, 6
 ORDER BY 1, 2, 3, 4, 5, 6
-ON CONFLICT (cube, grain, slot, key, tenant, direction) DO UPDATE SET bins = patchbay.add_bins(r.bins, excluded.bins);
+ON CONFLICT (cube, grain, slot, key, tenant, direction) DO UPDATE SET bins = CASE WHEN cardinality(r.bins) / 32 = (cardinality(r.bins) + cardinality(excluded.bins)) / 32 THEN r.bins || excluded.bins
+    ELSE (SELECT array_agg(class * 1099511627776 + n) FROM (
+        SELECT (bin + 549755813888) >> 40 AS class, sum(bin - ((bin + 549755813888) >> 40 << 40))::bigint AS n FROM unnest(r.bins || excluded.bins) AS bin GROUP BY 1) c) END;
 $$;
 -- +goose StatementEnd
