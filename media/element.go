@@ -147,12 +147,15 @@ type Stream struct {
 	XR        *XR           // outbound: what the peer says of it in extended reports, never changed once it is here; nil = nothing
 
 	// Of video alone.
-	Layer    uint8  // of a simulcast, as in Frame
-	Pictures uint64 // ends of pictures that came, or were sent
-	Keys     uint64 // key pictures among them, as far as is known
-	NACKs    uint64 // requests for lost packets: inbound those that we sent, outbound those that came
-	PLIs     uint64 // and for key pictures (PLI)
-	FIRs     uint64 // the same by FIR
-	Resent   uint64 // packets sent again, outbound
-	Target   uint64 // bit/s: outbound what the path can take, inbound what the peer was asked to send at most; 0 = not said
+	Layer       uint8  // of a simulcast, as in Frame
+	Pictures    uint64 // ends of pictures that came, or were sent
+	Keys        uint64 // key pictures among them, as far as is known
+	Width       int    // of the latest key picture that said it, pixels; 0 = not known
+	Height      int
+	PictureRate float64 // pictures a second, in the latest one that is over; 0 = none come
+	NACKs       uint64  // requests for lost packets: inbound those that we sent, outbound those that came
+	PLIs        uint64  // and for key pictures (PLI)
+	FIRs        uint64  // the same by FIR
+	Resent      uint64  // packets sent again, outbound
+	Target      uint64  // bit/s: outbound what the path can take, inbound what the peer was asked to send at most; 0 = not said
 }

@@ -1,6 +1,9 @@
 package rtp
 
-import "github.com/patchbay/patchbay/media"
+import (
+	"github.com/patchbay/patchbay/media"
+	"github.com/patchbay/patchbay/media/udp"
+)
 
 // stats is the peer's stream, over all its SSRCs.
 func (r *receiver) stats() media.Stream {
@@ -10,6 +13,7 @@ func (r *receiver) stats() media.Stream {
 	st.Format, st.Rejected, st.Epochs = r.heard, r.rejected, max(r.epoch, 1)-1
 	if r.pictures != nil {
 		st.NACKs, st.PLIs, st.Target = r.pictures.misses.sent, r.pictures.plis, r.pictures.target
+		r.pictures.came.Tell(&st, udp.Now())
 	}
 	return st
 }
@@ -30,6 +34,7 @@ func (s *sender) stats() media.Stream {
 	st := s.Stream()
 	if n := s.e.pictures; n != nil {
 		st.NACKs, st.Resent, st.PLIs, st.FIRs = n.again.nacks, n.again.sent, n.plied, n.fired
+		n.went.Tell(&st, udp.Now())
 	}
 	return st
 }

@@ -26,6 +26,7 @@ type pictures struct {
 	asked  int64
 	plis   uint64
 	misses misses
+	came   video.Counter
 
 	// The way out; under the sender's lock.
 	waits  bool // for a key picture
@@ -34,8 +35,9 @@ type pictures struct {
 	at     int64 // when one was asked for last
 	again  again
 	cutter *video.Cutter // nil before the first frame
-	most   int           // bytes of a payload
-	plied  uint64        // how often the peer asked for one, by PLI and by FIR
+	went   video.Counter
+	most   int    // bytes of a payload
+	plied  uint64 // how often the peer asked for one, by PLI and by FIR
 	fired  uint64
 
 	// What is said of rates; under the receiver's lock.
@@ -150,6 +152,7 @@ func (n *pictures) picture(f *media.Frame, now int64) (ask bool) {
 	if f.Key {
 		n.wanted = false
 	}
+	n.came.Count(f, now)
 	return n.due(now)
 }
 
@@ -201,8 +204,12 @@ func (s *sender) show(f *media.Frame) {
 	if ask {
 		s.Upstream(media.Feedback{Kind: media.KeyFrame})
 	}
-	if goes {
-		s.slice(f)
+	if !goes {
+		return
+	}
+	failed := s.unsent + s.reused + s.dropped
+	if s.slice(f); failed == s.unsent+s.reused+s.dropped {
+		s.e.pictures.went.Count(f, s.e.cfg.now())
 	}
 }
 

@@ -77,7 +77,8 @@ type hevcSequence struct {
 
 // readHEVC reads a sequence parameter set (H.265 7.3.2.2.1).
 func readHEVC(unit []byte) (s hevcSequence, ok bool) {
-	raw := unescaped(unit)
+	var room [setMost]byte
+	raw := unescaped(room[:], unit)
 	if len(raw) < 15 {
 		return s, false
 	}

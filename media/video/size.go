@@ -45,10 +45,16 @@ func Size(codec string, picture []byte) (width, height int, ok bool) {
 	return 0, 0, false
 }
 
-// unescaped is a unit of H264 or H265 without what keeps start codes from being in it.
-func unescaped(unit []byte) []byte {
-	raw := make([]byte, 0, len(unit))
+// setMost is how much of a parameter set is read: its sizes stand near its beginning, behind scaling lists at most.
+const setMost = 1024
+
+// unescaped is a unit of H264 or H265 without what keeps start codes from being in it, as far as room holds it.
+func unescaped(room, unit []byte) []byte {
+	raw := room[:0]
 	for i, x := range unit {
+		if len(raw) == cap(raw) {
+			break
+		}
 		if i < 3 || x != 3 || unit[i-1] != 0 || unit[i-2] != 0 {
 			raw = append(raw, x)
 		}
@@ -91,7 +97,8 @@ func vp9Size(p []byte) (width, height int, ok bool) {
 
 // spsSize reads a sequence parameter set (H.264 7.3.2.1.1); 0 if it can't be read.
 func spsSize(unit []byte) (width, height int) {
-	raw := unescaped(unit)
+	var room [setMost]byte
+	raw := unescaped(room[:], unit)
 	if len(raw) < 5 {
 		return 0, 0
 	}

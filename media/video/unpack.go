@@ -199,26 +199,11 @@ func vp9Descriptor(p []byte) (n, layer int) {
 		}
 		return 0
 	}
-	flags := p[0]
-	n = 1
-	if flags&0x80 != 0 {
-		n += 1 + int(at(n)>>7)
+	n = vp9Structure(p)
+	if p[0]&0x20 != 0 {
+		layer = int(at(1+vp9ID(p)) >> 1 & 7)
 	}
-	if flags&0x20 != 0 {
-		layer = int(at(n) >> 1 & 7)
-		if n++; flags&0x10 == 0 {
-			n++
-		}
-	}
-	if flags&0x50 == 0x50 {
-		for range 3 {
-			n++
-			if at(n-1)&1 == 0 {
-				break
-			}
-		}
-	}
-	if flags&0x02 != 0 { // scalability structure
+	if p[0]&0x02 != 0 { // scalability structure
 		s := at(n)
 		n++
 		if s&0x10 != 0 {
@@ -235,4 +220,34 @@ func vp9Descriptor(p []byte) (n, layer int) {
 		return 0, 0
 	}
 	return n, layer
+}
+
+// vp9ID is how many bytes a descriptor has for the number of the picture.
+func vp9ID(p []byte) int {
+	switch {
+	case p[0]&0x80 == 0:
+		return 0
+	case len(p) > 1 && p[1]&0x80 != 0:
+		return 2
+	}
+	return 1
+}
+
+// vp9Structure is where a descriptor's scalability structure is, if it has one, or its end. It may lie behind the payload's.
+func vp9Structure(p []byte) int {
+	n := 1 + vp9ID(p)
+	if p[0]&0x20 != 0 {
+		if n++; p[0]&0x10 == 0 {
+			n++
+		}
+	}
+	if p[0]&0x50 == 0x50 {
+		for range 3 {
+			n++
+			if n > len(p) || p[n-1]&1 == 0 {
+				break
+			}
+		}
+	}
+	return n
 }

@@ -45,10 +45,8 @@ type layerIn struct {
 	format   *media.Format
 	wanted   bool  // a key picture is asked for and hasn't come
 	at       int64 // when it was asked for last
-	pictures uint64
-	keys     uint64
+	pictures video.Counter
 	plis     uint64
-	end      uint32 // timestamp of the picture that ended last
 }
 
 func (n *pictureIn) init(r *rich) {
@@ -149,12 +147,6 @@ func (n *pictureIn) packet(l *pionLine, layer uint8, p []byte, now int64) (pass,
 		n.epoch++
 	}
 	key := n.key[h.PT](payload)
-	if key && (y.keys == 0 || h.TS != n.frame.Timestamp || !n.frame.Key) {
-		y.keys++
-	}
-	if h.Marker && (h.TS != y.end || y.pictures == 0) {
-		y.pictures, y.end = y.pictures+1, h.TS
-	}
 	if key {
 		y.wanted = false
 	}
@@ -162,6 +154,7 @@ func (n *pictureIn) packet(l *pionLine, layer uint8, p []byte, now int64) (pass,
 	fr := &n.frame
 	fr.Kind, fr.Format, fr.Payload, fr.Timestamp, fr.Marker = media.Video, format, payload, h.TS, h.Marker
 	fr.Sequence, fr.Epoch, fr.Arrival, fr.Key, fr.Layer = y.seq.Number(&h, v), n.epoch, now, key, layer
+	y.pictures.Count(fr, now)
 	first = !n.told
 	n.told = true
 	return n.receives, ask, first
@@ -273,6 +266,7 @@ func (n *pictureIn) streams() (out []media.Stream) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var nacks uint64
+	now := udp.Now()
 	if n.line != nil {
 		nacks = n.line.nacks.Load()
 	}
@@ -283,7 +277,8 @@ func (n *pictureIn) streams() (out []media.Stream) {
 		}
 		st := y.seq.Stream()
 		st.Format, st.Epochs, st.Layer = y.format, n.epoch, uint8(i)
-		st.Pictures, st.Keys, st.PLIs, st.Target = y.pictures, y.keys, y.plis, n.asked
+		st.PLIs, st.Target = y.plis, n.asked
+		y.pictures.Tell(&st, now)
 		st.NACKs, nacks = nacks, 0
 		out = append(out, st)
 	}

@@ -40,13 +40,12 @@ type pictureOut struct {
 	cutter  *video.Cutter // nil before the first frame
 	most    int           // bytes of a payload
 	room    [rtpstream.HeaderSize + maxPicture]byte
-	began   uint32 // timestamp of the key picture that was counted last
 	numbers rtpstream.Numbering
 	SSRC    uint32
 
 	dropped, waited, unsent, reused uint64
-	pictures, keys                  uint64
 	nacks, plis, firs               uint64
+	pictures                        video.Counter
 }
 
 func (s *pictureOut) init(r *rich) {
@@ -131,12 +130,7 @@ func (s *pictureOut) push(f *media.Frame) (ask bool) {
 	if !s.slice(f) {
 		return false
 	}
-	if f.Marker {
-		s.pictures++
-	}
-	if f.Key && (s.keys == 0 || s.began != f.Timestamp) {
-		s.keys, s.began = s.keys+1, f.Timestamp
-	}
+	s.pictures.Count(f, udp.Now())
 	return false
 }
 
@@ -303,7 +297,8 @@ func (s *pictureOut) stream() media.Stream {
 	defer s.mu.Unlock()
 	st := s.numbers.Stream()
 	st.Format = s.format
-	st.Pictures, st.Keys, st.NACKs, st.PLIs, st.FIRs, st.Target = s.pictures, s.keys, s.nacks, s.plis, s.firs, s.target
+	st.NACKs, st.PLIs, st.FIRs, st.Target = s.nacks, s.plis, s.firs, s.target
+	s.pictures.Tell(&st, udp.Now())
 	if s.line != nil {
 		_, st.Resent = s.line.lane.counts()
 	}

@@ -73,13 +73,11 @@ func (r RTPStats) add(out map[string]AnyStats, st *media.Stream, k streamKey) {
 		t.track = true
 		rtp.MediaTrackID = r.ids.id(t)
 		track := RTCMediaStreamTrackStats{RTCStats: statsOf(rtp.MediaTrackID, StatsTypeTrack), TrackIdentifier: "video", RemoteSource: st.Inbound, SsrcIds: []string{rtp.Ssrc}}
+		track.FrameWidth, track.FrameHeight, track.FramesPerSecond = int64(st.Width), int64(st.Height), st.PictureRate
 		if st.Inbound {
 			track.FramesReceived = int64(st.Pictures)
 		} else {
 			track.FramesSent = int64(st.Pictures)
-		}
-		if d := st.Last - st.First; d > 0 && st.Pictures > 1 {
-			track.FramesPerSecond = float64(st.Pictures-1) * 1e9 / float64(d)
 		}
 		out[track.ID] = track
 	}
