@@ -7,7 +7,7 @@
 //
 // The files stand in the order in which a packet meets them: port, demux, ice, peer, dtls and own are the stack; stream, agentmux,
 // agent, inner, pion, pionsession, pionscene, piontrack, ring, lane and estimator the other one; receive is the way in, send the way out; rich is what there
-// is beside audio, picturein and pictureout its ways, channels its data; control is RTCP; negotiate, agreement, side, scene, scenesdp, candidate and formats
+// is beside audio, picturein and pictureout its ways, channels its data; control is RTCP; negotiate, offer, agreement, side, scene, scenesdp, candidate and formats
 // are SDP; servers is where a peer is looked for, watch what is told of it.
 package webrtc
 

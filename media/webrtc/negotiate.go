@@ -1,7 +1,6 @@
 package webrtc
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,72 +19,8 @@ var (
 	ErrSettled = errors.New("webrtc: offer or answer is settled already")
 )
 
-// maxTags bounds the early dialogs of one offer.
-const maxTags = 32
-
 // Remote reads a peer's SDP and changes nothing.
 func (e *Endpoint) Remote(body []byte) (*sdp.Description, error) { return parse(body) }
-
-// Offer makes a first offer or a re-offer. It fails with ErrPending while another waits.
-func (e *Endpoint) Offer(ctx context.Context, w media.Want) (media.Offer, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.ready(ctx); err != nil {
-		return nil, err
-	}
-	t := e.choose(e.rich != nil && (w.Video && len(e.cfg.Video) > 0 || e.cfg.Data))
-	o := &offer{e: e, ours: e.ours, answers: map[string]*answer{}, before: e.agreed.Load()}
-	e.place.Store(&place{mid: e.mid, line: e.index()})
-	if o.ours == nil || w.ICERestart {
-		var err error
-		if o.ours, err = e.enroll(ctx, t); err != nil {
-			return nil, fmt.Errorf("webrtc: %s: offer: %w", e.cfg.Name, err)
-		}
-		o.fresh = true
-	}
-	terms := e.terms(w, o.ours, "actpass")
-	if id := e.named(w); id != 0 {
-		terms.Attributes = append(terms.Attributes, sdp.Attribute{Key: "extmap", Value: fmt.Sprintf("%d %s", id, extMid)}) // as pictures have it
-	}
-	if e.cfg.Metrics && rtpstream.OffersXR(e.session.Local()) {
-		terms.Attributes = append(terms.Attributes, rtpstream.AskXR())
-	}
-	var local *sdp.Description
-	var err error
-	if w.NoAudio {
-		local, err = e.session.Bare(nil, terms.Also)
-	} else {
-		local, err = e.session.Offer(terms)
-	}
-	if err == nil {
-		o.local, o.extra = local, e.offerScene(local, w, o.ours)
-		o.body, err = e.write(local, e.others, o.ours, o.extra)
-	}
-	if err != nil {
-		o.withdraw()
-		return nil, fmt.Errorf("webrtc: %s: offer: %w", e.cfg.Name, err)
-	}
-	e.offer = o
-	e.told = &told{local, e.others, o.ours, o.extra}
-	return o, nil
-}
-
-// named is the id under which an offer of ours has the header extension of a line's mid; 0 = none.
-func (e *Endpoint) named(w media.Want) int {
-	if e.rich == nil || !e.serves() {
-		return 0
-	}
-	if before := e.agreed.Load(); before != nil {
-		if before.deal.scene == nil {
-			return 0
-		}
-		return before.deal.scene.named
-	}
-	if w.Video {
-		return 1
-	}
-	return 0
-}
 
 // Answer makes the answer to an offer. What can't be agreed to is a *sdp.Refusal. An earlier answer that wasn't
 // committed is void.
@@ -108,13 +43,13 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	}
 	before, at := *e.place.Load(), placeOf(remote, line, e.mid)
 	e.place.Store(&at)
-	d, fresh, err := e.dealFor(ctx, remote, line)
-	if err != nil {
+	p := &pending{e: e, mid: e.mid, others: remote}
+	if err := p.agree(ctx, line); err != nil {
 		e.place.Store(&before)
 		return nil, err
 	}
+	d := p.deal
 	e.answerScene(remote, line, w, d)
-	p := &pending{e: e, deal: d, fresh: fresh, mid: e.mid, others: remote}
 	setup := "passive"
 	if d.client {
 		setup = "active"
@@ -147,36 +82,89 @@ func (e *Endpoint) Answer(ctx context.Context, body []byte, w media.Want) (media
 	return p, nil
 }
 
-// dealFor is the transport that an offer's audio line comes to. fresh says that our credentials are new.
-func (e *Endpoint) dealFor(ctx context.Context, remote *sdp.Description, m *sdp.Media) (d *deal, fresh bool, err error) {
+// agree finds the transport that an offer's line comes to.
+func (p *pending) agree(ctx context.Context, m *sdp.Media) error {
+	e, remote := p.e, p.others
 	theirs, err := readSide(remote, m)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
-	d = e.deal(theirs, attributes(remote, m, "ssrc"))
+	d := e.deal(theirs, attributes(remote, m, "ssrc"))
 	d.client = theirs.setup == "passive"
 	d.ours = e.ours
 	if before := e.agreed.Load(); before != nil {
 		restart := before.deal.theirs.ufrag != theirs.ufrag || before.deal.theirs.pwd != theirs.pwd
 		same := slices.Equal(before.deal.theirs.fingerprints, theirs.fingerprints)
 		if !same && !restart {
-			return nil, false, sdp.Refuse(sdp.ErrTransport, "The fingerprint changed without fresh ICE credentials")
+			return sdp.Refuse(sdp.ErrTransport, "The fingerprint changed without fresh ICE credentials")
 		}
 		if same && (theirs.setup == "" || theirs.setup == "actpass") {
 			d.client = before.deal.client
 		}
 		if same && d.client != before.deal.client && !restart {
-			return nil, false, sdp.Refuse(sdp.ErrTransport, "The DTLS roles changed without fresh ICE credentials")
+			return sdp.Refuse(sdp.ErrTransport, "The DTLS roles changed without fresh ICE credentials")
 		}
 		if !restart {
-			return d, false, nil
+			p.deal = d
+			return nil
+		}
+		if e.widens(before, remote) {
+			if err := p.renew(d); err != nil {
+				return fmt.Errorf("webrtc: %s: answer: %w", e.cfg.Name, err)
+			}
 		}
 	}
 	t := e.choose(more(remote))
 	if d.ours, err = e.enroll(ctx, t); err != nil {
-		return nil, false, fmt.Errorf("webrtc: %s: answer: %w", e.cfg.Name, err)
+		p.revert()
+		return fmt.Errorf("webrtc: %s: answer: %w", e.cfg.Name, err)
 	}
-	return d, true, nil
+	p.deal, p.fresh = d, true
+	return nil
+}
+
+// widens reports whether an offer asks for what nothing behind the endpoint can carry: pictures or data, where the first terms
+// had none.
+func (e *Endpoint) widens(before *agreement, remote *sdp.Description) bool {
+	if e.rich == nil || e.cfg.Stack == Own {
+		return false
+	}
+	s := before.deal.scene
+	picture := len(e.cfg.Video) > 0 && (s == nil || s.picture == nil)
+	data := e.cfg.Data && (s == nil || s.data == nil)
+	for i := range remote.Media {
+		if m := &remote.Media[i]; picture && usablePicture(m) || data && usableData(m) {
+			return true
+		}
+	}
+	return false
+}
+
+// behind is what stands behind an endpoint.
+type behind struct {
+	transport transport
+	ident     *identity
+}
+
+// renew puts something else behind the endpoint, which a restart allows: it has another certificate, by which the peer knows that
+// DTLS begins anew (RFC 8842 5.1).
+func (p *pending) renew(d *deal) error {
+	e := p.e
+	ident, err := e.cfg.Port.identities.get(e.cfg.Key)
+	if err != nil {
+		return err
+	}
+	p.was = &behind{e.transport, e.ident}
+	e.transport, e.ident = nil, ident
+	d.identity, d.anew = ident, true
+	return nil
+}
+
+// revert takes renew back.
+func (p *pending) revert() {
+	if p.was != nil {
+		p.e.transport, p.e.ident = p.was.transport, p.was.ident
+	}
 }
 
 // more reports whether an offer asks for more than audio.
@@ -275,8 +263,9 @@ type pending struct {
 	body   []byte
 	deal   *deal
 	agreed *agreement
-	fresh  bool   // its credentials are new
-	mid    string // of the line before
+	fresh  bool    // its credentials are new
+	mid    string  // of the line before
+	was    *behind // the endpoint; nil = nothing else is
 }
 
 func (p *pending) SDP() []byte { return p.body }
@@ -292,7 +281,7 @@ func (p *pending) Commit() error {
 		return ErrSettled
 	}
 	before := e.agreed.Load()
-	keep := before != nil && slices.Equal(before.deal.theirs.fingerprints, p.deal.theirs.fingerprints) && before.deal.client == p.deal.client
+	keep := before != nil && !p.deal.anew && slices.Equal(before.deal.theirs.fingerprints, p.deal.theirs.fingerprints) && before.deal.client == p.deal.client
 	var err error
 	if keep {
 		p.agreed.line, err = before.line, before.line.Update(p.deal)
@@ -332,201 +321,5 @@ func (p *pending) withdraw() {
 	if p.fresh {
 		p.e.transport.Withdraw(p.deal.ours)
 	}
-}
-
-// offer is one of ours. Its fields are guarded by the endpoint's mu.
-type offer struct {
-	e       *Endpoint
-	local   *sdp.Description
-	body    []byte
-	ours    *credentials
-	extra   extra
-	fresh   bool // they are new
-	answers map[string]*answer
-	before  *agreement // what stands until Commit
-	active  *answer    // in force before Commit
-	settled bool
-}
-
-type answer struct {
-	body   []byte
-	agreed *agreement
-}
-
-func (o *offer) SDP() []byte { return o.body }
-
-func (o *offer) Accept(tag string, body []byte) error {
-	remote, err := parse(body)
-	if err != nil {
-		return err
-	}
-	e := o.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := o.open(); err != nil {
-		return err
-	}
-	old := o.answers[tag]
-	if old != nil && bytes.Equal(old.body, body) { // as a 200 repeats what a reliable 183 said
-		return nil
-	}
-	if old == nil && len(o.answers) >= maxTags {
-		return fmt.Errorf("webrtc: %s: answer of dialog %q: expected at most %d early dialogs", e.cfg.Name, tag, maxTags)
-	}
-	s, err := sdp.Agree(o.local, remote)
-	if err != nil {
-		if s = o.beside(remote); s == nil {
-			return err
-		}
-	}
-	d, keep, err := o.deal(remote, s.Remote, old)
-	if err != nil {
-		return err
-	}
-	if e.agreeScene(o.extra, remote, d); d.scene != nil {
-		d.scene.audio = len(s.Formats) > 0
-	}
-	n := &answer{body: bytes.Clone(body), agreed: e.agree(s, d)}
-	if keep != nil {
-		n.agreed.line = keep
-	} else if n.agreed.line, err = e.transport.Join(d, e); err != nil {
-		return fmt.Errorf("webrtc: %s: answer of dialog %q: %w", e.cfg.Name, tag, err)
-	}
-	o.answers[tag] = n
-	e.introduce(n.agreed.line)
-	if old == nil {
-		return nil
-	}
-	if o.active == old {
-		err = o.enforce(n, true)
-	}
-	if old.agreed.line != n.agreed.line && (o.before == nil || o.before.line != old.agreed.line) {
-		err = errors.Join(err, old.agreed.line.Close())
-	}
-	return err
-}
-
-// deal is the transport that an answer comes to, and the line that goes on: that of the agreement in force, or of the same
-// dialog's answer before. nil if there must be another.
-func (o *offer) deal(remote *sdp.Description, m *sdp.Media, old *answer) (*deal, line, error) {
-	theirs, err := readSide(remote, m)
-	if err != nil {
-		return nil, nil, err
-	}
-	if theirs.setup == "actpass" {
-		return nil, nil, sdp.Refuse(sdp.ErrTransport, "DTLS set-up in the answer is actpass, expected active or passive")
-	}
-	d := o.e.deal(theirs, attributes(remote, m, "ssrc"))
-	d.ours, d.offered, d.client = o.ours, true, theirs.setup == "passive"
-	earlier := o.before
-	if earlier == nil && old != nil {
-		earlier = old.agreed
-	}
-	if earlier == nil {
-		return d, nil, nil
-	}
-	if slices.Equal(earlier.deal.theirs.fingerprints, theirs.fingerprints) && earlier.deal.client == d.client {
-		return d, earlier.line, nil
-	}
-	if !o.fresh {
-		return nil, nil, sdp.Refuse(sdp.ErrTransport, "The fingerprint or the DTLS role changed without fresh ICE credentials")
-	}
-	return d, nil, nil
-}
-
-func (o *offer) Activate(tag string) error {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	a, err := o.answer(tag)
-	if err != nil || o.active == a {
-		return err
-	}
-	return o.enforce(a, o.active == nil && o.before != nil)
-}
-
-func (o *offer) Commit(tag string) error {
-	e := o.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	a, err := o.answer(tag)
-	if err != nil {
-		return err
-	}
-	if o.active != a {
-		if err := o.enforce(a, o.active == nil && o.before != nil); err != nil {
-			return err
-		}
-	}
-	e.session.Commit(o.local)
-	e.settle(o.ours, e.others)
-	return o.settle(a.agreed)
-}
-
-func (o *offer) Rollback() {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	if o.open() != nil {
-		return
-	}
-	if o.active != nil {
-		if o.before != nil {
-			_ = o.before.line.Update(o.before.deal) // it was in force: nothing in it can be refused
-		}
-		o.e.apply(o.before, o.before != nil)
-	}
-	if err := o.settle(o.before); err != nil {
-		o.e.cfg.Log.Error("roll back offer", "endpoint", o.e.cfg.Name, "err", err)
-	}
-	o.withdraw()
-}
-
-// enforce lets the media of one answer flow, and no other's.
-func (o *offer) enforce(a *answer, keep bool) error {
-	if o.before != nil && a.agreed.line == o.before.line {
-		if err := a.agreed.line.Update(a.agreed.deal); err != nil {
-			return fmt.Errorf("webrtc: %s: %w", o.e.cfg.Name, err)
-		}
-	}
-	o.active = a
-	o.e.apply(a.agreed, keep)
-	return nil
-}
-
-// settle ends the offer; of all lines only that of the agreement in force goes on.
-func (o *offer) settle(now *agreement) error {
-	var errs []error
-	for _, a := range o.answers {
-		errs = append(errs, shed(a.agreed, now))
-	}
-	errs = append(errs, shed(o.before, now))
-	o.settled, o.answers = true, nil
-	o.e.offer = nil
-	return errors.Join(errs...)
-}
-
-func (o *offer) withdraw() {
-	if o.fresh {
-		o.e.transport.Withdraw(o.ours)
-	}
-}
-
-func (o *offer) open() error {
-	switch {
-	case o.e.closed:
-		return ErrClosed
-	case o.settled:
-		return ErrSettled
-	}
-	return nil
-}
-
-func (o *offer) answer(tag string) (*answer, error) {
-	if err := o.open(); err != nil {
-		return nil, err
-	}
-	a := o.answers[tag]
-	if a == nil {
-		return nil, fmt.Errorf("webrtc: %s: dialog %q has no answer", o.e.cfg.Name, tag)
-	}
-	return a, nil
+	p.revert()
 }

@@ -21,7 +21,7 @@ func (e *Endpoint) answerScene(remote *sdp.Description, line *sdp.Media, w media
 	s := &scene{audio: line.Kind == "audio", rich: e.rich}
 	s.mid, _ = line.Attribute("mid")
 	picture, data := len(e.cfg.Video) > 0, e.cfg.Data
-	if before := e.agreed.Load(); before != nil { // the first terms decided
+	if before := e.agreed.Load(); before != nil && !d.anew { // the first terms decided
 		n := before.deal.scene
 		picture, data = picture && n != nil && n.picture != nil, data && n != nil && n.data != nil
 	}

@@ -87,6 +87,7 @@ type deal struct {
 	formats    []sdp.Pair
 	theirSSRCs []string // values of the peer's a=ssrc
 	scene      *scene   // what there is beside audio; nil = nothing
+	anew       bool     // nothing of the deal before goes on
 }
 
 // lineStats are a line's counts.
