@@ -2,6 +2,9 @@
 
 package e2e
 
+// layerLate bounds the time from a layer's key picture until it is seen, in ms, on a machine that does other things too.
+const layerLate = 5000
+
 // How much of the recorder's story is told among all others; by name (T=media) it is told whole.
 const (
 	recordCycles = 48

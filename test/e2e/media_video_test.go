@@ -59,7 +59,7 @@ func newTutorials(t *testing.T) *tutorials {
 		media: "  root: " + files + "\n  urls: {schemes: [file, http, https, rtsp], private: [127.0.0.0/8]}\n",
 	})}
 	var cancel context.CancelFunc
-	r.ctx, cancel = context.WithTimeout(t.Context(), 4*time.Minute)
+	r.ctx, cancel = context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
 	program := startApp(t, "tutorials.js", r.gateway.url)
 	_, url, _ := strings.Cut(program.Tail(10), "ready ")
@@ -245,6 +245,12 @@ func TestMediaTutorials(t *testing.T) {
 	t.Run("RTP sender", func(t *testing.T) { r.sender(t, mirror) })
 	t.Run("RTSP", func(t *testing.T) { r.rtsp(t) })
 	t.Run("films", func(t *testing.T) { r.films(t) })
+	page := r.stand()
+	t.Run("codecs", func(t *testing.T) { r.codecs(t, page, []string{"AV1"}) })
+	t.Run("simulcast", func(t *testing.T) { r.simulcast(t, page) })
+	t.Run("camera later", func(t *testing.T) { r.later(t, page) })
+	t.Run("statistics of both sides", func(t *testing.T) { r.stats(t, page) })
+	t.Run("ffmpeg", func(t *testing.T) { r.throughFFmpeg(t, "H265", 19960) })
 }
 
 // rtp makes an RtpEndpoint for a peer that has video at that address, and returns where the endpoint has its own.

@@ -4,6 +4,9 @@ package e2e
 
 import "time"
 
+// layerLate bounds the time from a layer's key picture until it is seen, in ms.
+const layerLate = 1000
+
 // The recorder's story, whole.
 const (
 	recordCycles = 500

@@ -24,6 +24,7 @@ type Impairer struct {
 	delay atomic.Int64  // ns that clients' packets take at least
 	shake atomic.Int64  // and at most beside that
 	queue chan delayed
+	neck  neck
 
 	mu     sync.Mutex
 	from   netip.Addr                      // of the sockets to come
@@ -56,6 +57,7 @@ func StartImpairer(t testing.TB, front, server netip.AddrPort, from netip.Addr) 
 	}
 	i.work.Go(func() { i.forward(t) })
 	i.work.Go(i.carry)
+	i.neck.begin(i.front)
 	t.Cleanup(i.close)
 	return i
 }
@@ -131,6 +133,7 @@ func (i *Impairer) close() {
 	}
 	i.mu.Unlock()
 	i.work.Wait()
+	i.neck.end()
 }
 
 // forward takes clients' packets to the server.
@@ -181,7 +184,7 @@ func (i *Impairer) backward(c *net.UDPConn, client netip.AddrPort) {
 			return
 		}
 		if err == nil && !i.loses() {
-			_, _ = i.front.WriteToUDPAddrPort(b[:n], client)
+			i.neck.pass(b[:n], client)
 		}
 	}
 }

@@ -19,6 +19,8 @@ type CallConfig struct {
 	Data      bool           // and a data channel
 	Camera    string         // offers that one's picture, WIDTHxHEIGHT; "" = none
 	Codec     string         // of the camera's pictures, the only one that is offered; "" = all that the browser has
+	Layers    []Layer        // the camera's pictures are a simulcast; nil = they have one size
+	Drawn     bool           // they are drawn: a browser's camera has the size of who opened it first
 	Watches   bool           // brings nothing, not the microphone either: it wants to hear and see
 	RelayOnly bool           // candidates that a TURN server relays, no others
 	Servers   []ServerConfig // of STUN and TURN
@@ -45,6 +47,10 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 	if err != nil {
 		return nil, err
 	}
+	layers, err := json.Marshal(append([]Layer{}, cfg.Layers...))
+	if err != nil {
+		return nil, err
+	}
 	c := &Call{page: p, name: "call_" + cfg.Name}
 	return c, p.Eval(ctx, fmt.Sprintf(`(async () => {
 		const pc = new RTCPeerConnection(%s)
@@ -52,7 +58,7 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 		pc.onicecandidate = e => { if (e.candidate?.candidate) c.found.push(e.candidate.toJSON()); else c.ended = true }
 		pc.ontrack = e => {
 			if (e.track.kind === 'video') {
-				const p = c.picture = {frames: 0, width: 0, height: 0, last: performance.now(), longest: 0}
+				const p = c.picture = {frames: 0, width: 0, height: 0, last: performance.now(), longest: 0, sizes: []}
 				const frames = new MediaStreamTrackProcessor({track: e.track}).readable.getReader()
 				const look = ({value, done}) => {
 					if (done) return
@@ -60,6 +66,9 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 					p.longest = Math.max(p.longest, now - p.last)
 					p.last = now
 					p.frames++
+					if (value.displayWidth !== p.width || value.displayHeight !== p.height) {
+						p.sizes.push({At: performance.timeOrigin + now, Width: value.displayWidth, Height: value.displayHeight})
+					}
 					p.width = value.displayWidth
 					p.height = value.displayHeight
 					value.close()
@@ -87,8 +96,26 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 		} else {
 			const [width, height] = %q.split('x').map(Number)
 			const video = width ? {width, height, frameRate: 15} : false
-			const m = await navigator.mediaDevices.getUserMedia({video, audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}})
-			for (const track of m.getTracks()) pc.addTrack(track, m)
+			const drawn = %t
+			const m = await navigator.mediaDevices.getUserMedia({video: drawn ? false : video, audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}})
+			if (drawn) {
+				const canvas = new OffscreenCanvas(width, height), pen = canvas.getContext('2d')
+				const track = new MediaStreamTrackGenerator({kind: 'video'}), out = track.writable.getWriter()
+				m.addTrack(track)
+				c.drawing = setInterval(() => {
+					for (let i = 0; i < 40; i++) {
+						pen.fillStyle = 'hsl(' + Math.random() * 360 + ' 80%% 50%%)'
+						pen.fillRect(Math.random() * width, Math.random() * height, width / 16, height / 16)
+					}
+					out.write(new VideoFrame(canvas, {timestamp: performance.now() * 1000})).catch(() => clearInterval(c.drawing))
+				}, 66)
+			}
+			c.tracks = m.getTracks()
+			const sendEncodings = %s
+			for (const track of m.getTracks()) {
+				if (track.kind === 'video' && sendEncodings.length) pc.addTransceiver(track, {streams: [m], sendEncodings})
+				else pc.addTrack(track, m)
+			}
 			const codec = %q
 			for (const t of codec ? pc.getTransceivers() : []) {
 				if (t.sender.track.kind !== 'video') continue
@@ -98,7 +125,7 @@ func (p *Page) Call(ctx context.Context, cfg CallConfig) (*Call, error) {
 		}
 		if (%t) pc.addTransceiver('video')
 		if (%t) talk(pc.createDataChannel('data'))
-	})()`, settings, c.name, cfg.Watches, cfg.Camera, cfg.Codec, cfg.Video, cfg.Data), nil)
+	})()`, settings, c.name, cfg.Watches, cfg.Camera, cfg.Drawn, layers, cfg.Codec, cfg.Video, cfg.Data), nil)
 }
 
 func (c *Call) eval(ctx context.Context, out any, format string, args ...any) error {
@@ -217,8 +244,10 @@ func (c *Call) Pair(ctx context.Context) (p Pair, err error) {
 	return p, err
 }
 
-// Close hangs up.
-func (c *Call) Close(ctx context.Context) error { return c.eval(ctx, nil, "c.pc.close()") }
+// Close hangs up, and gives microphone and camera back.
+func (c *Call) Close(ctx context.Context) error {
+	return c.eval(ctx, nil, "c.pc.close(); clearInterval(c.drawing); for (const t of c.tracks ?? []) t.stop()")
+}
 
 func quoted(s string) string {
 	b, err := json.Marshal(s)

@@ -23,6 +23,7 @@ type ScreenConfig struct {
 	Codecs  []string              // VP8, VP9, H264, H265, AV1: those that it knows, best first; nil = VP8
 	Camera  bool                  // it sends pictures too
 	Layers  []string              // of a simulcast that the camera sends, by their names; nil = one stream
+	Mirror  bool                  // the camera shows what the screen is shown, which has one codec then
 	Audio   bool                  // it has a line of audio too, on which it is silent
 	Data    string                // label of a data channel that it opens; "" = none
 	Lose    func(seq uint16) bool // packets of pictures that are lost on their way to it, the first time; nil = none
@@ -44,6 +45,7 @@ type Screen struct {
 	have   map[uint16]bool // numbers since the last picture's end
 	next   uint16
 	began  bool
+	mirror bool
 	data   *pwebrtc.DataChannel
 	said   []string
 	lost   map[uint16]bool
@@ -72,7 +74,8 @@ func NewScreen(cfg ScreenConfig) (*Screen, error) {
 	if cfg.Codecs == nil {
 		cfg.Codecs = []string{"VP8"}
 	}
-	s := &Screen{up: make(chan struct{}), have: map[uint16]bool{}, lost: map[uint16]bool{}, last: time.Now()}
+	cfg.Camera = cfg.Camera || cfg.Mirror
+	s := &Screen{up: make(chan struct{}), mirror: cfg.Mirror, have: map[uint16]bool{}, lost: map[uint16]bool{}, last: time.Now()}
 	api, err := s.api(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("webrtctest: %w", err)
@@ -160,6 +163,9 @@ func (s *Screen) heed(sender *pwebrtc.RTPSender, layer string) {
 			switch p := p.(type) {
 			case *prtcp.PictureLossIndication:
 				s.asked.Add(1)
+				if s.mirror {
+					_ = s.AskKey() // it is asked for again while none comes
+				}
 			case *prtcp.ReceiverEstimatedMaximumBitrate:
 				s.mu.Lock()
 				s.remb = float64(p.Bitrate)
@@ -384,6 +390,10 @@ func (s *Screen) watch(t *pwebrtc.TrackRemote, r *pwebrtc.RTPReceiver) {
 		}
 		if t.Kind() == pwebrtc.RTPCodecTypeVideo {
 			s.take(p, t.Codec().MimeType[len("video/"):])
+			if s.mirror {
+				p.Extension, p.Extensions = false, nil
+				_ = s.sends[0].WriteRTP(p) // lost, as on a network
+			}
 		}
 	}
 }

@@ -34,6 +34,9 @@ const steps = {
     if (element.gatherCandidates) await element.gatherCandidates()
     return answer
   },
+  async renegotiate(_, { name }) {
+    await elements.get(name)._invoke(undefined, 'renegotiate', {}) // kurento-client knows no such method
+  },
   async candidate(_, { name, candidate }) {
     await elements.get(name).addIceCandidate(kurento.getComplexType('IceCandidate')(candidate))
   },
