@@ -119,29 +119,86 @@ func (a AppStream) config(o gateway.Offer, s *streams, post func(stream.Event)) 
 type follower struct {
 	dials     chan string
 	transfers chan string
+	refused   chan string // what is too much, for the application
 	over      chan stream.Event
 }
 
 func newFollower() *follower {
-	return &follower{dials: make(chan string, 16), transfers: make(chan string, 1), over: make(chan stream.Event, 1)}
+	return &follower{dials: make(chan string, 16), transfers: make(chan string, 1), refused: make(chan string, 16), over: make(chan stream.Event, 1)}
 }
 
-// post takes what the application wants. Digits that it asks for faster than they are sent are lost, as is a transfer while another one waits.
+// post takes what the application wants. Digits that it asks for faster than they are sent are refused, as is a transfer while another one waits.
 func (f *follower) post(e stream.Event) {
 	switch e.Kind {
 	case stream.Dial:
 		select {
 		case f.dials <- e.Text:
 		default:
+			f.refuse(fmt.Sprintf("digits is %q: %d such messages wait already, and no more may", e.Text, cap(f.dials)))
 		}
 	case stream.Transfer:
 		select {
 		case f.transfers <- e.Text:
 		default:
+			f.refuse(fmt.Sprintf("to is %.80q: a transfer waits already", e.Text))
 		}
 	case stream.Stopped:
 		f.over <- e // there is one
 	}
+}
+
+// refuse has the application told; one that asks for far too much is told of some of it.
+func (f *follower) refuse(what string) {
+	select {
+	case f.refused <- what:
+	default:
+	}
+}
+
+// each does what is wanted, one after the other: in order, and whoever wants more at a time than is done fills the list and no memory.
+func each(ctx context.Context, list <-chan string, do func(ctx context.Context, what string)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case what := <-list:
+			func() {
+				ctx, cancel := context.WithTimeout(ctx, errandTime)
+				defer cancel()
+				do(ctx, what)
+			}()
+		}
+	}
+}
+
+// errandTime bounds one thing that is asked of a call.
+const errandTime = 30 * time.Second
+
+// serve does what the application wants of its call, until ctx ends.
+func (f *follower) serve(ctx context.Context, errands *sync.WaitGroup, c *gateway.AppCall, st *stream.Stream, log *slog.Logger) {
+	errands.Go(func() {
+		each(ctx, f.dials, func(ctx context.Context, digits string) {
+			if err := c.SendDTMF(ctx, digits); failed(log, "digits", err) {
+				st.Wrong(fmt.Sprintf("digits is %q: %v", digits, err))
+			}
+		})
+	})
+	errands.Go(func() {
+		each(ctx, f.transfers, func(ctx context.Context, to string) {
+			if err := c.Transfer(ctx, to); failed(log, "transfer", err) {
+				st.Wrong(fmt.Sprintf("to is %.80q: %v", to, err))
+			}
+		})
+	})
+}
+
+// failed reports, and logs, an error that isn't of the call's end.
+func failed(log *slog.Logger, what string, err error) bool {
+	if err == nil || errors.Is(err, gateway.ErrNoCall) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	log.Warn(what, "err", err)
+	return true
 }
 
 // run answers the call and follows both sides until it has ended.
@@ -158,14 +215,13 @@ func (f *follower) run(c *gateway.AppCall, st *stream.Stream, log *slog.Logger) 
 	}()
 	errand := func(what string, do func(context.Context) error) {
 		errands.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			ctx, cancel := context.WithTimeout(ctx, errandTime)
 			defer cancel()
-			if err := do(ctx); err != nil && !errors.Is(err, gateway.ErrNoCall) && !errors.Is(err, context.Canceled) {
-				log.Warn(what, "err", err)
-			}
+			failed(log, what, do(ctx))
 		})
 	}
 	errand("answer", c.Accept)
+	f.serve(ctx, &errands, c, st, log)
 	for {
 		select {
 		case e, ok := <-c.Events():
@@ -184,16 +240,8 @@ func (f *follower) run(c *gateway.AppCall, st *stream.Stream, log *slog.Logger) 
 			case gateway.AppEnded:
 				reason = ending(e)
 			}
-		case digits := <-f.dials:
-			errand("digits", func(ctx context.Context) error { return c.SendDTMF(ctx, digits) })
-		case to := <-f.transfers:
-			errand("transfer", func(ctx context.Context) error {
-				err := c.Transfer(ctx, to)
-				if err != nil {
-					st.Wrong(fmt.Sprintf("to is %.80q: %v", to, err))
-				}
-				return err
-			})
+		case what := <-f.refused:
+			st.Wrong(what)
 		case e := <-f.over:
 			cause := call.Normal
 			if e.Failed != nil {
