@@ -84,8 +84,17 @@ func (o *Opener) storeParts(ctx context.Context, p Place, whole *io.SectionReade
 	if err != nil {
 		return err
 	}
-	_, err = o.stored(ctx, request{method: http.MethodPost, url: at(upload), body: io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), kind: "application/xml"})
+	r, err = o.stored(ctx, request{method: http.MethodPost, url: at(upload), body: io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), kind: "application/xml"})
+	if r.status == http.StatusNotFound && o.isThere(ctx, o.cfg.S3.object(p.url), whole.Size()) {
+		return nil // it was made one of before, and the store's word was lost
+	}
 	return err
+}
+
+// isThere asks whether the store has an object of a size.
+func (o *Opener) isThere(ctx context.Context, at *url.URL, size int64) bool {
+	r, err := o.ask(ctx, o.s3Client(), request{method: http.MethodHead, url: at, signed: true})
+	return err == nil && r.head.Get("Content-Length") == strconv.FormatInt(size, 10)
 }
 
 // parts is what an object is made of, in the store's words.
