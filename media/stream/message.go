@@ -228,5 +228,5 @@ func clip(reason string) string {
 	if reason == "" {
 		return "application stopped"
 	}
-	return reason[:min(len(reason), 100)]
+	return strings.ToValidUTF8(reason[:min(len(reason), 100)], "") // a character that is cut is none, and no record takes it
 }
