@@ -31,6 +31,7 @@ const (
 	videoFreeze   = 500.0            // ms without a picture that nobody is to see
 	videoRecovery = 1000.0           // ms in which a picture is back after a loss
 	videoSpan     = 3 * time.Second  // in which freezes are looked for
+	lossySpans    = 3                // in a row in which it always is back: one alone may have lost nothing that counts
 )
 
 // tutorials is a program of kurento-client's, a browser, and a gateway between them.
@@ -491,15 +492,21 @@ func (r *tutorials) loss(t *testing.T, presenter *viewer) {
 	r.lossy.Lose(5)
 	defer r.lossy.Lose(0)
 	var p webtest.Picture
+	row := 0 // spans one after the other in which the picture was always back in time
 	if !eventually(videoPatience, func() bool {
 		before, err := v.page.Sees(r.ctx)
 		r.must(err)
 		time.Sleep(videoSpan)
 		p, err = v.page.Sees(r.ctx)
 		r.must(err)
-		return p.Frames-before.Frames >= 10 && p.Longest < videoRecovery
+		if p.Frames-before.Frames >= 10 && p.Longest < videoRecovery {
+			row++
+		} else {
+			row = 0
+		}
+		return row == lossySpans
 	}) {
-		t.Errorf("at 5 %% of loss the page is shown %+v, expected a picture again within %.0f ms", p, videoRecovery)
+		t.Errorf("at 5 %% of loss the page is shown %+v, expected a picture again within %.0f ms, %d times in a row", p, videoRecovery, lossySpans)
 	}
 	for _, s := range v.counts("outboundrtp") {
 		if s["codecId"] == "VP8/90000" && s["nackCount"].(float64) == 0 {
