@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync"
 
@@ -8,6 +9,8 @@ import (
 	"github.com/pion/interceptor/pkg/gcc"
 	prtcp "github.com/pion/rtcp"
 	prtp "github.com/pion/rtp"
+
+	"github.com/patchbay/patchbay/media/udp"
 )
 
 // Bounds of what a path is believed to take, in bit/s. What is sent isn't made here: the estimate tells those who make it.
@@ -26,13 +29,31 @@ func (f estimatorFactory) NewInterceptor(string) (interceptor.Interceptor, error
 	if err != nil {
 		return nil, err
 	}
-	bwe.OnTargetBitrateChange(func(rate int) { f.line.deal.scene.rich.out.estimated(float64(rate)) })
-	return &estimator{bwe: bwe}, nil
+	e := &estimator{bwe: bwe, tell: f.line.deal.scene.rich.out.estimated}
+	bwe.OnTargetBitrateChange(func(int) { e.changed() })
+	return e, nil
 }
 
+// estimator is Google Congestion Control, and a reach above it.
 type estimator struct {
 	interceptor.NoOp
-	bwe *gcc.SendSideBWE
+	bwe   *gcc.SendSideBWE
+	reach reach
+	tell  func(float64)
+
+	mu   sync.Mutex
+	told float64
+}
+
+// changed tells what the path takes, if that is new. It comes on goroutines of pion's.
+func (e *estimator) changed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rate := max(float64(e.bwe.GetTargetBitrate()), e.reach.now())
+	if rate != e.told {
+		e.told = rate
+		e.tell(rate)
+	}
 }
 
 // BindRTCPReader lets the estimator see the feedback. What it can't read is none of its.
@@ -52,6 +73,10 @@ func (e *estimator) BindRTCPReader(reader interceptor.RTCPReader) interceptor.RT
 			}
 			if len(told) > 0 {
 				_ = e.bwe.WriteRTCP(told, attr)
+				for _, p := range told {
+					e.reach.hear(p.(*prtcp.TransportLayerCC), float64(e.bwe.GetTargetBitrate()), udp.Now())
+				}
+				e.changed()
 			}
 		}
 		return n, attr, nil
@@ -63,7 +88,19 @@ func (e *estimator) BindLocalStream(info *interceptor.StreamInfo, writer interce
 	if !strings.HasPrefix(strings.ToLower(info.MimeType), "video/") {
 		return writer
 	}
-	return e.bwe.AddStream(info, writer)
+	id := uint8(0)
+	for _, x := range info.RTPHeaderExtensions {
+		if x.URI == extTWCC {
+			id = uint8(x.ID)
+		}
+	}
+	next := e.bwe.AddStream(info, writer)
+	return interceptor.RTPWriterFunc(func(h *prtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		if number := h.GetExtension(id); id != 0 && len(number) >= 2 {
+			e.reach.send(binary.BigEndian.Uint16(number), h.MarshalSize()+len(payload), udp.Now())
+		}
+		return next.Write(h, payload, a)
+	})
 }
 
 func (e *estimator) Close() error { return e.bwe.Close() }
