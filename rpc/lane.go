@@ -52,9 +52,10 @@ func (s *session) perform(t *task) {
 	s.waiting--
 	s.bytes -= len(t.request.params)
 	s.mu.Unlock()
-	s.finish(t, t.execute())
+	reply := t.execute()
 	s.touch()
-	s.pending.Add(-1)
+	s.pending.Add(-1) // before the reply: who is told that this session is closed may want its place at once
+	s.finish(t, reply)
 }
 
 // aside puts a task into its object's lane, if there is one or if it needs one.

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,17 @@ func TestQuotas(t *testing.T) {
 		s.dial(t, "")
 	}
 	s.refusedDial(t, "", "there are 6 connections already")
+}
+
+// Who is told that a session is closed has room for another at once.
+func TestClosedSessionsMakeRoom(t *testing.T) {
+	s := serve(t, rpc.ServerConfig{}, rpc.Principal{Name: "small", Tenant: "s", Roles: rpc.Control, Quota: rpc.Quota{Sessions: 1}})
+	c := s.dial(t, "small")
+	for i := range 1000 {
+		session := `"sessionId":"` + strconv.Itoa(i) + `"`
+		c.do("create", `"type":"MediaPipeline",`+session)
+		c.do("closeSession", session)
+	}
 }
 
 // Sessions are bounded; those without a connection and objects make room.
