@@ -1,6 +1,7 @@
 'use strict'
 
-// A conference: who calls the application's number, or opens the page and presses Call, is in the room: node conference.js
+// A conference: who calls the application's number, or opens the page and presses Call, is in the room: node conference.js [FILE]
+// A file (of the media folder, or a URL) is played into the room, again and again, while there is somebody to hear it.
 //
 //   apps:
 //     - {id: conference}
@@ -13,14 +14,16 @@ const { browserEndpoint, answer } = require('./browser')
 
 run(async () => {
   const client = await connect()
-  let pipeline, room
+  const file = process.argv[2]
+  let pipeline, room, music
   const names = new Map() // of who is in the room, by the ids of their ports
 
   async function open() {
     pipeline = await client.create('MediaPipeline')
     room = await pipeline.create('AudioMixer')
     names.clear()
-    on(room, 'ActiveSpeakerChanged', ({ port }) => port && console.log(`${names.get(port)} speaks`))
+    music = file && await player()
+    on(room, 'ActiveSpeakerChanged', ({ port }) => port && console.log(`${names.get(port) ?? file} speaks`))
   }
 
   // enter gives an endpoint a port of the room: what the endpoint has goes in, what all others say comes out.
@@ -30,12 +33,23 @@ run(async () => {
     await port.connect(endpoint, 'AUDIO')
     names.set(port.id, name)
     console.log(`${name} is in the room`)
+    if (names.size === 1 && music) await music.play()
     return async () => {
       console.log(`${name} has left`)
       names.delete(port.id)
       await port.release()
       await endpoint.release()
+      if (!names.size && music) await music.stop()
     }
+  }
+
+  // player is one more guest, who only speaks.
+  async function player() {
+    const guest = await pipeline.create('PlayerEndpoint', { uri: file })
+    await guest.connect(await room.createHubPort(), 'AUDIO')
+    on(guest, 'EndOfStream', () => names.size && guest.play())
+    on(guest, 'Error', ({ description }) => console.log(`${file}: ${description}`))
+    return guest
   }
 
   await serve('phone.html', page => {

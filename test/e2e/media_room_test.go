@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"errors"
 	"math"
+	"os"
 	"testing"
 	"time"
 
@@ -11,10 +13,16 @@ import (
 	"github.com/patchbay/patchbay/test/peers"
 )
 
-// Two phones and a browser in one room, by the example: each hears the two others as loud as they speak, and not itself.
+// musicTone is what a file has that is played into a room, in Hz.
+const musicTone = 1320.0
+
+// Two phones, a browser and a player in one room, by the example: each hears all others as loud as they speak, and not itself.
 func TestMediaRoom(t *testing.T) {
 	s := setStage(t)
-	app := s.example(t, "conference", "open http://")
+	if err := errors.Join(os.MkdirAll(s.Data("media"), 0o755), audio.WriteWAV(s.Data("media/music.wav"), audio.Tone(8000, musicTone, toneLevel, 3))); err != nil {
+		t.Fatal(err)
+	}
+	app := s.example(t, "conference", "open http://", "music.wav")
 	page := s.open(t)
 	page.click("#call")
 	page.state("in the room")
@@ -25,7 +33,7 @@ func TestMediaRoom(t *testing.T) {
 	says(t, app, "102 is in the room", 5*time.Second)
 	from := time.Now().Add(2 * time.Second)
 	time.Sleep(2 * time.Second)
-	page.hearsAll(pageTone, bobTone, carolTone)
+	page.hearsAll(pageTone, bobTone, carolTone, musicTone)
 	time.Sleep(time.Until(from.Add(4 * time.Second)))
 	to := time.Now()
 	says(t, app, " speaks", 5*time.Second)
@@ -41,8 +49,8 @@ func TestMediaRoom(t *testing.T) {
 	app.Stop(9, 0)
 }
 
-// inRoom judges what reached a phone: the other phone's tone, and the browser's, which comes at the browser's pace, in the best
-// second each.
+// inRoom judges what reached a phone: the other phone's tone, the file's, and the browser's, which comes at the browser's pace, in the
+// best second each.
 func inRoom(t *testing.T, s *stage, who *peers.Baresip, from, to time.Time, own, other float64) {
 	t.Helper()
 	stream, ok := reached(t, who, s.capture, from, to)
@@ -50,7 +58,7 @@ func inRoom(t *testing.T, s *stage, who *peers.Baresip, from, to time.Time, own,
 		return
 	}
 	clip := stream.Clip()
-	for _, hz := range []float64{other, pageTone} {
+	for _, hz := range []float64{other, pageTone, musicTone} {
 		best := math.Inf(-1)
 		for at := 0.0; at+1 <= clip.Seconds(); at += 0.25 {
 			part := clip.Cut(at, 1)
